@@ -1,0 +1,79 @@
+// VcpuHeader: the start of every guest CPU's state, at fixed offsets known to generated code, the soft TLB and helpers.
+// One thread (the vCPU's) writes it, but for exit_request, which any thread may set.
+#pragma once
+#include <atomic>
+#include <cstddef>
+
+#include "base/bits.h"
+
+namespace doppel::mem {
+
+constexpr unsigned kPageBits = 12;
+constexpr u64 kPageSize = u64{1} << kPageBits;
+constexpr u64 kPageMask = ~(kPageSize - 1);
+constexpr unsigned kTlbBits = 10;
+constexpr size_t kTlbEntries = size_t{1} << kTlbBits;
+constexpr unsigned kMmuModes = 3;           // a guest gives them meaning (x86: 0 supervisor, 1 user, 2 supervisor under SMAP)
+constexpr unsigned kJumpCacheBits = 12;
+
+// A tag is the page's address with low bits as flags; a comparison with a page-aligned address fails if any flag is set.
+enum TlbFlags : u64 { kTlbInvalid = 1, kTlbIo = 2, kTlbWatchWrite = 4, kTlbWatchpoint = 8 };
+struct alignas(32) TlbEntry {
+  std::atomic<u64> read{kTlbInvalid};
+  std::atomic<u64> write{kTlbInvalid};
+  std::atomic<u64> exec{kTlbInvalid};
+  u64 addend = 0;                            // host address = virtual address + addend
+};
+static_assert(sizeof(TlbEntry) == 32);
+
+struct JumpCacheEntry {
+  u64 pc = ~u64{0};
+  u32 generation = 0;
+  u32 code = 0;                              // offset of the region's entry from code_base
+};
+static_assert(sizeof(JumpCacheEntry) == 16);
+// Index of pc in the jump cache; the same formula is in generated code.
+constexpr size_t jump_cache_index(u64 pc) { return (pc ^ (pc >> kJumpCacheBits)) & ((size_t{1} << kJumpCacheBits) - 1); }
+
+class SoftTlb;
+class AddressSpace;
+class MmuHooks;
+class Runtime;
+
+struct alignas(64) VcpuHeader {
+  std::atomic<u32> exit_request{0};          // nonzero: leave generated code at the next region entry
+  u32 jump_generation = 1;                   // entries with another generation do not match
+  TlbEntry* tlb = nullptr;                   // the table of the current mode and address space: kTlbEntries
+  JumpCacheEntry* jump_cache = nullptr;      // of the current mode
+  u8* code_base = nullptr;                   // of the code cache
+  s64 icount_left = 0;                       // with -icount: instructions until the next event
+  u64 entry_sp = 0;                          // host stack pointer inside generated code; [entry_sp - 8] is the latest call's return address
+  u32 fp_env = 0x1f80;                       // floating-point environment in MXCSR form, exceptions masked while guest code runs
+  u32 host_fp_env = 0x1f80;
+  u64 exit_slot = 0;                         // the link slot through which generated code was left
+  u32 mmu_mode = 0;
+  u32 index = 0;                             // number of the vCPU
+  SoftTlb* soft_tlb = nullptr;
+  AddressSpace* phys = nullptr;
+  MmuHooks* mmu = nullptr;                   // the guest's page walker and fault delivery
+  Runtime* runtime = nullptr;                // the executor
+  u64 scratch[8] = {};                       // for backends (spill of rare values) and helpers' second results
+};
+
+// What guest code asks of the executor that runs it. All calls on the vCPU's own thread.
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  // Called inside a helper or a memory access made by generated code: sets the pc register from the side table.
+  // Does nothing when no generated code is running.
+  virtual void sync_pc() = 0;
+  // Abandons the helper and the region, back to the vCPU loop. The state must be exact (sync_pc first).
+  // The C++ frames that are left must own nothing.
+  [[noreturn]] virtual void unwind() = 0;
+  // The guest changed mode, page tables or code mapping: the current jump cache's generation ends.
+  virtual void flush_jump_cache() = 0;
+  // Guest instructions executed so far on this vCPU (exact at instruction boundaries with -icount; else 0).
+  virtual u64 icount() = 0;
+};
+
+}  // namespace doppel::mem
