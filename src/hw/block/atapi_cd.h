@@ -1,0 +1,99 @@
+// AtapiCd: a CD/DVD-ROM drive (ATA8-ACS packet feature set; MMC-5) over a block::Node with 2048-byte sectors, one data track. Medium change by the
+// user raises UNIT ATTENTION and media events.
+#pragma once
+#include <array>
+#include <memory>
+
+#include "block/node.h"
+#include "hw/block/ide_drive.h"
+
+namespace doppel::hw {
+
+class AtapiCd final : public IdeDrive {
+ public:
+  struct Params {
+    std::shared_ptr<block::Node> node;        // null: no disc
+    std::string serial;
+    std::string model = "DOPPEL DVD-ROM";
+    std::string firmware = "1.0";
+  };
+  explicit AtapiCd(Params p);
+  bool is_packet_device() const override { return true; }
+  void execute(u8 command) override;
+  void reset(bool hard) override;
+  void archive(StateArchive& ar) override;
+  std::string describe() const override;
+  u32 dma_read(std::span<u8> out) override;
+  u32 dma_write(std::span<const u8> in) override;
+
+  // The user's side. insert() replaces what is there (closing the tray); eject() is refused while the guest has the door locked, unless
+  // `force`: then false is returned and the guest is told that the button was pressed.
+  void insert(std::shared_ptr<block::Node> node);
+  bool eject(bool force);
+  bool locked() const { return locked_; }
+  bool tray_open() const { return tray_open_; }
+  block::Node* medium() const { return p_.node.get(); }
+
+ protected:
+  void set_signature() override;
+  void data_in_done() override;
+  void data_out_done() override;
+
+ private:
+  using Cdb = std::array<u8, 12>;
+  enum class Stage : u8 { None, Cdb, Data, Parameters };
+  void identify_packet();
+  void set_features();
+  void start_packet();
+  void run_packet();
+  bool needs_medium(u8 op) const;
+  // Packet commands, atapi_commands.cpp.
+  void test_unit_ready();
+  void request_sense();
+  void inquiry();
+  void start_stop_unit();
+  void read_capacity();
+  void read_10_12(u32 lba, u32 blocks);
+  void read_cd();
+  void read_toc();
+  void read_header();
+  void read_subchannel();
+  void read_disc_information();
+  void read_track_information();
+  void read_dvd_structure();
+  void mode_sense(bool ten);
+  void get_configuration();
+  void get_event_status();
+  void mechanism_status();
+  void get_performance();
+  // Replies.
+  void reply(std::vector<u8> data, u32 allocation);
+  void start_reply();
+  void next_pio_block();
+  void refill();
+  void good();
+  void check(u8 key, u8 asc, u8 ascq = 0);
+  u64 blocks() const;
+  bool ready() const { return p_.node != nullptr && !tray_open_; }
+
+  Params p_;
+  Stage stage_ = Stage::None;
+  Cdb cdb_{};
+  bool packet_dma_ = false;
+  u8 sense_key_ = 0, asc_ = 0, ascq_ = 0;
+  bool attention_ = false;                    // a UNIT ATTENTION waits
+  u8 attention_asc_ = 0;
+  bool locked_ = false, tray_open_ = false, changed_ = false, eject_request_ = false;
+  u8 media_event_ = 0;
+  // The reply in flight: reply_[reply_at_..], then `sectors_left_` sectors from `lba_`.
+  std::vector<u8> reply_;
+  u32 reply_at_ = 0;
+  u32 lba_ = 0, sectors_left_ = 0;
+  u32 sector_bytes_ = 2048;                   // 2352 for READ CD with headers
+  u8 read_cd_fields_ = 0x10;
+  u32 byte_limit_ = 0;                        // of a DRQ block, from the byte count registers
+  u16 mdma_ = 0, udma_ = 0;
+  u8 pio_mode_ = 4;
+};
+
+}  // namespace doppel::hw
