@@ -43,11 +43,16 @@ class Vcpu {
   virtual void set_watchpoint(u64 va, u64 size, bool read, bool write, bool on) = 0;
   std::function<void(Vcpu&, u64 watch_address)> on_debug_stop;   // on the vCPU's thread; it then pauses itself
   virtual std::string jit_info() = 0;        // counters for `info jit`
+  // -icount, on the vCPU's thread without locks. `executed`: guest instructions so far. Runs timers that are due and returns how
+  // many instructions may run until the next deadline (at least 1).
+  std::function<s64(u64 executed)> on_icount_slice;
+  // -icount while the CPU is halted: moves virtual time to the next deadline and runs it. False: no timer is armed.
+  std::function<bool()> on_icount_idle;
+  virtual void flush_tlb() = 0;              // any thread, soon: physical mappings changed (AddressSpace::on_change)
+  virtual std::string tlb_info() = 0;        // `info tlb`
+  virtual u64 icount() = 0;                  // instructions executed, any thread (exact on the vCPU's own)
 };
 
-// The clock that -icount derives from instructions; without -icount host time that stops with the machine.
-class VirtualClock;
-
-std::unique_ptr<Vcpu> make_dbt_vcpu(std::unique_ptr<guest::GuestCpu> cpu, mem::AddressSpace& memory, const Options& options);
+Result<std::unique_ptr<Vcpu>> make_dbt_vcpu(std::unique_ptr<guest::GuestCpu> cpu, mem::AddressSpace& memory, const Options& options);
 
 }  // namespace doppel::accel

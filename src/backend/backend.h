@@ -66,8 +66,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   virtual Emitted emit(const ir::Region& region, const EmitConfig& config) = 0;
-  // Copies `emitted` to `at` (writable view of executable memory) and resolves relocations.
-  virtual void install(const Emitted& emitted, u8* at) = 0;
+  // Copies `emitted` to `at` (executable and writable) and resolves relocations. `block.links` has its final addresses.
+  virtual void install(const Emitted& emitted, u8* at, CodeBlock& block) = 0;
   virtual void link(LinkSlot& slot, CodeBlock& to) = 0;
   virtual void unlink(LinkSlot& slot) = 0;
   // Runs from `block` until something ends it. Guest faults leave by Runtime::unwind.

@@ -84,6 +84,13 @@ class AddressSpace {
   std::function<void(u64 pa, u64 size)> on_code_write;          // a write by DMA or another CPU hits pages with code
   std::mutex* io_lock = nullptr;                                // taken around device access (the device lock)
   u64 ram_limit = 0;
+  // Every vCPU's TLB registers here, so that a page that gets code is watched in all of them. Any thread.
+  void add_tlb(SoftTlb* tlb);
+  void remove_tlb(SoftTlb* tlb);
+  void watch_writes(const u8* host, u64 size);
+  // Runs `body` while no other vCPU is inside guest code; set by the executor (default: just runs it).
+  std::function<void(VcpuHeader&, void (*)(void*), void*)> exclusive_hook;
+  void run_exclusive(VcpuHeader& cpu, void (*body)(void*), void* context);
 
  private:
   void flatten();
@@ -94,6 +101,8 @@ class AddressSpace {
   std::vector<std::unique_ptr<View>> old_views_;
   mutable std::mutex lock_;
   int batch_ = 0;
+  std::mutex tlbs_lock_;
+  std::vector<SoftTlb*> tlbs_;
 };
 
 }  // namespace doppel::mem

@@ -74,6 +74,11 @@ class Runtime {
   virtual void flush_jump_cache() = 0;
   // Guest instructions executed so far on this vCPU (exact at instruction boundaries with -icount; else 0).
   virtual u64 icount() = 0;
+  // A store by this vCPU is about to change [pa, pa+size) of a page that holds translated code. Drops what it overlaps; when
+  // that is the region now running, unwinds (the instruction is then run again alone, so that it is exact).
+  virtual void code_written(u64 pa, u64 size) = 0;
+  // A debugger's data watchpoint may cover the access. May unwind.
+  virtual void debug_watch(u64 va, u32 size, bool write) = 0;
 };
 
 }  // namespace doppel::mem

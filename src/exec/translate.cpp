@@ -1,0 +1,198 @@
+#include "exec/translate.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "base/log.h"
+
+namespace doppel::exec {
+
+// Reads guest code through the TLB and remembers which physical pages it came from.
+class Translator::PageReader final : public guest::CodeReader {
+ public:
+  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory) : cpu_(cpu), tlb_(tlb), memory_(memory) {}
+
+  size_t fetch(u64 va, u8* out, size_t size) override {
+    size_t done = 0;
+    while (done < size) {
+      const u64 at = va + done;
+      const Page* page = find(at & mem::kPageMask);
+      if (!page) break;
+      const u64 offset = at & (mem::kPageSize - 1);
+      const size_t n = std::min<size_t>(size - done, mem::kPageSize - offset);
+      if (page->host) {
+        std::memcpy(out + done, page->host + offset, n);
+      } else {
+        memory_.read(page->phys + offset, out + done, n);
+      }
+      done += n;
+    }
+    return done;
+  }
+
+  // Physical address of a linear one that was read; ~0 if it was not.
+  u64 phys_of(u64 va) const {
+    for (unsigned i = 0; i < count_; i++) {
+      if (pages_[i].va == (va & mem::kPageMask)) return pages_[i].phys + (va & (mem::kPageSize - 1));
+    }
+    return ~u64{0};
+  }
+
+ private:
+  struct Page { u64 va, phys; const u8* host; };
+  const Page* find(u64 va) {
+    for (unsigned i = 0; i < count_; i++) {
+      if (pages_[i].va == va) return &pages_[i];
+    }
+    if (count_ == pages_.size()) return nullptr;
+    const u32 mode = cpu_.mmu_mode;
+    mem::TlbEntry* e = &tlb_.entry(va, mode);
+    if ((e->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != va) {
+      e = tlb_.fill(va, mem::Access::Exec, mode);
+      if (!e) return nullptr;
+    }
+    const bool io = e->exec.load(std::memory_order_relaxed) & mem::kTlbIo;
+    pages_[count_] = {va, tlb_.aux(va, mode).phys, io ? nullptr : reinterpret_cast<const u8*>(va + e->addend)};
+    return &pages_[count_++];
+  }
+  mem::VcpuHeader& cpu_;
+  mem::SoftTlb& tlb_;
+  mem::AddressSpace& memory_;
+  std::array<Page, 4> pages_;
+  unsigned count_ = 0;
+};
+
+Translator::Translator(guest::GuestCpu& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory, const Config& config)
+    : cpu_(cpu), tlb_(tlb), memory_(memory), config_(config) {}
+
+Translator::~Translator() {
+  if (perf_) std::fclose(perf_);
+}
+
+Status Translator::create() {
+  if (Status s = cache_.create(config_.code_cache_bytes); !s) return s;
+  backend::BackendConfig bc{&cpu_.frontend().layout(), &cpu_.frontend().helpers(), config_.max_pinned, cache_.thunk_area(), CodeCache::kThunkBytes};
+  interp_ = backend::make_interp_backend(bc);
+  backend_ = config_.interpreter ? backend::make_interp_backend(bc) : backend::make_x64_backend(bc);
+  cpu_.header().code_base = cache_.base();
+  if (config_.perf_map) perf_ = std::fopen(("/tmp/perf-" + std::to_string(getpid()) + ".map").c_str(), "a");
+  return success();
+}
+
+Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  PageReader reader(cpu_.header(), tlb_, memory_);
+  auto block = std::make_unique<Installed>();
+  ir::Region& region = scratch_;
+  guest::TranslateRequest request{key.pc, key.mode & ~kOneShotMode, key.base, &reader, {}};
+  request.limits = {options.single ? 1 : config_.max_insns, options.single, config_.icount};
+  for (;;) {
+    region.clear();
+    cpu_.frontend().translate(request, region);
+    if (breakpoints.empty() || region.insn_count <= 1) break;
+    u32 before = 0;                                   // instructions before the first breakpoint inside
+    for (const ir::Op& op : region.ops) {
+      if (op.code != ir::Opcode::insn) continue;
+      if (before > 0 && breakpoints.contains(op.imm + key.base)) break;
+      before++;
+    }
+    if (before == region.insn_count) break;
+    request.limits.max_insns = before;
+  }
+  region.pc = key.pc;
+  region.mode = key.mode;
+  region.layout = &cpu_.frontend().layout();
+  region.helpers = &cpu_.frontend().helpers();
+  counters_.ir_ops += region.ops.size();
+  const bool dump = dumping(linear);
+  if (dump && log_on(LogItem::InAsm)) dump_guest(region, key.base);
+  if (dump && log_on(LogItem::Ir)) log_write(ir::dump(region) + "\n");
+  const bool optimise = config_.limit < 0 || static_cast<s64>(counters_.regions) < config_.limit;
+  ir::run_pipeline(region, optimise ? config_.opt : ir::OptFlags::none());
+  if (dump && log_on(LogItem::IrOpt)) log_write(ir::dump(region) + "\n");
+
+  backend::EmitConfig emit{config_.icount, options.chain, region.insn_count};
+  backend::Emitted host = backend_->emit(region, emit);
+  u8* at = cache_.allocate(std::max<size_t>(host.code.size(), 1));
+  if (!at) return nullptr;
+  block->pc = key.pc;
+  block->mode = key.mode;
+  block->base = key.base;
+  block->phys = key.phys;
+  block->guest_bytes = region.guest_bytes;
+  block->insn_count = region.insn_count;
+  block->code = at;
+  block->code_size = static_cast<u32>(host.code.size());
+  block->links = std::move(host.links);
+  block->pc_map = std::move(host.pc_map);
+  for (backend::LinkSlot& l : block->links) l.from = block.get();
+  collect_ranges(region, reader, key.base, *block);
+  if (config_.interpreter || config_.lockstep) block->region = std::make_unique<ir::Region>(region);
+  backend_->install(host, at, *block);
+
+  counters_.regions++;
+  counters_.guest_insns += region.insn_count;
+  counters_.guest_bytes += region.guest_bytes;
+  counters_.ir_ops_opt += region.ops.size();
+  counters_.host_bytes += host.code.size();
+  Installed& result = cache_.add(std::move(block), options.keyed);
+  if (dump && log_on(LogItem::OutAsm)) dump_host(result);
+  if (perf_) write_perf_map(result);
+  counters_.translate_ns += static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count());
+  return &result;
+}
+
+// Which physical bytes the instructions came from; neighbours merge.
+void Translator::collect_ranges(const ir::Region& region, const PageReader& reader, u64 base, Installed& block) {
+  auto add = [&](u64 first, u64 last) {
+    if (!block.ranges.empty() && block.ranges.back().last + 1 == first) { block.ranges.back().last = last; return; }
+    block.ranges.push_back({first, last});
+  };
+  for (const ir::Op& op : region.ops) {
+    if (op.code != ir::Opcode::insn || op.aux == 0) continue;
+    u64 linear = op.imm + base;
+    if (reader.phys_of(linear) == ~u64{0}) linear &= 0xffffffffu;
+    const u64 first = reader.phys_of(linear);
+    if (first == ~u64{0}) continue;
+    const u64 room = mem::kPageSize - (linear & (mem::kPageSize - 1));
+    if (op.aux <= room) { add(first, first + op.aux - 1); continue; }
+    add(first, first + room - 1);
+    u64 second = reader.phys_of(linear + room);
+    if (second == ~u64{0}) second = reader.phys_of((linear + room) & 0xffffffffu);
+    if (second == ~u64{0}) continue;
+    block.phys_page2 = second & mem::kPageMask;
+    add(second, second + op.aux - room - 1);
+  }
+}
+
+void Translator::dump_guest(const ir::Region& region, u64 base) {
+  PageReader reader(cpu_.header(), tlb_, memory_);
+  std::string text = "----------------\nIN:\n";
+  char line[64];
+  for (const ir::Op& op : region.ops) {
+    if (op.code != ir::Opcode::insn) continue;
+    u8 bytes[16];
+    const size_t n = reader.fetch(op.imm + base, bytes, sizeof bytes);
+    std::string insn;
+    if (n > 0) cpu_.frontend().disassemble(bytes, n, op.imm, region.mode, insn);
+    std::snprintf(line, sizeof line, "0x%08llx:  ", static_cast<unsigned long long>(op.imm));
+    text += line + insn + "\n";
+  }
+  log_write(text + "\n");
+}
+
+void Translator::dump_host(const Installed& block) {
+  char head[80];
+  std::snprintf(head, sizeof head, "OUT: [size=%u] pc 0x%llx\n", block.code_size, static_cast<unsigned long long>(block.pc));
+  log_write(head + backend_->disassemble(block.code, block.code_size, reinterpret_cast<u64>(block.code)) + "\n");
+}
+
+void Translator::write_perf_map(const Installed& block) {
+  std::fprintf(perf_, "%llx %x guest_%llx\n", static_cast<unsigned long long>(reinterpret_cast<u64>(block.code)), block.code_size,
+               static_cast<unsigned long long>(block.pc + block.base));
+  std::fflush(perf_);
+}
+
+}  // namespace doppel::exec

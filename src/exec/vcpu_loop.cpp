@@ -1,0 +1,384 @@
+// The vCPU loop. Read step() first. Traps:
+// - unwind() longjmps to run(): nothing between it and the fault may own a resource.
+// - A store into the code of any vCPU ends that code before the store is done; the storing instruction is run again alone, so
+//   that code that changes the very instructions after it behaves as on hardware.
+// - exit_request is cleared before the requests are looked at, never after.
+#include "exec/vcpu_loop.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "exec/lockstep.h"
+
+namespace doppel::exec {
+
+using backend::ExitReason;
+using backend::LinkSlot;
+
+VcpuLoop::VcpuLoop(guest::GuestCpu& cpu, mem::AddressSpace& memory, CodePages& pages, const Config& config)
+    : cpu_(cpu), h_(cpu.header()), memory_(memory), pages_(pages), config_(config), tlb_(h_, memory), translator_(cpu, tlb_, memory, config_) {
+  h_.runtime = this;
+}
+
+VcpuLoop::~VcpuLoop() = default;
+
+Status VcpuLoop::create() {
+  pages_.add_listener({h_.index, [this](u64 pa, u64 size) { post_invalidate(pa, size); }});
+  pages_.members.push_back({&in_guest_, [this] { kick(); }, h_.index});
+  return translator_.create();
+}
+
+// --- requests from other threads
+
+void VcpuLoop::post_invalidate(u64 pa, u64 size) {
+  {
+    std::lock_guard lock(post_lock_);
+    posted_.push_back({pa, pa + size - 1});
+  }
+  kick();
+}
+
+void VcpuLoop::post_flush_tlb() {
+  {
+    std::lock_guard lock(post_lock_);
+    posted_flush_ = true;
+  }
+  kick();
+}
+
+void VcpuLoop::handle_requests() {
+  translator_.counters().requests++;
+  std::vector<CodeRange> ranges;
+  bool flush = false;
+  {
+    std::lock_guard lock(post_lock_);
+    ranges.swap(posted_);
+    flush = std::exchange(posted_flush_, false);
+  }
+  for (const CodeRange& r : ranges) invalidate(r.first, r.last - r.first + 1);
+  if (flush) tlb_.flush_all();
+  if (hooks.run_work) hooks.run_work();
+}
+
+// --- exclusive sections
+
+void VcpuLoop::wait_while_exclusive() {
+  while (pages_.exclusive_pending.load(std::memory_order_seq_cst)) {
+    in_guest_.store(false, std::memory_order_seq_cst);
+    { std::lock_guard wait(pages_.exclusive_lock); }
+    in_guest_.store(true, std::memory_order_seq_cst);
+  }
+}
+
+void VcpuLoop::run_exclusive(void (*body)(void*), void* context) {
+  in_guest_.store(false, std::memory_order_seq_cst);   // at a safe point: another one may run its section now
+  {
+    std::lock_guard own(pages_.exclusive_lock);
+    pages_.exclusive_pending.store(true, std::memory_order_seq_cst);
+    for (const CodePages::Member& m : pages_.members) {
+      if (m.index == h_.index) continue;
+      m.kick();
+      while (m.in_guest->load(std::memory_order_seq_cst)) std::this_thread::yield();
+    }
+    body(context);
+    pages_.exclusive_pending.store(false, std::memory_order_seq_cst);
+  }
+  in_guest_.store(true, std::memory_order_seq_cst);
+  wait_while_exclusive();
+}
+
+// --- code
+
+void VcpuLoop::drop(Installed& block) {
+  for (LinkSlot* in : block.incoming) {
+    if (in->to != &block) continue;
+    translator_.backend().unlink(*in);
+    in->to = nullptr;
+  }
+  block.incoming.clear();
+  for (LinkSlot& out : block.links) {
+    if (!out.to) continue;
+    std::erase(out.to->incoming, &out);
+    out.to = nullptr;
+  }
+  tlb_.remove_jump(block.pc, static_cast<u32>(block.code - h_.code_base));
+  translator_.counters().invalidated++;
+}
+
+void VcpuLoop::invalidate(u64 pa, u64 size) {
+  if (!translator_.cache().invalidate(pa, size, [this](Installed& b) { drop(b); })) return;
+  for (u64 page = pa >> mem::kPageBits; page <= (pa + size - 1) >> mem::kPageBits; page++)
+    pages_.set(page, h_.index, translator_.cache().granules(page));
+}
+
+void VcpuLoop::flush_code() {
+  const std::vector<u64> pages = translator_.cache().pages();
+  translator_.cache().flush();
+  for (const u64 page : pages) pages_.set(page, h_.index, 0);
+  tlb_.end_generation();
+  h_.exit_slot = 0;
+  running_ = nullptr;
+}
+
+void VcpuLoop::code_written(u64 pa, u64 size) {
+  if (!pages_.overlaps(pa, size)) return;
+  pages_.notify_others(h_.index, pa, size);
+  const u64 before = translator_.counters().invalidated;
+  invalidate(pa, size);
+  if (translator_.counters().invalidated == before || !in_code_ || (running_ && running_->mode & kOneShotMode)) return;
+  translator_.counters().smc_restarts++;
+  sync_pc();
+  one_shot_ = true;
+  unwind();
+}
+
+Installed* VcpuLoop::lookup(bool single, bool keyed) {
+  const u64 linear = cpu_.linear_pc();
+  const u64 mode = cpu_.mode(), base = cpu_.code_base();
+  translator_.counters().lookups++;
+  // Where is it in memory? A fetch fault is raised by the region that can't be fetched: phys ~0, never kept.
+  mem::TlbEntry* e = &tlb_.entry(linear, h_.mmu_mode);
+  if ((e->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != (linear & mem::kPageMask))
+    e = tlb_.fill(linear, mem::Access::Exec, h_.mmu_mode);
+  const u64 phys = e ? tlb_.aux(linear, h_.mmu_mode).phys + (linear & (mem::kPageSize - 1)) : ~u64{0};
+  const bool global = e && tlb_.aux(linear, h_.mmu_mode).global;
+  RegionKey key{phys, cpu_.pc(), single ? mode | kOneShotMode : mode, base};
+  const bool io = e && (e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
+  keyed = keyed && e && !io;
+  Installed* block = keyed ? translator_.cache().find(key) : nullptr;
+  if (block && block->phys_page2 != ~u64{0}) {
+    // The second page may be mapped elsewhere by now.
+    const u64 next = (linear & mem::kPageMask) + mem::kPageSize;
+    mem::TlbEntry* e2 = &tlb_.entry(next, h_.mmu_mode);
+    if ((e2->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != next) e2 = tlb_.fill(next, mem::Access::Exec, h_.mmu_mode);
+    if (!e2 || tlb_.aux(next, h_.mmu_mode).phys != block->phys_page2) {
+      drop(*block);
+      translator_.cache().remove(*block);
+      block = nullptr;
+    }
+  }
+  if (!block) {
+    CompileOptions options{single, keyed, !single && !config_.lockstep};
+    block = translator_.compile(key, linear, options);
+    if (!block) {
+      flush_code();
+      block = translator_.compile(key, linear, options);
+      ASSERT_MSG(block, "a region larger than the code cache");
+    }
+    if (keyed) {
+      for (const CodeRange& r : block->ranges) {
+        for (u64 page = r.first >> mem::kPageBits; page <= r.last >> mem::kPageBits; page++)
+          pages_.set(page, h_.index, translator_.cache().granules(page));
+      }
+    }
+  }
+  const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(linear);
+  if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint)
+    tlb_.insert_jump(cpu_.pc(), linear, static_cast<u32>(block->code - h_.code_base), global && block->phys_page2 == ~u64{0});
+  return block;
+}
+
+// --- where generated code was when it called out
+
+bool VcpuLoop::locate(u64& pc, u32& insn, Installed*& block) {
+  if (!in_code_) return false;
+  backend::Backend& b = translator_.backend();
+  if (b.current_pc(h_, pc, insn)) {
+    block = running_;
+    return true;
+  }
+  const u8* at = b.return_address(h_);
+  block = translator_.cache().at_host(at);
+  ASSERT_MSG(block, "a call from outside of any region");
+  const u32 offset = static_cast<u32>(at - block->code);
+  auto it = std::upper_bound(block->pc_map.begin(), block->pc_map.end(), offset, [](u32 o, const backend::PcMapRow& r) { return o < r.host; });
+  ASSERT_MSG(it != block->pc_map.begin(), "a call site without a row in the pc map");
+  --it;
+  pc = it->pc;
+  insn = it->insn;
+  return true;
+}
+
+void VcpuLoop::sync_pc() {
+  u64 pc;
+  u32 insn;
+  Installed* block;
+  if (locate(pc, insn, block)) cpu_.set_pc(pc);
+}
+
+void VcpuLoop::unwind() {
+  if (in_code_ && config_.icount) {
+    u64 pc;
+    u32 insn;
+    Installed* block;
+    if (locate(pc, insn, block) && block) h_.icount_left += block->insn_count - std::min(insn, block->insn_count);
+  }
+  translator_.counters().faults++;
+  std::longjmp(unwind_, 1);
+}
+
+u64 VcpuLoop::icount() {
+  if (!config_.icount) return 0;
+  u64 total = icount_total_.load(std::memory_order_relaxed) + static_cast<u64>(slice_ - h_.icount_left);
+  u64 pc;
+  u32 insn;
+  Installed* block;
+  if (locate(pc, insn, block) && block) total -= block->insn_count - std::min(insn, block->insn_count);
+  return total;
+}
+
+// --- debugging
+
+void VcpuLoop::set_breakpoint(u64 linear, bool on) {
+  if (on) translator_.breakpoints.insert(linear); else translator_.breakpoints.erase(linear);
+  flush_code();
+}
+
+void VcpuLoop::set_watchpoint(u64 va, u64 size, bool read, bool write, bool on) {
+  if (on) {
+    watchpoints_.push_back({va, size, read, write});
+    tlb_.watch_range(va, size);
+    return;
+  }
+  std::erase_if(watchpoints_, [&](const Watchpoint& w) { return w.va == va && w.size == size && w.read == read && w.write == write; });
+  if (watchpoints_.empty()) tlb_.clear_watches();   // the guest's own debug registers set theirs again when written
+}
+
+void VcpuLoop::debug_watch(u64 va, u32 size, bool write) {
+  for (const Watchpoint& w : watchpoints_) {
+    if (va >= w.va + w.size || w.va >= va + size || !(write ? w.write : w.read)) continue;
+    sync_pc();
+    if (hooks.debug_stop) hooks.debug_stop(w.va);
+    return;
+  }
+}
+
+// --- the loop
+
+void VcpuLoop::begin_slice() {
+  icount_total_.fetch_add(static_cast<u64>(slice_ - h_.icount_left), std::memory_order_relaxed);
+  slice_ = hooks.icount_slice ? hooks.icount_slice(icount_total_.load(std::memory_order_relaxed)) : 10000;
+  h_.icount_left = slice_;
+}
+
+void VcpuLoop::leave(ExitReason reason) {
+  if (reason == ExitReason::Link && h_.exit_slot != 0) {
+    LinkSlot& slot = *reinterpret_cast<LinkSlot*>(h_.exit_slot);  // SAFETY: slots live as long as their region's code
+    if (!slot.from->valid || slot.to || !slot.chainable) { h_.exit_slot = 0; return; }
+    Installed* to = lookup(false, true);
+    const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
+    if (h_.exit_slot != 0 && slot.from->valid && to->phys_page2 == ~u64{0} && to->valid && !stops && to->phys != ~u64{0} && slot.pc == to->pc &&
+        slot.from->mode == to->mode && slot.from->base == to->base) {
+      translator_.backend().link(slot, *to);
+      slot.to = to;
+      to->incoming.push_back(&slot);
+      translator_.counters().links++;
+    }
+    h_.exit_slot = 0;
+  }
+}
+
+void VcpuLoop::step() {
+  if (cpu_.has_work()) {
+    cpu_.deliver_pending();
+    if (cpu_.halted()) return;
+  }
+  const u64 linear = cpu_.linear_pc();
+  if (!translator_.breakpoints.empty() && !at_breakpoint_ && translator_.breakpoints.contains(linear)) {
+    at_breakpoint_ = true;
+    if (hooks.debug_stop) hooks.debug_stop(0);
+    return;
+  }
+  at_breakpoint_ = false;
+  const bool stepping = cpu_.single_stepping();
+  const bool single = one_shot_ || stepping || single_step_;
+  const bool keyed = !one_shot_;
+  tlb_.select_jump_cache(cpu_.mode(), cpu_.code_base());
+  Installed* block = lookup(single, keyed);
+  if (one_shot_) translator_.counters().one_shots++;
+  one_shot_ = false;
+  if (config_.icount && !single && h_.icount_left < block->insn_count) {
+    begin_slice();
+    if (h_.icount_left < block->insn_count) { slice_ += block->insn_count; h_.icount_left += block->insn_count; }
+    if (cpu_.has_work()) return;
+  }
+  if (log_on(LogItem::Cpu)) log_write(cpu_.dump_registers());
+  DOPPEL_LOG(Exec, "enter 0x%llx mode 0x%llx\n", static_cast<unsigned long long>(linear), static_cast<unsigned long long>(block->mode));
+  translator_.counters().enters++;
+  running_ = block;
+  h_.exit_slot = 0;
+  in_code_ = true;
+  const ExitReason reason = config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
+  in_code_ = false;
+  if (single) {
+    if (stepping) cpu_.after_single_step();
+    if (single_step_ && keyed) {
+      single_step_ = false;
+      if (hooks.debug_stop) hooks.debug_stop(0);
+    }
+    return;
+  }
+  leave(reason);
+}
+
+void VcpuLoop::run() {
+  memory_.exclusive_hook = [](mem::VcpuHeader& cpu, void (*body)(void*), void* context) {
+    static_cast<VcpuLoop*>(cpu.runtime)->run_exclusive(body, context);
+  };
+  setjmp(unwind_);
+  in_code_ = false;
+  in_guest_.store(true, std::memory_order_seq_cst);
+  for (;;) {
+    if (h_.exit_request.exchange(0, std::memory_order_seq_cst)) {
+      wait_while_exclusive();
+      handle_requests();
+      if (hooks.should_stop && hooks.should_stop()) break;
+    }
+    if (cpu_.halted() && !cpu_.has_work()) {
+      if (config_.icount) {
+        begin_slice();
+        if (cpu_.has_work() || (hooks.icount_idle && hooks.icount_idle())) continue;
+      }
+      in_guest_.store(false, std::memory_order_seq_cst);
+      if (hooks.wait_halted) hooks.wait_halted();
+      in_guest_.store(true, std::memory_order_seq_cst);
+      wait_while_exclusive();
+      continue;
+    }
+    step();
+  }
+  in_guest_.store(false, std::memory_order_seq_cst);
+}
+
+std::string VcpuLoop::jit_info() {
+  const Counters& c = translator_.counters();
+  const mem::TlbCounters& t = tlb_.counters();
+  char text[1200];
+  const double n = c.guest_insns ? static_cast<double>(c.guest_insns) : 1.0;
+  std::snprintf(text, sizeof text,
+                "backend             %s\n"
+                "regions             %llu (%zu valid)\n"
+                "guest instructions  %llu (%.1f a region)\n"
+                "IR ops              %.2f an instruction, %.2f optimised\n"
+                "host code           %llu bytes, %.1f an instruction; cache %zu of %zu KiB, %llu flushes\n"
+                "translation time    %.1f ms, %.0f ns an instruction\n"
+                "entered             %llu, lookups %llu, links %llu, requests %llu\n"
+                "invalidated         %llu, restarts %llu, one-shot regions %llu, faults %llu\n"
+                "TLB                 fills %llu, flushes %llu, page flushes %llu, space switches %llu (%llu kept)\n",
+                translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions), translator_.cache().count(),
+                static_cast<unsigned long long>(c.guest_insns), n / static_cast<double>(std::max<u64>(c.regions, 1)), static_cast<double>(c.ir_ops) / n,
+                static_cast<double>(c.ir_ops_opt) / n, static_cast<unsigned long long>(c.host_bytes), static_cast<double>(c.host_bytes) / n,
+                translator_.cache().used() >> 10, translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
+                static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n, static_cast<unsigned long long>(c.enters),
+                static_cast<unsigned long long>(c.lookups), static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
+                static_cast<unsigned long long>(c.invalidated), static_cast<unsigned long long>(c.smc_restarts),
+                static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults), static_cast<unsigned long long>(t.fills),
+                static_cast<unsigned long long>(t.flushes), static_cast<unsigned long long>(t.flush_pages),
+                static_cast<unsigned long long>(t.space_switches), static_cast<unsigned long long>(t.space_hits));
+  return text;
+}
+
+}  // namespace doppel::exec
