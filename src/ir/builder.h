@@ -11,7 +11,7 @@ class Builder {
  public:
   explicit Builder(Region& region) : r_(region) {}
   Region& region() { return r_; }
-  Type type(Value v) const { return r_.ops[v].type; }
+  Type type(Value v) const { return result_type(r_.ops[v]); }
   bool full() const { return r_.ops.size() + 256 > kMaxOps; }
 
   Value konst(Type t, u64 v);

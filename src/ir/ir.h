@@ -99,6 +99,13 @@ struct OpInfo {
 enum Effects : u8 { PURE = 0, READ_STATE = 1, WRITE_STATE = 2, MEM = 4, TRAP = 8, CONTROL = 16 };
 extern const OpInfo kOpInfo[static_cast<size_t>(Opcode::Count)];
 inline const OpInfo& info(Opcode code) { return kOpInfo[static_cast<size_t>(code)]; }
+// The type of the value an op makes. It is op.type only where the table says T: cmp.i32 makes an I8, flags_add.i32 a Flags.
+extern const Type kFixedResult[static_cast<size_t>(Opcode::Count)];   // Void where the result is T or nothing
+extern const bool kHasTypeResult[static_cast<size_t>(Opcode::Count)];
+inline Type result_type(const Op& op) {
+  const size_t code = static_cast<size_t>(op.code);
+  return kHasTypeResult[code] ? op.type : kFixedResult[code];
+}
 
 // A guest register row: where it lives in the guest's state struct and whether a backend should pin it.
 struct RegRow {
@@ -154,5 +161,9 @@ std::string verify(const Region& region);
 const char* cond_name(Cond cond);
 const char* lane_name(Lane lane);
 const char* type_name(Type type);
+const char* atomic_name(AtomicOp op);
+std::string op_reference();                                 // the op table as Markdown, for docs/
+// Ops that set sticky bits of the fp_env: never removed, even when their value is not used.
+bool sets_fp_flags(const Op& op);
 
 }  // namespace doppel::ir
