@@ -10,7 +10,8 @@
 //   operands see Opd; NONE when there is none
 //   attrs    an or of Attr values and one FEATURE(name); 0 when there is none
 // Of the rows of an opcode the first whose prefix, ext, mode and feature match is taken: LZCNT stands before BSR.
-// Opcodes that hold a register in their low three bits have one row, at the first of eight, with a Z operand.
+// Opcodes that hold a register in their low three bits have one row, at the first of eight, with a Z operand; those that hold a
+// condition in the low four bits have one row with the attribute CC.
 #pragma once
 #include "guest/x86/features.h"
 #include "guest/x86/state.h"
@@ -87,6 +88,7 @@ enum Attr : u32 {
   W0 = 128, W1 = 256,  // the row needs this REX.W
   NOREP = 512,       // #UD with F2 or F3
   NO66 = 1024,       // 66 does not change the operand size
+  CC = 2048,         // the row stands for sixteen opcodes: a condition in the low four bits
 };
 #define FEATURE(name) (static_cast<u32>(Feature::name) << 24)
 
