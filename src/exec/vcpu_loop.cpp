@@ -28,6 +28,9 @@ VcpuLoop::~VcpuLoop() = default;
 Status VcpuLoop::create() {
   pages_.add_listener({h_.index, [this](u64 pa, u64 size) { post_invalidate(pa, size); }});
   pages_.members.push_back({&in_guest_, [this] { kick(); }, h_.index});
+  memory_.exclusive_hook = [](mem::VcpuHeader& cpu, void (*body)(void*), void* context) {
+    static_cast<VcpuLoop*>(cpu.runtime)->run_exclusive(body, context);
+  };
   return translator_.create();
 }
 
@@ -325,9 +328,6 @@ void VcpuLoop::step() {
 }
 
 void VcpuLoop::run() {
-  memory_.exclusive_hook = [](mem::VcpuHeader& cpu, void (*body)(void*), void* context) {
-    static_cast<VcpuLoop*>(cpu.runtime)->run_exclusive(body, context);
-  };
   setjmp(unwind_);
   in_code_ = false;
   in_guest_.store(true, std::memory_order_seq_cst);

@@ -1,0 +1,105 @@
+#!/bin/bash
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [pc-iso] [pc-grub-iso] [pc-disk]
+#   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
+#   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
+#   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
+#   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
+#   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
+# What is there already is left alone. Needs no root but for two device nodes in the initramfs.
+. "$(dirname "$0")/lib.sh"
+
+pc() {      # NAME ARCH META
+    local name=$1 arch=$2 kpkg tree bb modules
+    [ -f "$OUT/$name/initrd.gz" ] && [ -f "$OUT/$name/vmlinuz" ] && return 0
+    echo "doppel: making the guest $name from Debian packages" >&2
+    kpkg=$(kernel_package "$arch" "$3")
+    tree=$(deb_unpack "$arch" "$kpkg")
+    bb=$(deb_unpack "$arch" busybox-static)/bin/busybox
+    mkdir -p "$OUT/$name"
+    modules=$(modules_for "$tree" ata_piix sd_mod sr_mod bochs)
+    [ -n "$modules" ] || { echo "doppel: no kernel modules found in $tree (is the package kmod installed?)" >&2; return 1; }
+    initramfs "$OUT/$name/initrd.gz" "$bb" $modules
+    cp "$tree"/boot/vmlinuz-* "$OUT/$name/vmlinuz"
+}
+
+pc_iso() {
+    [ -f "$OUT/pc-iso/boot.iso" ] && return 0
+    pc i386-pc i386 linux-image-686
+    mkdir -p "$OUT/pc-iso"
+    local r; r=$(mktemp -d "$WORK/iso.XXXXXX")
+    cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$r/"
+    cp "$OUT/i386-pc/vmlinuz" "$OUT/i386-pc/initrd.gz" "$r/"
+    cat > "$r/isolinux.cfg" <<'CFG'
+serial 0 115200
+default i386
+prompt 1
+timeout 10
+label i386
+  kernel /vmlinuz
+  append initrd=/initrd.gz console=tty0 console=ttyS0,115200
+CFG
+    xorriso -as mkisofs -quiet -o "$OUT/pc-iso/boot.iso" -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$r"
+    rm -rf "$r"
+}
+
+grub_config() {
+    cat <<'CFG'
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+set timeout=3
+menuentry "Doppel i386 guest" {
+  linux /vmlinuz console=tty0 console=ttyS0,115200
+  initrd /initrd.gz
+}
+menuentry "Reboot" { reboot }
+CFG
+}
+
+pc_grub_iso() {
+    [ -f "$OUT/pc-grub-iso/grub.iso" ] && return 0
+    pc i386-pc i386 linux-image-686
+    mkdir -p "$OUT/pc-grub-iso"
+    local r; r=$(mktemp -d "$WORK/grub.XXXXXX")
+    mkdir -p "$r/boot/grub"
+    cp "$OUT/i386-pc/vmlinuz" "$OUT/i386-pc/initrd.gz" "$r/"
+    grub_config > "$r/boot/grub/grub.cfg"
+    grub-mkrescue -d /usr/lib/grub/i386-pc -o "$OUT/pc-grub-iso/grub.iso" "$r" >"$WORK/grub-mkrescue.log" 2>&1 || { cat "$WORK/grub-mkrescue.log" >&2; return 1; }
+    rm -rf "$r"
+}
+
+# A raw disk image without root or loop devices: core.img with the FAT file system's files, boot.img in the MBR.
+pc_disk() {
+    [ -f "$OUT/pc-disk/disk.img" ] && return 0
+    pc i386-pc i386 linux-image-686
+    mkdir -p "$OUT/pc-disk"
+    local d=$OUT/pc-disk/disk.img.tmp w; w=$(mktemp -d "$WORK/disk.XXXXXX")
+    truncate -s 64M "$d"
+    printf 'label: dos\nstart=2048, type=c, bootable\n' | /sbin/sfdisk -q "$d"
+    truncate -s 63M "$w/fat"
+    mformat -i "$w/fat" -F -h 16 -s 63 -H 2048 ::
+    grub_config > "$w/grub.cfg"
+    mmd -i "$w/fat" ::/boot ::/boot/grub
+    mcopy -i "$w/fat" "$w/grub.cfg" ::/boot/grub/grub.cfg
+    mcopy -i "$w/fat" "$OUT/i386-pc/vmlinuz" "$OUT/i386-pc/initrd.gz" ::/
+    grub-mkimage -O i386-pc -d /usr/lib/grub/i386-pc -p '(hd0,msdos1)/boot/grub' -o "$w/core.img" \
+        biosdisk part_msdos fat normal linux serial terminal echo reboot configfile all_video vbe vga video_bochs
+    dd if="$w/fat" of="$d" bs=1M seek=1 conv=notrunc status=none
+    dd if=/usr/lib/grub/i386-pc/boot.img of="$d" bs=440 count=1 conv=notrunc status=none
+    dd if="$w/core.img" of="$d" bs=512 seek=1 conv=notrunc status=none
+    [ "$(stat -c %s "$w/core.img")" -lt $((2047 * 512)) ]
+    mv "$d" "$OUT/pc-disk/disk.img"
+    rm -rf "$w"
+}
+
+[ $# -gt 0 ] || set -- amd64-pc
+for guest; do
+    case $guest in
+        i386-pc) pc i386-pc i386 linux-image-686 ;;
+        amd64-pc) pc amd64-pc amd64 linux-image-amd64 ;;
+        pc-iso) pc_iso ;;
+        pc-grub-iso) pc_grub_iso ;;
+        pc-disk) pc_disk ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc pc-iso pc-grub-iso pc-disk)" >&2; exit 2 ;;
+    esac
+done

@@ -1,0 +1,27 @@
+# Debian packages the project needs; sourced by ./run and ./test. Each list is installed only when something of it is missing.
+packages_build=(g++ cmake ninja-build pkg-config ccache git libxbyak-dev libcapstone-dev libsdl2-dev libuv1-dev zlib1g-dev libpng-dev)
+packages_run=(seabios qemu-system-data kmod cpio gzip dpkg-dev xz-utils ca-certificates)
+packages_test=(libgtest-dev python3 gdb xvfb xauth xorriso isolinux syslinux-common grub-pc-bin grub-common mtools fdisk e2fsprogs clang-format clang-tidy)
+packages_bench=(qemu-system-x86 gcc python3)
+
+# ensure_packages NAME...: installs what is missing; says so in one line.
+ensure_packages() {
+    local missing=() p sudo=
+    for p; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p"); done
+    [ ${#missing[@]} = 0 ] && return 0
+    echo "doppel: installing ${missing[*]}" >&2
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    if [ -n "$sudo" ] && ! command -v sudo >/dev/null; then
+        echo "doppel: these Debian packages are missing: ${missing[*]} (install them as root: apt-get install ${missing[*]})" >&2
+        return 1
+    fi
+    local log; log=$(mktemp)
+    export DEBIAN_FRONTEND=noninteractive
+    if ! { $sudo apt-get -o DPkg::Lock::Timeout=600 update && \
+           $sudo apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -5 "$log" >&2
+        echo "doppel: apt-get could not install the packages above (the whole output: $log)" >&2
+        return 1
+    fi
+    rm -f "$log"
+}
