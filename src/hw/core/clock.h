@@ -1,10 +1,10 @@
 // Clock and Timer. Time is in nanoseconds as s64. The virtual clock stops with the machine; with -icount it is a function of
 // instructions executed. Timers fire on the machine's main loop thread with the device lock held.
 #pragma once
+#include <atomic>
 #include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "base/bits.h"
 
@@ -14,7 +14,8 @@ constexpr s64 kNsPerSecond = 1'000'000'000;
 
 class Clock;
 
-// One shot; arm again from the callback for a period. Destroying it disarms it. Any thread that holds the device lock.
+// One shot; arm again from the callback for a period. Destroying it disarms it. Any thread that holds the device lock; a thread that
+// does not may arm and disarm too (local APIC timers do), if the callback bears being called once after that.
 class Timer {
  public:
   Timer(Clock& clock, std::function<void()> fire) : clock_(clock), fire_(std::move(fire)) {}
@@ -24,14 +25,15 @@ class Timer {
   void arm_at(s64 ns);
   void arm_in(s64 ns);
   void disarm();
-  bool armed() const { return deadline_ >= 0; }
-  s64 deadline() const { return deadline_; }   // -1: not armed
+  bool armed() const { return deadline() >= 0; }
+  s64 deadline() const { return deadline_.load(std::memory_order_relaxed); }   // -1: not armed
 
  private:
   friend class Clock;
+  friend class SteppedClock;
   Clock& clock_;
   std::function<void()> fire_;
-  s64 deadline_ = -1;
+  std::atomic<s64> deadline_{-1};
 };
 
 class Clock {
@@ -39,7 +41,7 @@ class Clock {
   virtual ~Clock() = default;
   virtual s64 now() const = 0;                 // any thread
   // The earliest deadline, or -1. Any thread.
-  s64 next_deadline() const;
+  s64 next_deadline() const { return earliest_.load(std::memory_order_acquire); }
   // Fires all that are due; with the device lock held. Returns how many fired.
   int run_due();
   // Called (lock-free) whenever the earliest deadline becomes earlier: wakes the main loop, bounds -icount slices.
@@ -49,8 +51,12 @@ class Clock {
   friend class Timer;
   void insert(Timer& t, s64 deadline);
   void remove(Timer& t);
-  mutable std::mutex lock_;
-  std::multimap<s64, Timer*> queue_;
+  bool take(Timer& t);                         // lock_ held: out of the queue; false: was not in it
+  Timer* pop_due(s64 now, s64& deadline);
+  std::mutex lock_;
+  std::vector<Timer*> queue_;                  // latest first, so that the earliest is taken off the end; few timers exist
+  std::atomic<s64> earliest_{-1};
+  friend class SteppedClock;
 };
 
 // A clock that only moves when told: device tests.

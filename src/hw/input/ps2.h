@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 
+#include "base/bits.h"
 #include "hw/core/device.h"
 
 namespace doppel::hw {
