@@ -75,8 +75,14 @@ enum ModeBits : u64 {
   kModeUmip = 1 << 23,
   kModeTopShift = 24,        // three bits: reserved for x87 TOP
   kModeTsd = 1 << 27,        // CR4.TSD
-  kModeIobp = 1 << 28,       // an I/O or instruction breakpoint is armed: one-instruction regions that check DR7
+  kModeIobp = 1 << 28,       // a breakpoint is armed in DR7 (code, data or I/O): one-instruction regions that call insn_breakpoint first
+  kModeFlatFs = 1 << 29,     // FS alone, GS alone, as kModeFlatFsGs
+  kModeFlatGs = 1 << 30,
 };
+
+enum HaltState : u8 { kRunning = 0, kHalted = 1 /* HLT, MWAIT */, kWaitSipi = 2, kMwaitAny = 3 /* MWAIT that interrupts end even if IF = 0 */,
+                     kShutdown = 4 /* after a triple fault */ };
+constexpr unsigned kMsrSlots = 64;
 
 struct X86State {
   mem::VcpuHeader h;
@@ -106,8 +112,8 @@ struct X86State {
   u64 pdpte[4];              // PAE: loaded with CR3
   // Execution
   u8 cpl;
-  u8 halted;                 // 1: HLT or MWAIT; 2: waiting for SIPI
-  u8 smm, nmi_blocked, shadow /* interrupt shadow until the next instruction has run */;
+  u8 halted;                 // see HaltState
+  u8 smm, nmi_blocked, shadow /* interrupt shadow until the next instruction has run; 1: STI, 2: MOV SS (holds #DB back too) */;
   u8 a20;
   u8 sipi_vector;
   // A recorded exception, to be delivered by deliver_pending (exception.cpp).
@@ -123,6 +129,9 @@ struct X86State {
   u64 pdpt_version;
   Xmm vtemp[4];              // operands of vector helpers
   u64 monitor_address; u8 monitor_armed;
+  u64 trap_dr6;              // data and I/O breakpoints hit by the running instruction: a #DB trap after it
+  u8 step_held;              // the running instruction makes no single-step trap (SYSCALL that clears TF)
+  u64 msr[kMsrSlots];        // registers of sysregs.def that are only stored
   void* cpu;                 // the X86Cpu
 };
 
