@@ -21,6 +21,7 @@ struct EmitConfig {
 struct LinkSlot {
   u64 pc = 0;
   u32 patch = 0;                // offset in the region's code of what link() patches
+  u32 stub = 0;                 // what it holds while unlinked (the backend's own)
   bool chainable = false;       // same page: may be linked; else it goes through the jump cache and never needs a slot
   struct CodeBlock* from = nullptr;
   struct CodeBlock* to = nullptr;
@@ -30,7 +31,7 @@ struct PcMapRow { u32 host; u32 insn; u64 pc; };   // host offset (of a call's r
 
 struct Emitted {
   std::vector<u8> code;         // position-independent until installed
-  struct Reloc { u32 at; u8 kind; u64 to; };   // kind 0: absolute 64; kind 1: rel32 to an absolute address
+  struct Reloc { u32 at; u8 kind; u64 to; };   // kind 0: absolute 64; 1: rel32 to an absolute address; 2: address of links[to]
   std::vector<Reloc> relocs;
   std::vector<LinkSlot> links;
   std::vector<PcMapRow> pc_map; // ascending host offsets
