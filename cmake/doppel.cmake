@@ -4,6 +4,7 @@ target_include_directories(doppel_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(doppel_options INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
   -fno-strict-aliasing -fwrapv)
 target_link_libraries(doppel_options INTERFACE Threads::Threads)
+target_compile_definitions(doppel_options INTERFACE $<$<CONFIG:Debug>:DOPPEL_DEBUG>)
 option(DOPPEL_SANITIZE "build with ASan and UBSan" OFF)
 if(DOPPEL_SANITIZE)
   target_compile_options(doppel_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)

@@ -1,0 +1,99 @@
+// Regions as text: one op a line, guest registers and helpers by name. For -d ir, goldens and reports of the verifier.
+#include <cstdio>
+
+#include "ir/ir.h"
+
+namespace doppel::ir {
+namespace {
+
+std::string hex(u64 v) {
+  char text[24];
+  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(v));
+  return text;
+}
+std::string value(Value v) { return "%" + std::to_string(v); }
+std::string number(u64 v) {
+  const s64 s = static_cast<s64>(v);
+  return s < 0 ? "-" + hex(-v) : hex(v);
+}
+
+std::string reg(const Region& r, u32 id) {
+  return r.layout && id < r.layout->count ? r.layout->rows[id].name : "r" + std::to_string(id);
+}
+
+std::string args_text(const Op& op, unsigned from = 0) {
+  std::string text;
+  for (unsigned i = from; i < op.nargs && i < 4; i++) text += (i == from ? "" : ", ") + value(op.arg[i]);
+  return text;
+}
+
+std::string memory(const Op& op) {
+  const MemInfo m = MemInfo::unpack(op.aux);
+  std::string text = "[" + value(op.arg[0]);
+  if (op.imm) text += static_cast<s64>(op.imm) < 0 ? " - " + hex(-op.imm) : " + " + hex(op.imm);
+  text += "]";
+  if (op.nargs > 1) text += ", " + args_text(op, 1);
+  if (m.align_log2) text += " align " + std::to_string(1u << m.align_log2);
+  if (m.rmw) text += " rmw";
+  if (m.stack) text += " stack";
+  if (m.big_endian) text += " big";
+  if (m.probe_bytes) text += " bytes " + std::to_string(m.probe_bytes);
+  return text;
+}
+
+std::string exit_notes(const Op& op) {
+  std::string text = op.aux & 1 ? " same-page" : "";
+  return op.aux & 2 ? text + " flags-dead" : text;
+}
+
+std::string operands(const Region& r, const Op& op) {
+  const std::string lane = lane_name(static_cast<Lane>(op.sub)), cond = cond_name(static_cast<Cond>(op.sub));
+  const std::string list = args_text(op);
+  switch (op.code) {
+    case Opcode::konst: return hex(op.imm);
+    case Opcode::get_reg: return reg(r, op.aux);
+    case Opcode::set_reg: return reg(r, op.aux) + ", " + list;
+    case Opcode::extract: case Opcode::sextract: case Opcode::deposit:
+      return list + ", lsb " + std::to_string(op.aux & 0xff) + " width " + std::to_string(op.aux >> 8);
+    case Opcode::cmp: case Opcode::selcc: case Opcode::setcc: return cond + " " + list;
+    case Opcode::flags_merge: return list + ", mask " + hex(op.aux);
+    case Opcode::load: case Opcode::store: case Opcode::atomic_cas: case Opcode::probe_write: return memory(op);
+    case Opcode::atomic_rmw: return std::string(atomic_name(static_cast<AtomicOp>(op.sub))) + " " + memory(op);
+    case Opcode::call: return (r.helpers && op.aux < r.helpers->count ? r.helpers->rows[op.aux].name : "helper" + std::to_string(op.aux)) + "(" + list + ")";
+    case Opcode::exit_cc: return cond + " " + list + " -> " + hex(op.imm) + exit_notes(op);
+    case Opcode::exit_if: return list + " -> " + hex(op.imm) + exit_notes(op);
+    case Opcode::exit_direct: return "-> " + hex(op.imm) + exit_notes(op);
+    case Opcode::exit_indirect: case Opcode::exit_loop: return list + exit_notes(op);
+    default: break;
+  }
+  if (op.code < Opcode::vand) return list;
+  // Vectors: lane, arguments, and the immediate where there is one.
+  std::string text = lane + (list.empty() ? "" : " " + list);
+  if (op.imm) text += ", imm " + number(op.imm);
+  return text;
+}
+
+std::string line(const Region& r, size_t i) {
+  const Op& op = r.ops[i];
+  if (op.code >= Opcode::Count) return "?? opcode " + std::to_string(static_cast<unsigned>(op.code));
+  if (op.code == Opcode::insn) return "-- " + hex(op.imm) + " (" + std::to_string(op.aux) + " bytes)";
+  std::string text = "  ";
+  if (result_type(op) != Type::Void) text += value(static_cast<Value>(i)) + " = ";
+  std::string name = info(op.code).name;
+  if (name.back() == '_') name.pop_back();
+  text += name;
+  if (op.type != Type::Void) text += std::string(".") + type_name(op.type);
+  const std::string rest = operands(r, op);
+  return rest.empty() ? text : text + " " + rest;
+}
+
+}  // namespace
+
+std::string dump(const Region& region) {
+  std::string text = "region pc " + hex(region.pc) + " mode " + hex(region.mode) + ": " + std::to_string(region.insn_count) +
+                     " instructions, " + std::to_string(region.ops.size()) + " ops\n";
+  for (size_t i = 0; i < region.ops.size(); i++) text += line(region, i) + "\n";
+  return text;
+}
+
+}  // namespace doppel::ir

@@ -1,0 +1,40 @@
+// The passes, one a file, and the scratch arrays they share. Every pass is one or two walks over the ops: O(n), no allocation.
+#pragma once
+#include <memory>
+
+#include "ir/ir.h"
+
+namespace doppel::ir {
+
+constexpr size_t kMaxRegs = 512;
+
+// One a thread, reused by all regions.
+struct PassContext {
+  Value map[kMaxOps + 1];      // value -> the value that stands for it
+  bool used[kMaxOps + 1];
+  // Registers: what state.cpp knows of each. A row is valid when its stamp is `epoch`.
+  struct Known { Value value; Type type; bool whole; };   // whole: `value` zero-extended is the entire register
+  Known known[kMaxRegs];
+  u64 known_stamp[kMaxRegs] = {};
+  u64 dead_stamp[kMaxRegs] = {};
+  u64 epoch = 0;
+
+  void identity(size_t n) {
+    for (size_t i = 0; i < n; i++) map[i] = static_cast<Value>(i);
+  }
+};
+PassContext& pass_context();
+
+// An op that does nothing, until dce takes it away.
+inline void remove_op(Op& op) { op = Op{Opcode::konst, Type::I8}; }
+
+inline u32 helper_effects(const Region& region, const Op& call) {
+  return region.helpers && call.aux < region.helpers->count ? region.helpers->rows[call.aux].effects : static_cast<u32>(kHelperAll);
+}
+
+void pass_state(Region& region, PassContext& context);
+void pass_fold(Region& region, PassContext& context);
+void pass_dead_flags(Region& region, PassContext& context);
+void pass_dce(Region& region, PassContext& context);
+
+}  // namespace doppel::ir

@@ -1,0 +1,78 @@
+// run_pipeline: THE list of passes. parse_opt_flags: --opt.
+#include "ir/opt/pipeline.h"
+
+#include <memory>
+
+#include "base/assert.h"
+#include "ir/opt/passes.h"
+
+namespace doppel::ir {
+namespace {
+
+struct Row {
+  const char* name;
+  bool OptFlags::*flag;
+  void (*run)(Region&, PassContext&);
+};
+constexpr Row kPasses[] = {
+    {"state", &OptFlags::state, pass_state},
+    {"fold", &OptFlags::fold, pass_fold},
+    {"dead_flags", &OptFlags::dead_flags, pass_dead_flags},
+    {"dce", &OptFlags::dce, pass_dce},
+};
+
+void check(const Region& region, const char* after) {
+  const std::string wrong = verify(region);
+  if (wrong.empty()) return;
+  const std::string text = std::string("IR wrong after ") + after + ": " + wrong + "\n" + dump(region);
+  ASSERT_MSG(false, text.c_str());
+}
+
+}  // namespace
+
+PassContext& pass_context() {
+  thread_local std::unique_ptr<PassContext> context = std::make_unique<PassContext>();
+  return *context;
+}
+
+void run_pipeline(Region& region, const OptFlags& flags) {
+  ASSERT(region.ops.size() <= kMaxOps);
+  if (flags.verify) check(region, "translation");
+  PassContext& context = pass_context();
+  for (const Row& pass : kPasses) {
+    if (!(flags.*pass.flag)) continue;
+    pass.run(region, context);
+    if (flags.verify) check(region, pass.name);
+  }
+}
+
+std::string parse_opt_flags(const std::string& text, OptFlags& out) {
+  OptFlags flags = text.starts_with('-') ? OptFlags{} : OptFlags::none();
+  const auto all = [&](bool on) {
+    for (const Row& pass : kPasses) flags.*pass.flag = on;
+  };
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    std::string word = text.substr(at, comma - at);
+    at = comma + 1;
+    const bool on = !word.starts_with('-');
+    if (!on) word.erase(0, 1);
+    if (word == "all" || word == "none") {
+      all(on == (word == "all"));
+      continue;
+    }
+    if (word == "verify") {
+      flags.verify = on;
+      continue;
+    }
+    bool found = false;
+    for (const Row& pass : kPasses) {
+      if (word == pass.name) flags.*pass.flag = on, found = true;
+    }
+    if (!found) return "unknown optimisation '" + word + "' (known: none, all, verify, state, fold, dead_flags, dce)";
+  }
+  out = flags;
+  return {};
+}
+
+}  // namespace doppel::ir
