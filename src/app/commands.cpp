@@ -1,0 +1,108 @@
+#include "app/commands.h"
+
+#include <cstdio>
+#include <filesystem>
+
+#include "app/detect.h"
+#include "app/doctor.h"
+#include "app/options.h"
+#include "app/run_machine.h"
+#include "base/log.h"
+#include "guest/x86/features.h"
+
+namespace doppel::app {
+namespace {
+
+constexpr const char* kVersion = "QEMU emulator version 8.2.0 (Doppel 0.1.0)";
+constexpr const char* kUsage =
+    "usage: doppel COMMAND ...\n"
+    "  run FILE [OPTION...]      boot an ISO, disk image, kernel, or floppy; what it is, is found by its content\n"
+    "      --throwaway           writes to the disk vanish at the end\n"
+    "  qemu-system-x86_64 ...    QEMU's command line (also qemu-system-i386); -help lists the options\n"
+    "  explain FILE [OPTION...]  print the machine that run would start, as a QEMU-compatible command line\n"
+    "  doctor                    what works on this host, what not, why, and the fix\n"
+    "  list cpus|machines|devices\n"
+    "  version\n"
+    "Options of run are those of qemu-system-x86_64, e.g. -m 1G -smp 2 -nographic.\n";
+
+int fail(const Error& e) {
+  std::fprintf(stderr, "doppel: %s\n", e.text().c_str());
+  return e.exit_status;
+}
+
+int print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
+int qemu_command(const std::string& program, const std::vector<std::string>& args) {
+  const bool is_64bit = program.find("i386") == std::string::npos;
+  auto options = parse_qemu(args, is_64bit);
+  if (!options) return fail(options.error());
+  if (options->show_version) return print(std::string(kVersion) + "\nCopyright (c) 2026 The Doppel authors\n");
+  if (options->show_help) return print(options_help(program));
+  if (!options->text.empty()) return print(options->text);
+  return run_machine(options.take());
+}
+
+// run and explain: the file's content becomes options.
+int run_file(const std::vector<std::string>& args, bool explain) {
+  std::vector<std::string> rest;
+  std::string file;
+  bool throwaway = false;
+  for (size_t i = 0; i < args.size(); i++) {
+    if (args[i] == "--throwaway") throwaway = true;
+    else if (file.empty() && !args[i].starts_with("-")) file = args[i];
+    else {
+      rest.push_back(args[i]);
+      // An option's argument is not the file.
+      if (args[i].starts_with("-") && option_takes_argument(args[i]) && i + 1 < args.size()) rest.push_back(args[++i]);
+    }
+  }
+  if (file.empty()) return fail({"run needs a file to boot", "doppel run FILE", 2});
+  auto found = detect(file);
+  if (!found) return fail(found.error());
+  std::vector<std::string> all = found->arguments;
+  if (throwaway) all.push_back("-snapshot");
+  all.insert(all.end(), rest.begin(), rest.end());
+  if (explain) {
+    std::string line = "# " + found->what + "\nqemu-system-" + found->arch;
+    for (const std::string& a : all) line += " " + (a.find(' ') == std::string::npos ? a : "'" + a + "'");
+    return print(line + "\n");
+  }
+  std::fprintf(stderr, "doppel: %s; accelerator: translator (hardware virtualisation is not built yet)\n", found->what.c_str());
+  return qemu_command("qemu-system-" + found->arch, all);
+}
+
+int list(const std::vector<std::string>& args) {
+  const std::string what = args.empty() ? "" : args[0];
+  if (what == "cpus") return print(x86::cpu_help());
+  if (what == "machines") return print(machine::boards_help());
+  if (what == "devices") return print(machine::devices_help());
+  return fail({"list what?", "doppel list cpus, machines or devices", 2});
+}
+
+}  // namespace
+
+int main_entry(int argc, char** argv) {
+  const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "doppel";
+  std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (program.starts_with("qemu-system-") || program.starts_with("doppel-system-")) return qemu_command(program, args);
+  if (args.empty()) { std::fputs(kUsage, stderr); return 2; }
+  const std::string command = args[0];
+  args.erase(args.begin());
+  if (command.starts_with("qemu-system-")) {
+    if (command != "qemu-system-x86_64" && command != "qemu-system-i386") return fail({"there is no " + command + " yet", "qemu-system-x86_64 and qemu-system-i386 are built", 1});
+    return qemu_command(command, args);
+  }
+  if (command == "run") return run_file(args, false);
+  if (command == "explain") return run_file(args, true);
+  if (command == "doctor") return print(doctor());
+  if (command == "list") return list(args);
+  if (command == "version" || command == "--version" || command == "-version") return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
+  if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
+  const std::string near = nearest(command, {"run", "explain", "doctor", "list", "version", "help", "qemu-system-x86_64", "qemu-system-i386"});
+  return fail({"unknown command '" + command + "'", near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
+}
+
+}  // namespace doppel::app

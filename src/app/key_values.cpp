@@ -1,0 +1,82 @@
+#include <algorithm>
+
+#include "app/options.h"
+
+namespace doppel::app {
+
+KeyValues parse_key_values(std::string_view text, std::string_view first_key) {
+  KeyValues out;
+  bool first = true;
+  size_t at = 0;
+  while (at <= text.size()) {
+    std::string item;
+    while (at < text.size()) {
+      if (text[at] == ',') {
+        if (at + 1 < text.size() && text[at + 1] == ',') { item += ','; at += 2; continue; }
+        break;
+      }
+      item += text[at++];
+    }
+    at++;
+    if (item.empty()) continue;
+    const size_t eq = item.find('=');
+    if (eq != std::string::npos) {
+      out.emplace_back(item.substr(0, eq), item.substr(eq + 1));
+    } else if (first && !first_key.empty()) {
+      out.emplace_back(std::string(first_key), item);
+    } else if (item.starts_with("no") && item.size() > 2) {
+      out.emplace_back(item.substr(2), "off");
+    } else {
+      out.emplace_back(item, "on");
+    }
+    first = false;
+  }
+  return out;
+}
+
+// Edit distance, small words only.
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& c : candidates) {
+    std::vector<size_t> row(c.size() + 1);
+    for (size_t j = 0; j <= c.size(); j++) row[j] = j;
+    for (size_t i = 1; i <= word.size(); i++) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j <= c.size(); j++) {
+        const size_t above = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (word[i - 1] == c[j - 1] ? 0 : 1)});
+        diagonal = above;
+      }
+    }
+    if (row[c.size()] < best_distance) { best_distance = row[c.size()]; best = c; }
+  }
+  return best;
+}
+
+Result<u64> parse_size(std::string_view text, u64 unit) {
+  u64 v = 0;
+  size_t i = 0;
+  while (i < text.size() && text[i] >= '0' && text[i] <= '9') {
+    if (v > (~u64{0} - 9) / 10) return Error{"the size " + std::string(text) + " is too large", "", 1};
+    v = v * 10 + static_cast<u64>(text[i++] - '0');
+  }
+  if (i == 0) return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
+  if (i < text.size()) {
+    switch (text[i]) {
+      case 'b': case 'B': unit = 1; break;
+      case 'k': case 'K': unit = u64{1} << 10; break;
+      case 'm': case 'M': unit = u64{1} << 20; break;
+      case 'g': case 'G': unit = u64{1} << 30; break;
+      case 't': case 'T': unit = u64{1} << 40; break;
+      default: return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
+    }
+    if (i + 1 < text.size() && !(text.substr(i + 1) == "B" || text.substr(i + 1) == "iB"))
+      return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
+  }
+  if (v != 0 && unit > ~u64{0} / v) return Error{"the size " + std::string(text) + " is too large", "", 1};
+  return v * unit;
+}
+
+}  // namespace doppel::app

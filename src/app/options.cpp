@@ -1,0 +1,388 @@
+// parse_qemu: QEMU's command line. Rows are in options.def; each value's meaning is one small function here.
+#include "app/options.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "guest/x86/features.h"
+
+namespace doppel::app {
+namespace {
+
+enum class State { Yes, Later, Quiet };
+struct Row { const char* name; const char* argument; State state; const char* help; };
+constexpr Row kRows[] = {
+#define OPT(name, argument, state, help) {name, argument, State::state, help},
+#include "app/options.def"
+#undef OPT
+};
+
+const Row* find_row(std::string_view name) {
+  for (const Row& r : kRows) {
+    if (name == r.name) return &r;
+  }
+  return nullptr;
+}
+
+bool is_on(std::string_view v) { return v == "on" || v == "yes" || v == "true" || v == "y"; }
+
+Result<u64> parse_number(std::string_view text, std::string_view what, u64 low, u64 high) {
+  char* end = nullptr;
+  const std::string copy(text);
+  const u64 v = std::strtoull(copy.c_str(), &end, 0);
+  if (copy.empty() || *end != 0 || copy[0] == '-' || v < low || v > high) {
+    return Error{std::string(what) + " '" + copy + "' is not a number from " + std::to_string(low) + " to " + std::to_string(high), "", 1};
+  }
+  return v;
+}
+
+Error bad_property(std::string_view option, std::string_view key, const std::vector<std::string>& known) {
+  const std::string near = nearest(key, known);
+  std::string all;
+  for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
+  return Error{"-" + std::string(option) + " has no property '" + std::string(key) + "'", near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
+}
+
+Status take_machine(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "type")) {
+    if (key == "type") {
+      if (value == "help" || value == "?") { o.text = machine::boards_help(); return success(); }
+      o.machine.board = value;
+    } else if (key == "help") {
+      o.text = machine::boards_help();
+    } else if (key == "accel") {
+      // A list with ':' as fallbacks.
+      if (value.find("tcg") == std::string::npos && value.find("interp") == std::string::npos)
+        return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
+      o.machine.accel.interpreter = value.find("tcg") == std::string::npos;
+    } else if (key == "hpet") {
+      o.machine.hpet = is_on(value);
+    } else if (key == "acpi") {
+      o.machine.acpi = is_on(value);
+    } else if (key == "vmport") {
+      o.machine.vmport = is_on(value);
+    } else if (key == "usb" && !is_on(value)) {
+      continue;
+    } else {
+      const std::vector<std::string> known = {"type", "accel", "hpet", "acpi", "vmport", "usb"};
+      return bad_property("machine", key, known);
+    }
+  }
+  return success();
+}
+
+Status take_smp(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "cpus")) {
+    auto n = parse_number(value, "-smp " + key, 1, 64);
+    if (!n) return n.error();
+    const u32 v = static_cast<u32>(*n);
+    if (key == "cpus") o.machine.cpus = v;
+    else if (key == "sockets") o.machine.sockets = v;
+    else if (key == "cores") o.machine.cores = v;
+    else if (key == "threads") o.machine.threads = v;
+    else if (key == "maxcpus") { if (v < o.machine.cpus) return Error{"-smp maxcpus is less than cpus", "", 1}; }
+    else return bad_property("smp", key, {"cpus", "sockets", "cores", "threads", "maxcpus"});
+  }
+  return success();
+}
+
+Status take_memory(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "size")) {
+    if (key != "size") return bad_property("m", key, {"size"});
+    auto size = parse_size(value, u64{1} << 20);
+    if (!size) return size.error();
+    if (*size < (u64{1} << 20)) return Error{"-m " + value + " is too little for a PC", "give at least 1M", 1};
+    o.machine.ram_bytes = align_up(*size, 8192);
+  }
+  return success();
+}
+
+Status take_boot(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "order")) {
+    if (key == "order" || key == "once") {
+      for (const char c : value) {
+        if (c < 'a' || c > 'p') return Error{std::string("-boot: '") + c + "' is not a boot device", "a floppy, c disk, d CD, n network", 1};
+      }
+      (key == "order" ? o.machine.boot_order : o.machine.boot_once) = value;
+    } else if (key == "menu") {
+      o.machine.boot_menu = is_on(value);
+    } else if (key != "strict" && key != "splash-time") {
+      return bad_property("boot", key, {"order", "once", "menu", "strict", "splash-time"});
+    }
+  }
+  return success();
+}
+
+Status take_drive(Options& o, const std::string& text) {
+  machine::DriveConfig d;
+  for (const auto& [key, value] : parse_key_values(text, "file")) {
+    if (key == "file") d.file = value;
+    else if (key == "if") d.interface = value;
+    else if (key == "media") d.media = value;
+    else if (key == "id") d.id = value;
+    else if (key == "format" || key == "driver") d.format = value;
+    else if (key == "readonly" || key == "read-only") d.read_only = is_on(value);
+    else if (key == "snapshot") d.snapshot = is_on(value);
+    else if (key == "index" || key == "bus" || key == "unit") {
+      auto n = parse_number(value, "-drive " + key, 0, 3);
+      if (!n) return n.error();
+      (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
+    } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" && key != "detect-zeroes" && key != "serial") {
+      return bad_property("drive", key, {"file", "if", "media", "id", "format", "readonly", "snapshot", "index", "bus", "unit", "cache", "aio", "discard"});
+    }
+  }
+  if (d.interface != "ide" && d.interface != "floppy" && d.interface != "none")
+    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide or if=floppy", 1};
+  if (d.media != "disk" && d.media != "cdrom") return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
+  o.machine.drives.push_back(d);
+  return success();
+}
+
+void add_drive(Options& o, const std::string& file, const char* interface, const char* media, int index) {
+  machine::DriveConfig d;
+  d.file = file;
+  d.interface = interface;
+  d.media = media;
+  d.index = index;
+  if (d.media == "cdrom") d.read_only = true;
+  o.machine.drives.push_back(d);
+}
+
+Status take_fw_cfg(Options& o, const std::string& text) {
+  std::string name, contents;
+  for (const auto& [key, value] : parse_key_values(text, "name")) {
+    if (key == "name") name = value;
+    else if (key == "string") contents = value;
+    else if (key == "file") {
+      std::ifstream in(value, std::ios::binary);
+      if (!in) return Error{"can't read the fw_cfg file " + value, "check the path", 1};
+      std::stringstream all;
+      all << in.rdbuf();
+      contents = all.str();
+    } else return bad_property("fw_cfg", key, {"name", "file", "string"});
+  }
+  if (name.empty() || name.size() > 55) return Error{"-fw_cfg needs a name of at most 55 characters", "-fw_cfg name=opt/org.example,string=text", 1};
+  o.machine.fw_cfg.emplace_back(name, contents);
+  return success();
+}
+
+Status take_accel(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "accel")) {
+    if (key == "accel") {
+      if (value == "help") { o.text = "Accelerators:\ntcg     the translator (default)\ninterp  the portable interpreter\n"; return success(); }
+      if (value == "tcg" || value == "dbt") o.machine.accel.interpreter = false;
+      else if (value == "interp") o.machine.accel.interpreter = true;
+      else return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
+    } else if (key == "tb-size") {
+      auto n = parse_number(value, "-accel tb-size", 1, 2048);
+      if (!n) return n.error();
+      o.machine.accel.code_cache_bytes = static_cast<size_t>(*n) << 20;
+    } else if (key == "one-insn-per-tb") {
+      if (is_on(value)) o.machine.accel.max_insns = 1;
+    } else if (key != "thread") {
+      return bad_property("accel", key, {"accel", "thread", "tb-size", "one-insn-per-tb"});
+    }
+  }
+  return success();
+}
+
+Status take_rtc(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "base")) {
+    if (key == "base") o.machine.rtc_base = value;
+    else if (key == "clock") o.machine.rtc_clock = value;
+    else if (key != "driftfix") return bad_property("rtc", key, {"base", "clock", "driftfix"});
+  }
+  return success();
+}
+
+Status take_icount(Options& o, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text, "shift")) {
+    if (key == "shift") {
+      if (value == "auto") { o.machine.accel.icount_shift = 3; continue; }
+      auto n = parse_number(value, "-icount shift", 0, 10);
+      if (!n) return n.error();
+      o.machine.accel.icount_shift = static_cast<int>(*n);
+    } else if (key != "sleep" && key != "align") {
+      return bad_property("icount", key, {"shift", "sleep", "align"});
+    }
+  }
+  return success();
+}
+
+Status take_device(Options& o, const std::string& text) {
+  machine::DeviceConfig d;
+  for (const auto& [key, value] : parse_key_values(text, "driver")) {
+    if (key == "driver") d.driver = value; else d.properties[key] = value;
+  }
+  if (d.driver == "help" || d.driver == "?") { o.text = machine::devices_help(); return success(); }
+  o.machine.devices.push_back(d);
+  return success();
+}
+
+Status take_dfilter(Options& o, const std::string& text) {
+  u64 from = 0, to = 0;
+  const size_t dots = text.find(".."), plus = text.find('+');
+  char* end = nullptr;
+  from = std::strtoull(text.c_str(), &end, 0);
+  if (dots != std::string::npos) to = std::strtoull(text.c_str() + dots + 2, &end, 0);
+  else if (plus != std::string::npos) to = from + std::strtoull(text.c_str() + plus + 1, &end, 0) - 1;
+  else return Error{"-dfilter '" + text + "' is not a range", "write FROM..TO or FROM+SIZE", 1};
+  o.machine.accel.dump_from = from;
+  o.machine.accel.dump_to = to;
+  return success();
+}
+
+using Handler = std::function<Status(Options&, const std::string&)>;
+
+#define SET(...) [](Options& o, const std::string& v) -> Status { (void)o; (void)v; __VA_ARGS__; return success(); }
+const std::unordered_map<std::string, Handler>& handlers() {
+  static const std::unordered_map<std::string, Handler> table = {
+      {"help", SET(o.show_help = true)}, {"version", SET(o.show_version = true)},
+      {"machine", take_machine}, {"M", take_machine}, {"accel", take_accel},
+      {"cpu", [](Options& o, const std::string& v) -> Status {
+         if (v == "help" || v == "?") o.text = x86::cpu_help(); else o.machine.cpu = v;
+         return success();
+       }},
+      {"smp", take_smp}, {"m", take_memory},
+      {"uuid", SET(o.machine.uuid = v)}, {"name", SET(o.machine.name = parse_key_values(v, "guest").empty() ? v : parse_key_values(v, "guest")[0].second)},
+      {"S", SET(o.machine.start_paused = true)}, {"no-reboot", SET(o.machine.no_reboot = true)}, {"no-shutdown", SET(o.machine.no_shutdown = true)},
+      {"action", [](Options& o, const std::string& v) -> Status {
+         for (const auto& [key, value] : parse_key_values(v)) {
+           if (key == "reboot") o.machine.no_reboot = value == "shutdown";
+           else if (key == "shutdown") o.machine.no_shutdown = value == "pause";
+           else if (key != "panic" && key != "watchdog") return bad_property("action", key, {"reboot", "shutdown", "panic", "watchdog"});
+         }
+         return success();
+       }},
+      {"nodefaults", SET(o.machine.no_defaults = true)}, {"nographic", SET(o.nographic = true)},
+      {"display", [](Options& o, const std::string& v) -> Status {
+         const auto kv = parse_key_values(v, "type");
+         const std::string type = kv.empty() ? v : kv[0].second;
+         if (type == "help") { o.text = "Displays:\nsdl\nnone\n"; return success(); }
+         if (type != "sdl" && type != "none") return Error{"display '" + type + "' is not built yet", "use -display sdl or -display none", 1};
+         o.display = type;
+         return success();
+       }},
+      {"vga", [](Options& o, const std::string& v) -> Status {
+         if (v != "std" && v != "none") return Error{"display adapter '" + v + "' is not built yet", "use -vga std or -vga none", 1};
+         o.machine.vga = v;
+         return success();
+       }},
+      {"full-screen", SET(o.full_screen = true)}, {"kernel", SET(o.machine.kernel = v)}, {"initrd", SET(o.machine.initrd = v)},
+      {"append", SET(o.machine.append = v)}, {"bios", SET(o.machine.bios = v)}, {"L", SET(o.machine.firmware_dirs.push_back(v))},
+      {"boot", take_boot}, {"fw_cfg", take_fw_cfg}, {"drive", take_drive},
+      {"hda", SET(add_drive(o, v, "ide", "disk", 0))}, {"hdb", SET(add_drive(o, v, "ide", "disk", 1))},
+      {"hdc", SET(add_drive(o, v, "ide", "disk", 2))}, {"hdd", SET(add_drive(o, v, "ide", "disk", 3))},
+      {"cdrom", SET(add_drive(o, v, "ide", "cdrom", 2))}, {"fda", SET(add_drive(o, v, "floppy", "disk", 0))},
+      {"fdb", SET(add_drive(o, v, "floppy", "disk", 1))},
+      {"snapshot", SET(for (auto& d : o.machine.drives) d.snapshot = true; o.machine.board_options["snapshot"] = "on")},
+      {"serial", SET(o.serial.push_back(v))},
+      {"parallel", [](Options&, const std::string& v) -> Status { return v == "none" ? success() : Status(Error{"there is no parallel port yet", "use -parallel none", 1}); }},
+      {"monitor", SET(o.monitor_given = true; if (v != "none") o.monitors.push_back(v))},
+      {"mon", [](Options& o, const std::string& v) -> Status {
+         for (const auto& [key, value] : parse_key_values(v, "chardev")) {
+           if (key == "chardev") { o.monitor_given = true; o.monitors.push_back("chardev:" + value); }
+           else if (key == "mode" && value != "readline") return Error{"-mon mode=" + value + " is not built yet", "use mode=readline", 1};
+         }
+         return success();
+       }},
+      {"chardev", SET(o.chardevs.push_back(v))}, {"debugcon", SET(o.debugcon = v)},
+      {"echr", [](Options& o, const std::string& v) -> Status {
+         auto n = parse_number(v, "-echr", 0, 255);
+         if (!n) return n.error();
+         o.escape_char = static_cast<int>(*n);
+         return success();
+       }},
+      {"device", take_device},
+      {"nic", [](Options&, const std::string& v) -> Status { return v == "none" ? success() : Status(Error{"network cards are not built yet", "use -nic none", 1}); }},
+      {"net", [](Options&, const std::string& v) -> Status { return v == "none" ? success() : Status(Error{"network cards are not built yet", "use -net none", 1}); }},
+      {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
+      {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
+      {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},
+      {"no-acpi", SET(o.machine.acpi = false)}, {"no-hpet", SET(o.machine.hpet = false)},
+      {"opt", SET(o.machine.accel.opt = v)},
+      {"limit", [](Options& o, const std::string& v) -> Status {
+         auto n = parse_number(v, "--limit", 0, ~u64{0} >> 1);
+         if (!n) return n.error();
+         o.machine.accel.limit = static_cast<s64>(*n);
+         return success();
+       }},
+      {"lockstep", SET(o.machine.accel.lockstep = true)}, {"perfmap", SET(o.machine.accel.perf_map = true)},
+      {"wait-for", SET(o.wait_for = v)},
+      {"wait-timeout", [](Options& o, const std::string& v) -> Status {
+         auto n = parse_number(v, "--wait-timeout", 1, 1000000);
+         if (!n) return n.error();
+         o.wait_timeout = static_cast<int>(*n);
+         return success();
+       }},
+  };
+  return table;
+}
+#undef SET
+
+}  // namespace
+
+Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) {
+  Options o;
+  o.machine.is_64bit = is_64bit;
+  for (size_t i = 0; i < args.size(); i++) {
+    const std::string& word = args[i];
+    if (word.empty() || word[0] != '-' || word == "-") {
+      add_drive(o, word, "ide", "disk", 0);   // a bare word is the first disk, as in QEMU
+      continue;
+    }
+    std::string name = word.substr(word.starts_with("--") ? 2 : 1), value;
+    if (name == "h") name = "help";
+    const size_t eq = name.find('=');
+    const Row* row = find_row(name);
+    bool has_value = false;
+    if (!row && eq != std::string::npos && word.starts_with("--")) {
+      row = find_row(name.substr(0, eq));
+      value = name.substr(eq + 1);
+      has_value = true;
+    }
+    if (!row) {
+      std::vector<std::string> names;
+      for (const Row& r : kRows) names.emplace_back(r.name);
+      const std::string near = nearest(name, names);
+      return Error{"unknown option '" + word + "'", near.empty() ? "-help lists the options" : "did you mean '-" + near + "'?", 2};
+    }
+    if (row->state == State::Later) return Error{"the option -" + std::string(row->name) + " is known but not built yet", "leave it out", 1};
+    if (*row->argument && !has_value) {
+      if (i + 1 >= args.size()) return Error{"the option " + word + " needs an argument: " + row->argument, "-help lists the options", 2};
+      value = args[++i];
+    }
+    if (row->state == State::Quiet) continue;
+    if (Status s = handlers().at(row->name)(o, value); !s) return s.error();
+    if (!o.text.empty()) return o;
+  }
+  if (o.machine.board_options.contains("snapshot")) {
+    for (auto& d : o.machine.drives) d.snapshot = true;
+  }
+  if (!o.machine.append.empty() && o.machine.kernel.empty()) return Error{"-append is only for -kernel", "give a kernel with -kernel FILE", 1};
+  if (!o.machine.initrd.empty() && o.machine.kernel.empty()) return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
+  const auto& c = o.machine;
+  if (c.sockets || c.cores || c.threads) {
+    const u32 n = std::max(c.sockets, 1u) * std::max(c.cores, 1u) * std::max(c.threads, 1u);
+    if (c.sockets && c.cores && c.threads && n != c.cpus) return Error{"-smp: sockets * cores * threads is " + std::to_string(n) + ", not cpus=" + std::to_string(c.cpus), "", 1};
+  }
+  return o;
+}
+
+std::string options_help(std::string_view program) {
+  std::string text = "usage: " + std::string(program) + " [options] [disk_image]\n\n";
+  for (const Row& r : kRows) {
+    if (r.state == State::Later || !*r.help) continue;
+    std::string left = std::string("-") + r.name + (*r.argument ? " " + std::string(r.argument) : "");
+    if (left.size() < 32) left.resize(32, ' '); else left += "\n" + std::string(32, ' ');
+    text += left + r.help + "\n";
+  }
+  return text + "\nA double dash works too. Options known to QEMU but not built yet say so.\n";
+}
+
+}  // namespace doppel::app

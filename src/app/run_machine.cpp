@@ -1,0 +1,163 @@
+#include "app/run_machine.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <thread>
+
+#include "app/wait_for.h"
+#include "base/log.h"
+#include "chardev/factory.h"
+#include "display/sdl/window.h"
+#include "gdbstub/gdbstub.h"
+#include "monitor/hmp/hmp.h"
+
+namespace doppel::app {
+namespace {
+
+int fail(const Error& e) {
+  std::fprintf(stderr, "doppel: %s\n", e.text().c_str());
+  return e.exit_status;
+}
+
+std::atomic<int> g_signals{0};   // written by the signal handler only
+extern "C" void on_signal(int) { g_signals.fetch_add(1); }
+
+// Everything that talks to the outside while a machine runs. Order matters: the last member goes first.
+struct Session {
+  std::unique_ptr<chardev::Factory> chardevs;
+  std::shared_ptr<WaitFor> wait;
+  std::unique_ptr<machine::Machine> machine;
+  std::vector<std::unique_ptr<monitor::Hmp>> monitors;
+  std::unique_ptr<gdbstub::Server> gdb;
+};
+
+Status open_serial(Session& s, Options& o) {
+  std::vector<std::string> specs = o.serial;
+  const bool own_terminal = o.nographic || (o.display == "none" && false);
+  if (specs.empty() && own_terminal && !o.machine.no_defaults) specs = {"mon:stdio"};
+  if (specs.empty() && !o.machine.no_defaults) specs = {"null"};
+  for (const std::string& spec : specs) {
+    if (spec == "none") continue;
+    auto dev = s.chardevs->open(spec);
+    if (!dev) return dev.error();
+    std::shared_ptr<chardev::Chardev> port = *dev;
+    if (s.wait && o.machine.serial.empty()) port = s.wait->tap(port);
+    o.machine.serial.push_back(port);
+  }
+  if (s.wait && o.machine.serial.empty()) o.machine.serial.push_back(s.wait->tap(nullptr));
+  if (!o.debugcon.empty()) {
+    auto dev = s.chardevs->open(o.debugcon);
+    if (!dev) return dev.error();
+    o.machine.debugcon = *dev;
+  }
+  return success();
+}
+
+// "mon:stdio" on a serial port brings a monitor on the same terminal; -monitor adds others.
+Status open_monitors(Session& s, const Options& o) {
+  std::vector<std::string> specs = o.monitors;
+  bool mux = o.nographic && o.serial.empty() && !o.monitor_given;
+  for (const std::string& serial : o.serial) mux |= serial.starts_with("mon:");
+  if (mux) {
+    auto shared = s.chardevs->stdio_mux();
+    if (!shared) return shared.error();
+    auto index = s.monitors.size();
+    auto* monitors = &s.monitors;
+    auto front = (*shared)->add_front("monitor", [monitors, index](bool on) { if (index < monitors->size()) (*monitors)[index]->focus(on); });
+    s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.machine, front));
+  }
+  for (const std::string& spec : specs) {
+    auto dev = s.chardevs->open(spec);
+    if (!dev) return dev.error();
+    if (!*dev) continue;
+    s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.machine, *dev));
+    s.monitors.back()->focus(true);
+  }
+  return success();
+}
+
+// First signal: ask the guest; second: end.
+void watch_signals(machine::Machine& machine, std::atomic<bool>& done) {
+  int seen = 0;
+  while (!done.load()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const int now = g_signals.load();
+    if (now == seen) continue;
+    if (now == 1 && machine.config().acpi && machine.state() == machine::RunState::Running && isatty(0)) {
+      machine.request_powerdown();
+    } else {
+      machine.request_quit(machine::ShutdownCause::HostQuit, 0);
+    }
+    seen = now;
+  }
+}
+
+}  // namespace
+
+int run_machine(Options o) {
+  if (!o.log_items.empty()) {
+    auto mask = parse_log_items(o.log_items);
+    if (!mask) return fail(mask.error());
+    if (Status st = log_open(o.log_file); !st) return fail(st.error());
+    log_set_mask(*mask);
+  }
+  if (o.display.empty()) o.display = o.nographic || o.machine.vga == "none" || !display::sdl_display_available() ? "none" : "sdl";
+  if (o.nographic) o.display = "none";
+  if (o.display == "sdl" && !display::sdl_display_available())
+    return fail({"there is no display to open a window on", "set DISPLAY, or use -nographic or -display none", 1});
+
+  Session s;
+  machine::Machine* running = nullptr;
+  s.chardevs = std::make_unique<chardev::Factory>(chardev::Mux::Hooks{[&running] { if (running) running->request_quit(machine::ShutdownCause::HostQuit, 0); }, {}});
+  for (const std::string& c : o.chardevs) {
+    if (auto dev = s.chardevs->create(c); !dev) return fail(dev.error());
+  }
+  if (!o.wait_for.empty()) s.wait = std::make_shared<WaitFor>(o.wait_for);
+  if (Status st = open_serial(s, o); !st) return fail(st.error());
+
+  auto built = machine::build(o.machine);
+  if (!built) return fail(built.error());
+  s.machine = built.take();
+  running = s.machine.get();
+  if (Status st = open_monitors(s, o); !st) return fail(st.error());
+  if (!o.gdb.empty()) {
+    auto server = gdbstub::start(*s.machine, o.gdb);
+    if (!server) return fail(server.error());
+    s.gdb = server.take();
+  }
+  if (!o.pid_file.empty()) {
+    std::ofstream pid(o.pid_file);
+    pid << getpid() << "\n";
+    if (!pid) return fail({"can't write the pid file " + o.pid_file, "choose another path with -pidfile", 1});
+  }
+
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGHUP, on_signal);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::atomic<bool> done{false};
+  std::thread signals([&] { watch_signals(*s.machine, done); });
+  std::thread waiter;
+  if (s.wait) waiter = std::thread([&] { s.wait->watch(*s.machine, o.wait_timeout, done); });
+
+  s.machine->start();
+  Status window = success();
+  if (o.display == "sdl") window = display::run_sdl_window(*s.machine, o.machine.name, o.full_screen);
+  if (!window) s.machine->request_quit(machine::ShutdownCause::HostQuit, 1);
+  const int status = s.machine->wait_for_exit();
+  done.store(true);
+  signals.join();
+  if (waiter.joinable()) waiter.join();
+  if (!o.pid_file.empty()) unlink(o.pid_file.c_str());
+  s.gdb.reset();
+  s.monitors.clear();
+  if (!window) return fail(window.error());
+  return s.wait ? s.wait->exit_status() : status;
+}
+
+}  // namespace doppel::app
