@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "hw/bus/pci/pci_bus.h"
 
 namespace doppel::hw {
 namespace {
