@@ -40,7 +40,7 @@ struct Addr {
 class Translator {
  public:
   Translator(const guest::TranslateRequest& request, const Decoder& decoder, const CpuModel& model, ir::Region& region)
-      : b(builder_), mode(request.mode), model(model), decoder(decoder), request(request), builder_(region) {}
+      : b(builder_), mode(request.mode), model(model), decoder(decoder), request(request), builder_(region), region_(region) {}
 
   ir::Builder& b;
   const u64 mode;
@@ -97,6 +97,7 @@ class Translator {
   Value read_xmm(unsigned i, bool aligned = false);
 
   // --- stack
+  Addr stack_address(s64 offset, unsigned size, bool write);  // SS:rSP + offset
   void push(Value v);                          // one store, then rSP
   Value stack_load(Type t, s64 offset);        // [SS:rSP + offset]
   void stack_store(Value v, s64 offset);       // [SS:rSP + offset]
@@ -118,7 +119,6 @@ class Translator {
   void gp0() { raise_error(GP, 0); }
   void raise(u8 vector);
   void raise_error(u8 vector, u32 error);
-  void raise_if(Value bool8, u8 vector);       // a conditional #DE, #BR...: no error code
   void call_and_leave(Helper h, std::initializer_list<Value> args = {});
   void leave(u64 pc);                          // RIP = pc, exit_loop
   void leave_next() { leave(next_pc()); }
@@ -133,16 +133,29 @@ class Translator {
 
   bool has(Feature f) const { return decoder.has(f); }
 
+  // Conditional branch to a direct target that goes on below when it is not taken; also ends regions that must not chain.
+  void branch_cc(Cond c, Value f, u64 pc);
+  void branch_if(Value bool8, u64 pc);
+  // An `unless` for cases that need a helper: when bool8 holds, the instruction starts over in a region of its own, whose first
+  // instruction it is. True: this is such a region, so use the helper form now instead. Nothing may have been written before.
+  bool first_insn() const { return region_.insn_count <= 1; }
+  void restart_if(Value bool8) { branch_restart(bool8); }
+  // Regions whose ends must go through the vCPU loop because the mode changes after their only instruction.
+  bool must_leave() const { return mode & kModeShadow; }
+
   // --- the frontend's business (frontend.cpp, branch.cpp)
   u64 follow_pc = 0;           // set with `follow`: translation goes on there instead of at next_pc()
   bool follow = false;
-  bool exit_flags_dead(u64 pc);  // look-ahead at an exit's target
-  u64 entry_linear_page() const;
+  bool end_after_next = false; // STI: one more instruction, then the region ends
+  u64 return_pcs[4] = {};      // of calls that were followed
+  unsigned return_depth = 0;
 
  private:
   bool flat(unsigned seg) const;
-  Addr add_segment_base(unsigned seg, Value offset, s64 disp);
+  unsigned align_for(unsigned bytes) const;
+  void branch_restart(Value bool8);
   ir::Builder builder_;
+  ir::Region& region_;
 };
 
 using TranslateFn = void (*)(Translator&, const Insn&);
