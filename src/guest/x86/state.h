@@ -131,6 +131,7 @@ struct X86State {
   u64 monitor_address; u8 monitor_armed;
   u64 trap_dr6;              // data and I/O breakpoints hit by the running instruction: a #DB trap after it
   u8 step_held;              // the running instruction makes no single-step trap (SYSCALL that clears TF)
+  u8 pc_exact;               // RIP is the one to report though generated code runs: a task switch is past its point of no return
   u64 msr[kMsrSlots];        // registers of sysregs.def that are only stored
   void* cpu;                 // the X86Cpu
 };
@@ -150,7 +151,8 @@ enum Reg : ir::RegId {
   kRegXmm0 = kRegSegSel0 + 6, /* 16 rows, V128 */ kRegVtemp0 = kRegXmm0 + 16, /* 4 rows */
   kRegMmx0 = kRegVtemp0 + 4, /* 8 rows, I64: significands of the physical x87 registers */
   kRegTop = kRegMmx0 + 8, kRegFcw, kRegFsw, kRegFptag, kRegMxcsr, kRegCpl, kRegShadow, kRegExcNextLen,
-  kRegCr0, kRegCr2, kRegCr3, kRegCr4, kRegTemp0 /* 4 rows, I64: h.scratch[0..3] */, kRegCount = kRegTemp0 + 4
+  kRegCr0, kRegCr2, kRegCr3, kRegCr4, kRegTemp0 /* 4 rows, I64: h.scratch[0..3] */,
+  kRegStExp0 = kRegTemp0 + 4, /* 8 rows, I16: sign and exponent of the physical x87 registers */ kRegCount = kRegStExp0 + 8
 };
 
 // --- exceptions (exception.cpp). All record the exception with the pc of the running instruction (or RIP, when called
