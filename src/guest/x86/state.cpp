@@ -30,6 +30,9 @@ const ir::RegRow kRows[] = {
     ROW("cpl", cpl, I8, 0), ROW("shadow", shadow, I8, 0), ROW("next_len", exc_next_len, I8, 0),
     ROW("cr0", cr0, I64, 0), ROW("cr2", cr2, I64, 0), ROW("cr3", cr3, I64, 0), ROW("cr4", cr4, I64, 0),
     ROW("temp0", h.scratch[0], I64, 0), ROW("temp1", h.scratch[1], I64, 0), ROW("temp2", h.scratch[2], I64, 0), ROW("temp3", h.scratch[3], I64, 0),
+    ROW("st0.exp", st[0].sign_exponent, I16, 0), ROW("st1.exp", st[1].sign_exponent, I16, 0), ROW("st2.exp", st[2].sign_exponent, I16, 0),
+    ROW("st3.exp", st[3].sign_exponent, I16, 0), ROW("st4.exp", st[4].sign_exponent, I16, 0), ROW("st5.exp", st[5].sign_exponent, I16, 0),
+    ROW("st6.exp", st[6].sign_exponent, I16, 0), ROW("st7.exp", st[7].sign_exponent, I16, 0),
 };
 static_assert(std::size(kRows) == kRegCount);
 
