@@ -29,6 +29,7 @@ class AtaDisk final : public IdeDrive {
   std::string describe() const override;
   u32 dma_read(std::span<u8> out) override;
   u32 dma_write(std::span<const u8> in) override;
+  void dma_end() override;
   void dma_cancel() override;
   const DiskGeometry& geometry() const { return native_; }   // for CMOS and firmware tables
   u64 sectors() const { return sectors_; }
@@ -58,9 +59,9 @@ class AtaDisk final : public IdeDrive {
   void smart_read_data();
   void smart_thresholds();
   void trim();
+  int trim_block(std::span<const u8> ranges);
   void identify();
   void media_error(int error);
-  void store_error_address();
 
   Params p_;
   u64 sectors_ = 0;
@@ -68,8 +69,9 @@ class AtaDisk final : public IdeDrive {
   Job job_ = Job::None;
   u64 lba_ = 0;
   u32 remaining_ = 0;                         // sectors still to move
+  int dma_error_ = 0;                         // errno of a failed DMA data phase
   u32 block_ = 1;                             // sectors a DRQ block
-  bool ext_ = false, chs_ = false;
+  bool ext_ = false, fua_ = false;
   u8 multiple_ = 0, power_mode_ = 0xff;
   bool write_cache_ = true, read_ahead_ = true, smart_enabled_ = true, smart_autosave_ = true;
   u16 mdma_ = 0, udma_ = 0;                   // selected mode bits, IDENTIFY words 63 and 88

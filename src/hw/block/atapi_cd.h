@@ -25,6 +25,7 @@ class AtapiCd final : public IdeDrive {
   std::string describe() const override;
   u32 dma_read(std::span<u8> out) override;
   u32 dma_write(std::span<const u8> in) override;
+  void dma_end() override;
 
   // The user's side. insert() replaces what is there (closing the tray); eject() is refused while the guest has the door locked, unless
   // `force`: then false is returned and the guest is told that the button was pressed.
@@ -46,22 +47,25 @@ class AtapiCd final : public IdeDrive {
   void set_features();
   void start_packet();
   void run_packet();
-  bool needs_medium(u8 op) const;
-  // Packet commands, atapi_commands.cpp.
-  void test_unit_ready();
+  bool media_command();                       // atapi_media.cpp; false: not one of its commands
+  bool info_command();                        // atapi_info.cpp
+  // Packet commands.
   void request_sense();
   void inquiry();
   void start_stop_unit();
   void read_capacity();
-  void read_10_12(u32 lba, u32 blocks);
+  void seek(u32 lba);
+  void prevent_allow();
+  void read_sectors(u32 lba, u32 count, u32 sector_bytes);
+  void verify(u32 lba, u32 count);
   void read_cd();
   void read_toc();
-  void read_header();
   void read_subchannel();
   void read_disc_information();
   void read_track_information();
   void read_dvd_structure();
   void mode_sense(bool ten);
+  void mode_select(u32 bytes);
   void get_configuration();
   void get_event_status();
   void mechanism_status();
@@ -70,9 +74,15 @@ class AtapiCd final : public IdeDrive {
   void reply(std::vector<u8> data, u32 allocation);
   void start_reply();
   void next_pio_block();
-  void refill();
+  bool gather(std::span<u8> out);             // the next bytes of the reply; false: the disc can't be read
+  bool refill();
+  u64 reply_left() const { return reply_.size() - reply_at_ + u64{sectors_left_} * sector_bytes_; }
+  void read_failed();
   void good();
   void check(u8 key, u8 asc, u8 ascq = 0);
+  void invalid_field() { check(0x05, 0x24); }
+  u32 cdb16(unsigned at) const { return u32{cdb_[at]} << 8 | cdb_[at + 1]; }
+  u32 cdb32(unsigned at) const { return cdb16(at) << 16 | cdb16(at + 2); }
   u64 blocks() const;
   bool ready() const { return p_.node != nullptr && !tray_open_; }
 
@@ -83,14 +93,13 @@ class AtapiCd final : public IdeDrive {
   u8 sense_key_ = 0, asc_ = 0, ascq_ = 0;
   bool attention_ = false;                    // a UNIT ATTENTION waits
   u8 attention_asc_ = 0;
-  bool locked_ = false, tray_open_ = false, changed_ = false, eject_request_ = false;
+  bool locked_ = false, tray_open_ = false, read_error_ = false;
   u8 media_event_ = 0;
   // The reply in flight: reply_[reply_at_..], then `sectors_left_` sectors from `lba_`.
   std::vector<u8> reply_;
   u32 reply_at_ = 0;
   u32 lba_ = 0, sectors_left_ = 0;
   u32 sector_bytes_ = 2048;                   // 2352 for READ CD with headers
-  u8 read_cd_fields_ = 0x10;
   u32 byte_limit_ = 0;                        // of a DRQ block, from the byte count registers
   u16 mdma_ = 0, udma_ = 0;
   u8 pio_mode_ = 4;

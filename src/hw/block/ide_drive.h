@@ -57,9 +57,12 @@ class IdeDrive {
   u32 write_data_block(std::span<const u8> in);
 
   bool dma_active() const { return phase_ == Phase::DmaIn || phase_ == Phase::DmaOut; }
-  // Bytes moved; fewer than asked for: the drive has finished (or failed) and left its DMA phase.
+  // The bus master moves data until dma_done(), then, with the bytes in memory, calls dma_end(): the command's status and INTRQ.
+  // Bytes moved; fewer than asked for: dma_done() (all moved, or an error).
   virtual u32 dma_read(std::span<u8> out) = 0;
   virtual u32 dma_write(std::span<const u8> in) = 0;
+  virtual void dma_end() = 0;
+  bool dma_done() const { return dma_done_; }
   virtual void dma_cancel();                             // the bus master ran out of descriptors: the command dies quietly
 
  protected:
@@ -81,6 +84,7 @@ class IdeDrive {
   Phase phase_ = Phase::Idle;
   std::vector<u8> buffer_;                               // never shrinks below what a DRQ block needs
   u32 at_ = 0, end_ = 0;
+  bool dma_done_ = false;
 
  private:
   bool intrq_ = false;
