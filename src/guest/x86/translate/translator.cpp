@@ -57,8 +57,9 @@ Value Translator::read_xmm(unsigned i, bool aligned) {
   const Operand& o = insn->op[i];
   if (!o.is_mem()) return xmm(o.reg);
   if (o.size == 16) return load_mem(Type::V128, aligned ? 4 : 0);
-  const Value v = load_mem(int_type(o.size));
-  return b.op(Opcode::vfromint, Type::V128, {o.size == 8 ? v : b.zext(Type::I32, v)});
+  Value v = load_mem(int_type(o.size));
+  if (o.size < 4) v = b.zext(Type::I32, v);
+  return b.op(Opcode::vfromint, b.type(v), {v});
 }
 
 // --- memory
@@ -79,7 +80,8 @@ Value Translator::effective_address(const MemOperand& m, s64 extra) {
 bool Translator::flat(unsigned seg) const {
   if (is64()) return true;
   if (seg == ES || seg == SS || seg == DS) return mode & kModeFlatData;
-  if (seg == FS || seg == GS) return mode & kModeFlatFsGs;
+  if (seg == FS) return mode & kModeFlatFs;
+  if (seg == GS) return mode & kModeFlatGs;
   return false;  // CS: its rights must be looked at
 }
 
