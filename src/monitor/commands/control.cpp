@@ -1,0 +1,116 @@
+// Commands that change something: run state, keys, pictures, media.
+#include <chrono>
+#include <thread>
+
+#include "base/log.h"
+#include "display/input_event.h"
+#include "monitor/commands/command.h"
+
+namespace doppel::monitor {
+namespace {
+
+std::string stop(machine::Machine& m, const Words&) { m.pause(); return ""; }
+std::string cont(machine::Machine& m, const Words&) { m.resume(); return ""; }
+std::string quit(machine::Machine& m, const Words&) { m.request_quit(machine::ShutdownCause::HostQuit, 0); return ""; }
+std::string reset(machine::Machine& m, const Words&) { m.request_reset(); return ""; }
+std::string powerdown(machine::Machine& m, const Words&) { m.request_powerdown(); return ""; }
+std::string nmi(machine::Machine& m, const Words&) { m.inject_nmi(); return ""; }
+
+std::string sendkey(machine::Machine& m, const Words& w) {
+  if (w.size() < 2) return "sendkey needs keys, such as ctrl-alt-delete\n";
+  auto keys = display::parse_key_chord(w[1]);
+  if (!keys) return keys.error().text() + "\n";
+  u64 hold = 100;
+  if (w.size() > 2 && !parse_number(w[2], hold)) return "the hold time '" + w[2] + "' is not a number of milliseconds\n";
+  for (const u32 k : *keys) m.key(k, true);
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::min<u64>(hold, 5000)));
+  for (size_t i = keys->size(); i-- > 0;) m.key((*keys)[i], false);
+  return "";
+}
+
+std::string type(machine::Machine& m, const Words& w) {
+  if (w.size() < 2) return "type needs a text\n";
+  for (const char c : w[1]) {
+    const auto typed = display::key_from_character(c);
+    if (!typed) return format("'%c' is not on the US keyboard\n", c);
+    const u32 shift = static_cast<u32>(display::Key::shift);
+    if (typed->shift) m.key(shift, true);
+    m.key(typed->qcode, true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    m.key(typed->qcode, false);
+    if (typed->shift) m.key(shift, false);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return "";
+}
+
+std::string screendump(machine::Machine& m, const Words& w) {
+  if (w.size() < 2) return "screendump needs a file name\n";
+  if (!m.console()) return "there is no display adapter\n";
+  bool png = w[1].ends_with(".png");
+  for (size_t i = 2; i + 1 < w.size(); i++) {
+    if (w[i] == "-f") png = w[i + 1] == "png";
+  }
+  display::Surface surface;
+  m.console()->refresh(surface);
+  const Status s = png ? display::write_png(surface, w[1]) : display::write_ppm(surface, w[1]);
+  return s ? "" : s.error().text() + "\n";
+}
+
+std::string mouse_move(machine::Machine& m, const Words& w) {
+  if (w.size() < 3) return "mouse_move needs dx and dy\n";
+  m.pointer_relative(std::atoi(w[1].c_str()), std::atoi(w[2].c_str()), w.size() > 3 ? std::atoi(w[3].c_str()) : 0, 0);
+  return "";
+}
+
+std::string mouse_button(machine::Machine& m, const Words& w) {
+  u64 buttons = 0;
+  if (w.size() < 2 || !parse_number(w[1], buttons)) return "mouse_button needs the state: 1 left, 2 right, 4 middle\n";
+  m.pointer_relative(0, 0, 0, static_cast<u32>(buttons));
+  return "";
+}
+
+std::string change(machine::Machine& m, const Words& w) {
+  if (w.size() < 3) return "change needs a drive and a file (info block lists the drives)\n";
+  const Status s = m.change_medium(w[1], w[2], w.size() > 3 && w.back() == "read-only");
+  return s ? "" : s.error().text() + "\n";
+}
+
+std::string eject(machine::Machine& m, const Words& w) {
+  const bool force = w.size() > 2 && w[1] == "-f";
+  if (w.size() < 2u + force) return "eject needs a drive (info block lists them)\n";
+  const Status s = m.eject(w.back(), force);
+  return s ? "" : s.error().text() + "\n";
+}
+
+std::string log_command(machine::Machine&, const Words& w) {
+  if (w.size() < 2) return log_items_help();
+  if (w[1] == "none") { log_set_mask(0); return ""; }
+  auto mask = parse_log_items(w[1]);
+  if (!mask) return mask.error().text() + "\n";
+  log_set_mask(*mask);
+  return "";
+}
+
+constexpr Command kRows[] = {
+    {"stop|s", "", "stop the machine", stop},
+    {"cont|c", "", "go on", cont},
+    {"system_reset", "", "reset the machine", reset},
+    {"system_powerdown", "", "press the power button", powerdown},
+    {"quit|q", "", "end the emulator", quit},
+    {"sendkey", "keys [hold_ms]", "send keys, such as ctrl-alt-f1", sendkey},
+    {"type", "\"text\"", "type a text on the keyboard (US layout)", type},
+    {"screendump", "file [-f png|ppm]", "write the screen to a picture", screendump},
+    {"mouse_move", "dx dy [dz]", "move the mouse", mouse_move},
+    {"mouse_button", "state", "mouse buttons: 1 left, 2 right, 4 middle", mouse_button},
+    {"change", "drive file [read-only]", "put another medium into a drive", change},
+    {"eject", "[-f] drive", "take the medium out", eject},
+    {"nmi", "", "raise an NMI", nmi},
+    {"log", "item,...|none", "log items, as -d", log_command},
+};
+
+}  // namespace
+
+std::span<const Command> control_commands() { return kRows; }
+
+}  // namespace doppel::monitor
