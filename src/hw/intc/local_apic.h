@@ -70,7 +70,7 @@ class LocalApic final : public Device {
   static constexpr u64 kBaseEnable = 1 << 11, kBaseX2 = 1 << 10, kBaseBsp = 1 << 8;
 
  private:
-  enum Lvt : unsigned { kTimer, kThermal, kPerf, kLint0, kLint1, kError, kCmci, kLvtCount };
+  enum Lvt : unsigned { kTimer, kThermal, kPerf, kLint0, kLint1, kError, kLvtCount };
   using Bits = std::array<std::atomic<u64>, 4>;
   static int highest(const Bits& bits);
   static u32 word(const Bits& bits, unsigned n) { return static_cast<u32>(bits[n / 2].load(std::memory_order_relaxed) >> (32 * (n & 1))); }
@@ -79,12 +79,16 @@ class LocalApic final : public Device {
   void eoi(bool lock_held);
   void set_tpr(u8 value);
   void update_ppr();
+  void raise_event();                         // sender
   void update_event();                        // owner: lowers or raises
+  bool accepts() const { return enabled() && software_enabled(); }
+  bool vector_pending() const;
   void request(u8 vector, bool level);
   void raise_lvt(unsigned entry);
   bool extint_pending() const;
-  u32 read_any(u32 offset);
-  bool write_any(u32 offset, u64 value, bool lock_held);
+  bool read_any(u32 offset, u32& value);      // false: no such register
+  bool write_any(u32 offset, u32 value, bool lock_held);
+  u32 lvt(unsigned entry) const { return lvt_[entry].load(std::memory_order_relaxed); }
   void write_lvt(unsigned entry, u32 value);
   void write_icr(u64 icr);
   void error(u32 bit);
@@ -92,10 +96,14 @@ class LocalApic final : public Device {
   bool write_base(u64 value);
 
   unsigned divide_shift() const;
-  u32 timer_mode() const { return (lvt_[kTimer].load(std::memory_order_relaxed) >> 17) & 3; }
+  enum TimerMode : u32 { kOneShot, kPeriodic, kDeadline };
+  u32 timer_mode() const { return (lvt(kTimer) >> 17) & 3; }
   u32 current_count();
   void start_timer(u32 initial);
+  void write_divide(u32 value);
+  void change_timer_mode(u32 from, u32 to);
   void rearm();                               // timer lock held
+  bool expired(s64 now);                      // timer lock held: the timer ran out; moves it on
   void timer_fired();
 
   Params p_;
@@ -109,6 +117,7 @@ class LocalApic final : public Device {
   Bits irr_{}, isr_{}, tmr_{};
   std::atomic<bool> lint_[2]{};
   std::atomic<bool> extint_message_{false};   // an ExtINT message of an I/O APIC
+  std::atomic<bool> event_{false};            // apic_event's last value
   std::atomic<u64> tsc_deadline_{0};
   // under timer_lock_
   u32 initial_count_ = 0, divide_ = 0;
