@@ -40,27 +40,30 @@ class Mc146818 final : public Device, public MmioHandler {
  private:
   enum : u8 { kSeconds, kSecondsAlarm, kMinutes, kMinutesAlarm, kHours, kHoursAlarm, kDayOfWeek, kDay, kMonth, kYear, kA, kB, kC, kD };
   bool running() const;                          // divider counts and SET is clear
-  s64 guest_ns() const;
+  s64 subsecond() const;          // ns
   void fill_time();                              // current date into ram_[0..9] and the century
   void take_time();                              // date in ram_ becomes the guest's date
-  bool update_in_progress() const;
-  u64 period_ns() const;
+  s64 period_ns() const;                         // 0: off
+  void restart_periodic();
   void catch_up();                               // sets the flags of what happened since the last look
   void update_irq();
   void arm();
-  s64 next_alarm(s64 after_second) const;        // guest second at which the alarm matches; -1: none within a day
-  u8 to_reg(int v) const;
-  int from_reg(u8 v) const;
-  u8 hour_to_reg(int hour) const;
-  int hour_from_reg(u8 v) const;
+  s64 next_alarm(s64 after_second) const;        // guest second at which the alarm matches next; -1: never
+  u8 to_reg(unsigned v) const;
+  unsigned from_reg(u8 v) const;
+  u8 hour_to_reg(unsigned hour) const;
+  unsigned hour_from_reg(u8 v) const;
   u8 read_register(u8 index);
   void write_register(u8 index, u8 value);
+  void write_a(u8 value);
+  void write_b(u8 value);
 
   Params p_;
   Timer timer_;
   std::array<u8, 128> ram_{};
   u8 index_ = 0;
-  s64 offset_ns_ = 0;           // guest time = clock + offset (while running)
+  s64 offset_seconds_ = 0;      // guest time = offset + clock + phase
+  s64 phase_ns_ = 0;
   s64 seen_second_ = 0;         // last guest second whose update was handled
   s64 periodic_next_ = -1;      // clock time of the next periodic flag; -1: off
   bool irq_enabled_ = true;

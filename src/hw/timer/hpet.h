@@ -44,12 +44,14 @@ class Hpet final : public Device, public MmioHandler {
   void write_config(u64 value);
   void write_comparator_config(unsigned n, u64 value);
   void write_comparator(unsigned n, u64 value, u64 mask);
-  void arm(unsigned n);
+  void arm(unsigned n, bool after_match = false);
+  void advance_periodic(Comparator& c);
+  void lower(unsigned n);
   void arm_all();
   void fired(unsigned n);
-  void drive(unsigned n, bool level);
+  const IrqLine* line(unsigned n) const;
   bool running() const { return (config_ & 1) != 0; }
-  static bool narrow(const Comparator& c);
+  static u64 width(const Comparator& c);      // mask of the comparator's bits
 
   Params p_;
   std::vector<Comparator> timers_;

@@ -32,34 +32,40 @@ class I8254 final : public Device, public MmioHandler {
 
  private:
   struct Channel {
-    u32 count = 0x10000;        // initial count in the element (binary), 1..65536
+    u32 count = 0x10000;        // initial count in the counting element (binary), 1..65536
     u32 next_count = 0x10000;   // written in modes 2, 3 while counting: loaded at the end of the period
-    s64 start = 0;              // clock time of the load
-    u16 latch = 0;
-    u8 latched = 0;             // bytes still latched (0-2)
-    u8 status = 0;
-    u8 mode = 0, access = 3, bcd = 0;
-    u8 write_low = 0, write_high_next = 0, read_high_next = 0;
-    u8 status_latched = 0, loaded = 0, counting = 0, gate = 1;
-    u8 null_count = 1, next_pending = 0;
+    s64 start = 0;              // clock time of the load, or of the current period when next_pending
     u64 frozen = 0;             // ticks elapsed when the gate stopped counting
+    u16 latch = 0;
+    u8 latched = 0;             // bytes still latched: bit 0 low, bit 1 high
+    u8 status = 0;
+    bool status_latched = false;
+    u8 mode = 0, access = 3;
+    bool bcd = false;
+    u8 write_low = 0;
+    bool write_high_next = false, read_high_next = false;
+    bool loaded = false;        // a count was written since the control word
+    bool triggered = false;     // modes 1, 5: the gate rose since
+    bool gate = true, next_pending = false;
   };
-  u64 ticks(const Channel& c, s64 now) const;
+  bool counting(const Channel& c) const;
+  u64 elapsed(const Channel& c) const;
   u16 value(unsigned n) const;
-  bool out_at(const Channel& c, u64 elapsed) const;
-  s64 next_edge(const Channel& c, u64 elapsed) const;
-  void settle(unsigned n);                    // takes over next_count at a period's end
+  bool out_of(const Channel& c) const;
+  void settle(Channel& c) const;              // takes over next_count at a period's end
   void load(unsigned n, u32 count);
   void write_count(unsigned n, u8 value);
   void write_control(u8 value);
   void latch_count(unsigned n);
   void latch_status(unsigned n);
-  void update_irq();
+  void program_irq();                         // counter 0 was reprogrammed
+  void arm();
+  void fired();
 
   Params p_;
   Timer timer_;
-  std::array<Channel, 3> channel_{};
-  bool irq_enabled_ = true, irq_level_ = false;
+  mutable std::array<Channel, 3> channel_{};  // settle() works on reads too
+  bool irq_enabled_ = true;
 };
 
 }  // namespace doppel::hw
