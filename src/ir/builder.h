@@ -35,6 +35,7 @@ class Builder {
   Value not_(Value a) { return op(Opcode::not_, type(a), {a}); }
   Value neg(Value a) { return op(Opcode::neg, type(a), {a}); }
   Value shl(Value a, Value n) { return bin(Opcode::shl, a, n); }
+  Value shr(Value a, Value n) { return bin(Opcode::shr, a, n); }
   Value shli(Value a, unsigned n) { return n == 0 ? a : bin(Opcode::shl, a, konst(Type::I8, n)); }
   Value shri(Value a, unsigned n) { return n == 0 ? a : bin(Opcode::shr, a, konst(Type::I8, n)); }
   Value sari(Value a, unsigned n) { return n == 0 ? a : bin(Opcode::sar, a, konst(Type::I8, n)); }

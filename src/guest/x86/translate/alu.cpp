@@ -15,22 +15,22 @@ struct AluResult {
 AluResult alu(Translator& t, Mnemonic m, Value a, Value b) {
   ir::Builder& o = t.b;
   const Type ty = o.type(a);
-  const auto flags2 = [&](Opcode code) { return o.op(code, Type::Flags, {a, b}); };
+  const auto flags2 = [&](Opcode code) { return t.fl(code, {a, b}); };
   switch (m) {
     case Mnemonic::ADD: return {o.add(a, b), flags2(Opcode::flags_add)};
     case Mnemonic::SUB: case Mnemonic::CMP: return {o.sub(a, b), flags2(Opcode::flags_sub)};
     case Mnemonic::ADC: {
       const Value f = t.flags();
-      return {o.op(Opcode::adc, ty, {a, b, f}), o.op(Opcode::flags_adc, Type::Flags, {a, b, f})};
+      return {o.op(Opcode::adc, ty, {a, b, f}), t.fl(Opcode::flags_adc, {a, b, f})};
     }
     case Mnemonic::SBB: {
       const Value f = t.flags();
-      return {o.op(Opcode::sbb, ty, {a, b, f}), o.op(Opcode::flags_sbb, Type::Flags, {a, b, f})};
+      return {o.op(Opcode::sbb, ty, {a, b, f}), t.fl(Opcode::flags_sbb, {a, b, f})};
     }
     default: break;
   }
   const Value r = m == Mnemonic::AND ? o.and_(a, b) : m == Mnemonic::OR ? o.or_(a, b) : o.xor_(a, b);
-  return {r, o.op(Opcode::flags_logic, Type::Flags, {r})};
+  return {r, t.fl(Opcode::flags_logic, {r})};
 }
 
 Value atomic_rmw(Translator& t, const Addr& a, AtomicOp op, Value v) {
@@ -77,7 +77,7 @@ void modify(Translator& t, const Insn& in, Fn fn) {
 // CF = OF = `overflow` (I8), the other flags 0: MUL and IMUL.
 Value mul_flags(Translator& t, Value overflow) {
   const Value bits = t.b.mul(t.b.zext(Type::I32, overflow), t.k32(CF | OF));
-  return t.b.op(Opcode::flags_pack, Type::Flags, {bits});
+  return t.fl(Opcode::flags_pack, {bits});
 }
 
 }  // namespace
@@ -89,23 +89,19 @@ void tr_alu(Translator& t, const Insn& in) {
   if ((m == Mnemonic::XOR || m == Mnemonic::SUB) && d.is_reg() && d.kind == s.kind && d.reg == s.reg) {
     const Value zero = t.imm(int_type(d.size), 0);
     t.write(d, zero);
-    return t.set_flags(t.b.op(Opcode::flags_logic, Type::Flags, {zero}));
+    return t.set_flags(t.fl(Opcode::flags_logic, {zero}));
   }
   if (m == Mnemonic::CMP) {
     const Value a = t.read(d);
-    return t.set_flags(t.b.op(Opcode::flags_sub, Type::Flags, {a, t.read(s)}));
-  }
-  if (d.is_mem()) {
-    const Value b = t.read(s);
-    return modify(t, in, [&](Value a) { return alu(t, m, a, b); });
+    return t.set_flags(t.fl(Opcode::flags_sub, {a, t.read(s)}));
   }
   const Value b = t.read(s);
   modify(t, in, [&](Value a) { return alu(t, m, a, b); });
 }
 
-void tr_test(Translator& t, const Insn& in) {
+void tr_test(Translator& t, const Insn&) {
   const Value a = t.read(0), b = t.read(1);
-  t.set_flags(t.b.op(Opcode::flags_logic, Type::Flags, {t.b.and_(a, b)}));
+  t.set_flags(t.fl(Opcode::flags_logic, {t.b.and_(a, b)}));
 }
 
 void tr_inc_dec(Translator& t, const Insn& in) {
@@ -114,10 +110,10 @@ void tr_inc_dec(Translator& t, const Insn& in) {
   const Value one = t.imm(int_type(in.op[0].size), 1);
   if (in.lock) {
     const Value old = atomic_rmw(t, t.address(in.op[0].size, true), inc ? AtomicOp::Add : AtomicOp::Sub, one);
-    return t.set_flags(t.b.op(code, Type::Flags, {old, t.flags()}));
+    return t.set_flags(t.fl(code, {old, t.flags()}));
   }
   modify(t, in, [&](Value a) {
-    return AluResult{inc ? t.b.add(a, one) : t.b.sub(a, one), t.b.op(code, Type::Flags, {a, t.flags()})};
+    return AluResult{inc ? t.b.add(a, one) : t.b.sub(a, one), t.fl(code, {a, t.flags()})};
   });
 }
 
@@ -130,7 +126,7 @@ void tr_not(Translator& t, const Insn& in) {
 }
 
 void tr_neg(Translator& t, const Insn& in) {
-  const auto flags = [&](Value a) { return t.b.op(Opcode::flags_sub, Type::Flags, {t.imm(t.b.type(a), 0), a}); };
+  const auto flags = [&](Value a) { return t.fl(Opcode::flags_sub, {t.imm(t.b.type(a), 0), a}); };
   if (!in.lock) return modify(t, in, [&](Value a) { return AluResult{t.b.neg(a), flags(a)}; });
   // No atomic negation: compare and swap; on a lost race the instruction starts over.
   const Addr a = t.address(in.op[0].size, true);
@@ -295,7 +291,7 @@ void tr_bcd(Translator& t, const Insn& in) {
   const Value bits = t.b.op(Opcode::flags_bits, Type::I32, {t.flags()});
   const Value r = t.call(Helper::bcd, {t.k32(op), t.gpr(RAX, 2), bits});  // AX, and EFLAGS bits from bit 16
   t.set_gpr(RAX, t.b.trunc(Type::I16, r));
-  t.set_flags(t.b.op(Opcode::flags_pack, Type::Flags, {t.b.shri(r, 16)}));
+  t.set_flags(t.fl(Opcode::flags_pack, {t.b.shri(r, 16)}));
 }
 
 void tr_aam(Translator& t, const Insn& in) {
@@ -305,13 +301,13 @@ void tr_aam(Translator& t, const Insn& in) {
   const Value r = t.b.trunc(Type::I8, t.b.op(Opcode::urem2, Type::I32, {zero, al, base}));
   t.set_gpr_high(RAX, t.b.trunc(Type::I8, q));
   t.set_gpr(RAX, r);
-  t.set_flags(t.b.op(Opcode::flags_logic, Type::Flags, {r}));
+  t.set_flags(t.fl(Opcode::flags_logic, {r}));
 }
 
 void tr_aad(Translator& t, const Insn& in) {
   const Value r = t.b.add(t.gpr(RAX, 1), t.b.mul(t.gpr_high(RAX), t.imm(Type::I8, in.imm)));
   t.set_gpr(RAX, t.b.zext(Type::I16, r));
-  t.set_flags(t.b.op(Opcode::flags_logic, Type::Flags, {r}));
+  t.set_flags(t.fl(Opcode::flags_logic, {r}));
 }
 
 // --- ADCX, ADOX, CRC32
@@ -320,15 +316,15 @@ void tr_adx(Translator& t, const Insn& in) {
   const Value a = t.read(0), b = t.read(1), old = t.flags();
   const Type ty = t.b.type(a);
   if (in.mnemonic == Mnemonic::ADCX) {
-    const Value f = t.b.op(Opcode::flags_adc, Type::Flags, {a, b, old});
+    const Value f = t.fl(Opcode::flags_adc, {a, b, old});
     t.write(0, t.b.op(Opcode::adc, ty, {a, b, old}));
-    return t.set_flags(t.b.op(Opcode::flags_merge, Type::Flags, {old, f}, 0, ir::kFlagC));
+    return t.set_flags(t.fl(Opcode::flags_merge, {old, f}, ir::kFlagC));
   }
-  const Value in_flags = t.b.op(Opcode::flags_cf, Type::Flags, {old, t.b.setcc(Cond::O, old)});
-  const Value out = t.b.setcc(Cond::C, t.b.op(Opcode::flags_adc, Type::Flags, {a, b, in_flags}));
-  const Value of = t.b.op(Opcode::flags_pack, Type::Flags, {t.b.shli(t.b.zext(Type::I32, out), 11)});
+  const Value in_flags = t.fl(Opcode::flags_cf, {old, t.b.setcc(Cond::O, old)});
+  const Value out = t.b.setcc(Cond::C, t.fl(Opcode::flags_adc, {a, b, in_flags}));
+  const Value of = t.fl(Opcode::flags_pack, {t.b.shli(t.b.zext(Type::I32, out), 11)});
   t.write(0, t.b.op(Opcode::adc, ty, {a, b, in_flags}));
-  t.set_flags(t.b.op(Opcode::flags_merge, Type::Flags, {old, of}, 0, ir::kFlagO));
+  t.set_flags(t.fl(Opcode::flags_merge, {old, of}, ir::kFlagO));
 }
 
 void tr_crc32(Translator& t, const Insn& in) {

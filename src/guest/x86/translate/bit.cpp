@@ -26,7 +26,7 @@ Value changed_bit(Translator& t, Mnemonic m, Value a, Value mask) {
   }
 }
 
-Value cond_flags(Translator& t, Value old, Value bit) { return t.b.op(Opcode::flags_cf, Type::Flags, {old, bit}); }
+Value cond_flags(Translator& t, Value old, Value bit) { return t.fl(Opcode::flags_cf, {old, bit}); }
 
 }  // namespace
 
@@ -80,7 +80,7 @@ void tr_bit_scan(Translator& t, const Insn& in) {
   } else {
     t.write(0, t.b.select(zero, t.read(0), found));
   }
-  t.set_flags(t.b.op(Opcode::flags_logic, Type::Flags, {src}));
+  t.set_flags(t.fl(Opcode::flags_logic, {src}));
 }
 
 void tr_count_zeros(Translator& t, const Insn& in) {
@@ -88,8 +88,7 @@ void tr_count_zeros(Translator& t, const Insn& in) {
   const Type ty = t.b.type(src);
   const Value r = t.b.op(in.mnemonic == Mnemonic::TZCNT ? Opcode::ctz : Opcode::clz, ty, {src});
   const Value none = t.b.cmp(Cond::Z, src, t.imm(ty, 0));
-  const Value zf = t.b.op(Opcode::flags_merge, Type::Flags,
-                          {t.imm(Type::Flags, ir::kFlagOne), t.b.op(Opcode::flags_logic, Type::Flags, {r})}, 0, ir::kFlagZ);
+  const Value zf = t.fl(Opcode::flags_merge, {t.imm(Type::Flags, ir::kFlagOne), t.fl(Opcode::flags_logic, {r})}, ir::kFlagZ);
   t.write(0, r);
   t.set_flags(cond_flags(t, zf, none));
 }
@@ -97,8 +96,7 @@ void tr_count_zeros(Translator& t, const Insn& in) {
 void tr_popcnt(Translator& t, const Insn&) {
   const Value src = t.read(1);
   t.write(0, t.b.op(Opcode::popcnt, t.b.type(src), {src}));
-  t.set_flags(t.b.op(Opcode::flags_merge, Type::Flags,
-                     {t.imm(Type::Flags, ir::kFlagOne), t.b.op(Opcode::flags_logic, Type::Flags, {src})}, 0, ir::kFlagZ));
+  t.set_flags(t.fl(Opcode::flags_merge, {t.imm(Type::Flags, ir::kFlagOne), t.fl(Opcode::flags_logic, {src})}, ir::kFlagZ));
 }
 
 void tr_bswap(Translator& t, const Insn& in) {

@@ -53,7 +53,7 @@ void tr_xadd(Translator& t, const Insn& in) {
     t.write(s, old);
     t.write(d, t.b.add(old, v));  // the sum wins when both are one register
   }
-  t.set_flags(t.b.op(Opcode::flags_add, Type::Flags, {old, v}));
+  t.set_flags(t.fl(Opcode::flags_add, {old, v}));
 }
 
 void tr_cmpxchg(Translator& t, const Insn& in) {
@@ -69,7 +69,7 @@ void tr_cmpxchg(Translator& t, const Insn& in) {
   } else {
     old = t.read(d);
   }
-  const Value f = t.b.op(Opcode::flags_sub, Type::Flags, {acc, old});
+  const Value f = t.fl(Opcode::flags_sub, {acc, old});
   const Value equal = t.b.cmp(Cond::Z, acc, old);
   // Equal: the accumulator is not written, so a 32-bit form keeps its high half.
   if (size == 4 && t.is64())
@@ -91,8 +91,8 @@ void tr_cmpxchg8b(Translator& t, const Insn& in) {
   if (in.rex_w()) {
     const Addr a = t.address(16, true);
     const Value equal = t.call(Helper::cmpxchg16b, {t.b.addi(a.base, static_cast<u64>(a.disp))});
-    const Value zf = t.b.op(Opcode::flags_pack, Type::Flags, {t.b.shli(t.b.zext(Type::I32, equal), 6)});
-    return t.set_flags(t.b.op(Opcode::flags_merge, Type::Flags, {t.flags(), zf}, 0, ir::kFlagZ));
+    const Value zf = t.fl(Opcode::flags_pack, {t.b.shli(t.b.zext(Type::I32, equal), 6)});
+    return t.set_flags(t.fl(Opcode::flags_merge, {t.flags(), zf}, ir::kFlagZ));
   }
   ir::Builder& b = t.b;
   const auto pair = [&](unsigned hi, unsigned lo) {
@@ -110,8 +110,8 @@ void tr_cmpxchg8b(Translator& t, const Insn& in) {
   const Value rdx = b.select(equal, t.gpr(RDX, ir::type_bytes(whole)), part(b.shri(old, 32)));
   t.set_gpr(RAX, rax);
   t.set_gpr(RDX, rdx);
-  const Value zf = b.op(Opcode::flags_pack, Type::Flags, {b.shli(b.zext(Type::I32, equal), 6)});
-  t.set_flags(b.op(Opcode::flags_merge, Type::Flags, {t.flags(), zf}, 0, ir::kFlagZ));
+  const Value zf = t.fl(Opcode::flags_pack, {b.shli(b.zext(Type::I32, equal), 6)});
+  t.set_flags(t.fl(Opcode::flags_merge, {t.flags(), zf}, ir::kFlagZ));
 }
 
 void tr_xlat(Translator& t, const Insn& in) {
@@ -132,14 +132,14 @@ void tr_lahf(Translator& t, const Insn&) {
 }
 
 void tr_sahf(Translator& t, const Insn&) {
-  const Value f = t.b.op(Opcode::flags_pack, Type::Flags, {t.b.zext(Type::I32, t.gpr_high(RAX))});
-  t.set_flags(t.b.op(Opcode::flags_merge, Type::Flags, {t.flags(), f}, 0, static_cast<u32>(ir::kFlagsAll & ~ir::kFlagO)));
+  const Value f = t.fl(Opcode::flags_pack, {t.b.zext(Type::I32, t.gpr_high(RAX))});
+  t.set_flags(t.fl(Opcode::flags_merge, {t.flags(), f}, static_cast<u32>(ir::kFlagsAll & ~ir::kFlagO)));
 }
 
 void tr_carry(Translator& t, const Insn& in) {
   const Value f = t.flags();
   const Value c = in.mnemonic == Mnemonic::CMC ? t.b.setcc(Cond::NC, f) : t.imm(Type::I8, in.mnemonic == Mnemonic::STC);
-  t.set_flags(t.b.op(Opcode::flags_cf, Type::Flags, {f, c}));
+  t.set_flags(t.fl(Opcode::flags_cf, {f, c}));
 }
 
 void tr_direction(Translator& t, const Insn& in) {

@@ -33,14 +33,14 @@ int constant_count(const Insn& in, unsigned operand) {
 // The old flags for flags_shl and its kin: not looked at when the count is a constant other than 0.
 Value old_flags(Translator& t, int count) { return count > 0 ? t.imm(Type::Flags, ir::kFlagOne) : t.flags(); }
 
-Value pack(Translator& t, Value bits) { return t.b.op(Opcode::flags_pack, Type::Flags, {bits}); }
+Value pack(Translator& t, Value bits) { return t.fl(Opcode::flags_pack, {bits}); }
 Value bits_of(Translator& t, Value flags) { return t.b.op(Opcode::flags_bits, Type::I32, {flags}); }
 
 // CF and OF (I8 each, 0 or 1) into the old flags; nothing when the count (I8, masked) is 0.
 Value merge_cf_of(Translator& t, Value cf, Value of, Value count, int constant) {
   ir::Builder& b = t.b;
   const Value bits = b.or_(b.zext(Type::I32, cf), b.shli(b.zext(Type::I32, of), 11));
-  if (constant > 0) return b.op(Opcode::flags_merge, Type::Flags, {t.flags(), pack(t, bits)}, 0, ir::kFlagC | ir::kFlagO);
+  if (constant > 0) return t.fl(Opcode::flags_merge, {t.flags(), pack(t, bits)}, ir::kFlagC | ir::kFlagO);
   const Value old = bits_of(t, t.flags());
   const Value changed = b.or_(b.andi(old, ~u64{CF | OF}), bits);
   return pack(t, b.select(b.cmp(Cond::NZ, count, t.imm(Type::I8, 0)), changed, old));
@@ -59,7 +59,7 @@ void tr_shift(Translator& t, const Insn& in) {
   if (in.mnemonic == Mnemonic::SAR) op = Opcode::sar, fop = Opcode::flags_sar;
   modify(t, in, [&](Value a) {
     if (constant == 0) return Result{a, 0};
-    return Result{t.b.bin(op, a, n), t.b.op(fop, Type::Flags, {a, n, old_flags(t, constant)})};
+    return Result{t.b.bin(op, a, n), t.fl(fop, {a, n, old_flags(t, constant)})};
   });
 }
 
@@ -156,7 +156,7 @@ void tr_shift_double(Translator& t, const Insn& in) {
     if (constant == 0) return Result{a, 0};
     ir::Builder& b = t.b;
     const Double d = size == 2 ? double16(t, left, a, s, n) : double_wide(t, left, a, s, n, size * 8);
-    const Value logic = b.op(Opcode::flags_logic, Type::Flags, {d.value});
+    const Value logic = t.fl(Opcode::flags_logic, {d.value});
     const Value of = b.xor_(top_bit(t, d.value), top_bit(t, a));
     const Value bits = b.or_(b.or_(bits_of(t, logic), b.zext(Type::I32, d.cf)), b.shli(b.zext(Type::I32, of), 11));
     if (constant > 0) return Result{d.value, pack(t, bits)};

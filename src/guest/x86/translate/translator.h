@@ -68,6 +68,8 @@ class Translator {
   Value gpr_high(unsigned reg);                // AH CH DH BH as I8; reg 0..3
   void set_gpr_high(unsigned reg, Value v);
   Value flags() { return b.get_reg(Type::Flags, kRegFlags); }
+  // A flags_* op; its type is that of the first argument.
+  Value fl(Opcode code, std::initializer_list<Value> args, u32 aux = 0) { return b.op(code, b.type(*args.begin()), args, 0, aux); }
   void set_flags(Value f) { b.set_reg(kRegFlags, f); }
   Value xmm(unsigned reg) { return b.get_reg(Type::V128, static_cast<ir::RegId>(kRegXmm0 + reg)); }
   void set_xmm(unsigned reg, Value v) { b.set_reg(static_cast<ir::RegId>(kRegXmm0 + reg), v); }
