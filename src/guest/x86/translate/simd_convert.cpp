@@ -45,8 +45,8 @@ void tr_cvtpi2f(Translator& t, const Insn& in) {
   if (!t.require_sse()) return;
   const VecOp& row = kOps[in.mnemonic];
   const Value b = simd_read(t, in, 1);
+  if (row.lane == Lane::PS || is_mmx(in.op[1])) enter_mmx(t);   // even when #XM follows
   const Value r = float_op(t, row.op, row.lane, b, b);
-  if (row.lane == Lane::PS || is_mmx(in.op[1])) enter_mmx(t);
   t.set_xmm(in.op[0].reg, row.lane == Lane::PS ? t.b.vec(Opcode::vmovlow, Lane::SD, {t.xmm(in.op[0].reg), r}) : r);
 }
 
@@ -55,6 +55,7 @@ void tr_cvtf2pi(Translator& t, const Insn& in) {
   const VecOp& row = kOps[in.mnemonic];
   Value b = simd_read(t, in, 1);
   if (row.lane == Lane::PS && !in.op[1].is_mem()) b = vec_from_int(t, vec_low64(t, b));   // the upper lanes must not set flags
+  enter_mmx(t);   // even when #XM follows
   simd_write(t, in, float_op(t, row.op, row.lane, b, b, row.imm));
 }
 
