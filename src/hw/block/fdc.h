@@ -87,12 +87,20 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   void read_id();
   void format_track();
   void start_transfer(Transfer kind);
+  void start_execution(Transfer kind);
+  bool ready_to_transfer();                   // medium, data rate and side; false: the command has ended
+  void seek_end();
   // The execution phase, fdc_transfer.cpp.
+  bool non_dma() const { return p_.dma == nullptr || (hlt_nd_ & 1) != 0 || (dor_ & 8) == 0; }
+  bool to_host() const { return transfer_ == Transfer::Read; }
+  void begin();                               // the heads are there
   void run_dma();
-  bool fill();                                // next sector into sector_; false: transfer ended with an error
-  bool drain();                               // sector_ to the medium
+  bool prepare();                             // the next sector's place, and its bytes where they are needed; false: ended with an error
+  bool find_sector(u64& offset);
+  bool unit_done();                           // sector_ is full or empty; false: the transfer has ended
+  bool scan_sector();
   bool next_sector();                         // false: end of cylinder
-  void format_sector();
+  void verify();
   void finish(u8 st0, u8 st1, u8 st2);
   FloppyDrive& selected() { return drives_[unit_ & 1]; }
 
@@ -100,7 +108,7 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   Registers registers_{*this};
   DirCcr dir_ccr_{*this};
   std::array<FloppyDrive, 2> drives_;
-  Timer reset_timer_, seek_timer_;
+  Timer reset_timer_, seek_timer_, start_timer_;
   Phase phase_ = Phase::Command;
   Transfer transfer_ = Transfer::None;
   u8 dor_ = 0, dsr_ = 0, ccr_ = 0, tdr_ = 0;
@@ -108,15 +116,20 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   std::array<u8, 16> fifo_{};                 // command bytes, then result bytes
   u8 fifo_at_ = 0, fifo_end_ = 0;
   u8 sense_pending_ = 0;                      // drives with an unreported reset or seek end
+  u8 seeking_ = 0;                            // drives whose heads move
+  std::array<u8, 4> seek_to_{};
   std::array<u8, 4> sense_st0_{};
   u8 unit_ = 0, head_ = 0, cylinder_ = 0, side_ = 0, sector_id_ = 0, size_code_ = 2, end_of_track_ = 0;
-  bool multi_track_ = false, skip_ = false, scan_hit_ = false, scan_low_ = false, scan_high_ = false;
+  bool multi_track_ = false, deleted_ = false, scan_equal_ = true;
+  u8 scan_kind_ = 0;                          // the SCAN command's code
+  bool implied_seek_done_ = false;
   std::vector<u8> sector_;
   u32 sector_at_ = 0, sector_end_ = 0;
   bool terminal_count_ = false;
   u8 srt_hut_ = 0, hlt_nd_ = 0, config_ = 0, precompensation_ = 0, perpendicular_ = 0;
   bool locked_ = false;
   u8 format_left_ = 0, format_fill_ = 0;
+  u64 sector_offset_ = 0;                     // of sector_ on the medium
 };
 
 }  // namespace doppel::hw
