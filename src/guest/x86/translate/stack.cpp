@@ -33,7 +33,7 @@ void tr_pop_seg(Translator& t, const Insn& in) {
   const Value sp = t.b.addi(t.gpr(RSP, t.stack_size()), in.opsize);
   t.call(Helper::load_seg, {t.k32(d.reg), v});
   t.set_gpr(RSP, sp);
-  if (d.reg == SS) t.b.set_reg(kRegShadow, t.imm(Type::I8, 1));
+  if (d.reg == SS) t.b.set_reg(kRegShadow, t.imm(Type::I8, 2));
   t.b.exit_loop();
   t.ended = true;
 }

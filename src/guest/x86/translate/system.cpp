@@ -16,7 +16,7 @@ void set_edx_eax(Translator& t, Value v) {
 }
 // After a load of SS the next instruction runs before any interrupt.
 void leave_after_segment(Translator& t, unsigned reg) {
-  if (reg == SS) t.b.set_reg(kRegShadow, t.imm(Type::I8, 1));
+  if (reg == SS) t.b.set_reg(kRegShadow, t.imm(Type::I8, 2));
   t.b.exit_loop();
   t.ended = true;
 }
