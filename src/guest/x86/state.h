@@ -48,7 +48,7 @@ struct alignas(16) X87Reg { u64 significand = 0; u16 sign_exponent = 0; u16 pad[
 
 // Events from other threads (bits of `events`); deliver_pending looks at them.
 enum CpuEvent : u32 { kEventIntr = 1 /* INTR pin high */, kEventNmi = 2, kEventSmi = 4, kEventInit = 8, kEventSipi = 16,
-                      kEventApic = 32 /* local APIC has a vector */, kEventReset = 64, kEventDebugStop = 128 };
+                      kEventApic = 32 /* local APIC has a vector */, kEventReset = 64, kEventDebugStop = 128, kEventA20 = 256 /* the gate moved */ };
 
 // Bits of the mode word (GuestCpu::mode): all that the meaning of code bytes depends on besides the CPU model.
 enum ModeBits : u64 {
@@ -115,6 +115,7 @@ struct X86State {
   u8 halted;                 // see HaltState
   u8 smm, nmi_blocked, shadow /* interrupt shadow until the next instruction has run; 1: STI, 2: MOV SS (holds #DB back too) */;
   u8 a20;
+  std::atomic<u8> a20_wanted;  // the A20M# pin
   u8 sipi_vector;
   // A recorded exception, to be delivered by deliver_pending (exception.cpp).
   u8 exc_pending, exc_vector, exc_has_error, exc_soft /* INT n, INT3, INTO */, exc_next_len;

@@ -186,7 +186,7 @@ void ret_protected(X86State& s, unsigned opsize, unsigned release) {
 }
 
 Segment flat_code(u16 selector, unsigned dpl, bool l, bool d) {
-  const unsigned attr = kAttrP | dpl << 5 | kAttrS | kAttrCode | kAttrReadable | kAttrAccessed | kAttrG | (l ? kAttrL : 0u) | (d ? kAttrDB : 0u);
+  const unsigned attr = kAttrP | dpl << 5 | kAttrS | kAttrCode | kAttrReadable | kAttrAccessed | kAttrG | (l ? u32{kAttrL} : 0u) | (d ? u32{kAttrDB} : 0u);
   return {0, ~u32{0}, selector, static_cast<u16>(attr)};
 }
 Segment flat_data(u16 selector, unsigned dpl) {
