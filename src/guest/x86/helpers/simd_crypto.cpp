@@ -1,6 +1,8 @@
-// Helpers of AESENC and its kin (SDM vol. 1, 12.13; FIPS 197) and PCLMULQDQ. Tables are computed at compile time.
+// Helpers of AESENC and its kin (SDM vol. 1, 12.13; FIPS 197) and PCLMULQDQ: by the host's instructions if it has them, else by tables
+// computed at compile time.
 #include <array>
 
+#include "guest/x86/helpers/simd_crypto_host.h"
 #include "guest/x86/helpers/table.h"
 
 namespace doppel::x86 {
@@ -70,32 +72,43 @@ u32 substitute(u32 w) {
 
 }  // namespace
 
-u64 helper_aesenc(X86State* s) {
-  s->vtemp[0] = round(s->vtemp[0], s->vtemp[1], kTables.encrypt, 1);
-  return 0;
-}
-u64 helper_aesenclast(X86State* s) {
-  s->vtemp[0] = last_round(s->vtemp[0], s->vtemp[1], kTables.sbox, 1);
-  return 0;
-}
-u64 helper_aesdec(X86State* s) {
-  s->vtemp[0] = round(s->vtemp[0], s->vtemp[1], kTables.decrypt, -1);
-  return 0;
-}
-u64 helper_aesdeclast(X86State* s) {
-  s->vtemp[0] = last_round(s->vtemp[0], s->vtemp[1], kTables.inverse, -1);
-  return 0;
-}
-u64 helper_aesimc(X86State* s) {
-  Xmm r;
+// Portable: the reference of the tests, and what hosts without such instructions run.
+void soft_aes(AesOp op, Xmm& v, const Xmm& key) {
+  switch (op) {
+    case AesOp::Enc: v = round(v, key, kTables.encrypt, 1); return;
+    case AesOp::EncLast: v = last_round(v, key, kTables.sbox, 1); return;
+    case AesOp::Dec: v = round(v, key, kTables.decrypt, -1); return;
+    case AesOp::DecLast: v = last_round(v, key, kTables.inverse, -1); return;
+    case AesOp::Imc: break;
+  }
   for (unsigned c = 0; c < 4; ++c) {
     u32 w = 0;
-    for (unsigned row = 0; row < 4; ++row) w ^= std::rotl(kTables.mix[s->vtemp[1].b[row + 4 * c]], static_cast<int>(8 * row));
-    r.w[c] = w;
+    for (unsigned row = 0; row < 4; ++row) w ^= std::rotl(kTables.mix[key.b[row + 4 * c]], static_cast<int>(8 * row));
+    v.w[c] = w;
   }
-  s->vtemp[0] = r;
+}
+void soft_clmul(u64 a, u64 b, Xmm& product) {
+  u128 multiple[16] = {};   // four bits of b a step
+  for (unsigned i = 1; i < 16; ++i) multiple[i] = (multiple[i >> 1] << 1) ^ (i & 1 ? u128{a} : u128{0});
+  u128 r = 0;
+  for (int shift = 60; shift >= 0; shift -= 4) r = (r << 4) ^ multiple[(b >> shift) & 15];
+  product.d[0] = static_cast<u64>(r);
+  product.d[1] = static_cast<u64>(r >> 64);
+}
+
+namespace {
+u64 aes(X86State* s, AesOp op) {
+  if (!host_aes(op, s->vtemp[0], s->vtemp[1])) soft_aes(op, s->vtemp[0], s->vtemp[1]);
   return 0;
 }
+}  // namespace
+
+u64 helper_aesenc(X86State* s) { return aes(s, AesOp::Enc); }
+u64 helper_aesenclast(X86State* s) { return aes(s, AesOp::EncLast); }
+u64 helper_aesdec(X86State* s) { return aes(s, AesOp::Dec); }
+u64 helper_aesdeclast(X86State* s) { return aes(s, AesOp::DecLast); }
+u64 helper_aesimc(X86State* s) { return aes(s, AesOp::Imc); }
+
 u64 helper_aeskeygenassist(X86State* s, u64 imm) {
   const u32 x1 = substitute(s->vtemp[1].w[1]), x3 = substitute(s->vtemp[1].w[3]);
   const u32 rcon = static_cast<u8>(imm);
@@ -108,15 +121,9 @@ u64 helper_aeskeygenassist(X86State* s, u64 imm) {
   return 0;
 }
 
-// Carry-less product, four bits of b a step.
 u64 helper_pclmulqdq(X86State* s, u64 imm) {
   const u64 a = s->vtemp[0].d[imm & 1], b = s->vtemp[1].d[(imm >> 4) & 1];
-  u128 multiple[16] = {};
-  for (unsigned i = 1; i < 16; ++i) multiple[i] = (multiple[i >> 1] << 1) ^ (i & 1 ? u128{a} : u128{0});
-  u128 r = 0;
-  for (int shift = 60; shift >= 0; shift -= 4) r = (r << 4) ^ multiple[(b >> shift) & 15];
-  s->vtemp[0].d[0] = static_cast<u64>(r);
-  s->vtemp[0].d[1] = static_cast<u64>(r >> 64);
+  if (!host_clmul(a, b, s->vtemp[0])) soft_clmul(a, b, s->vtemp[0]);
   return 0;
 }
 
