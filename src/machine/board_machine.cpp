@@ -1,0 +1,317 @@
+#include "machine/board_machine.h"
+
+#include <chrono>
+#include <limits>
+
+namespace doppel::machine {
+namespace {
+constexpr s64 kForever = std::numeric_limits<s64>::max();
+constexpr s64 kLongSlice = 1'000'000;            // instructions between looks at the clock when no timer is armed
+}  // namespace
+
+BoardMachine::BoardMachine(MachineConfig config) : Machine(std::move(config)) {
+  memory_.io_lock = &device_lock_;
+  clock_.on_earlier = [this] {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (clock_.counts_instructions()) {
+      if (!in_slice_ && !vcpus_.empty()) vcpus_[0]->kick();
+    } else if (clock_.next_deadline() < sleeping_until_.load()) {
+      wake_loop();
+    }
+  };
+}
+
+BoardMachine::~BoardMachine() = default;
+
+void BoardMachine::shut_down() {
+  if (thread_.joinable()) {
+    request_quit(ShutdownCause::HostQuit, 0);
+    {
+      const std::lock_guard guard(loop_lock_);
+      stop_loop_ = true;
+      work_.notify_all();
+    }
+    thread_.join();
+  }
+  for (auto& vcpu : vcpus_) vcpu->stop();
+  memory_.on_change = nullptr;
+  vcpus_.clear();
+  windows_.clear();
+  devices_.clear();
+  while (!owned_.empty()) owned_.pop_back();     // last made, first gone
+}
+
+void BoardMachine::register_device(std::string name, std::unique_ptr<hw::Device> device) {
+  devices_.emplace(std::move(name), device.get());
+  owned_.push_back(std::move(device));
+}
+
+void BoardMachine::ports(std::string name, u16 first, u32 count, hw::MmioHandler& handler) {
+  windows_.push_back(port_bus_.map(std::move(name), first, count, handler));
+}
+
+void BoardMachine::mmio(std::string name, u64 address, u64 size, hw::MmioHandler& handler, int priority) {
+  windows_.push_back(bus_.map(std::move(name), address, size, handler, priority));
+}
+
+Status BoardMachine::add_vcpu(std::unique_ptr<guest::GuestCpu> cpu) {
+  auto vcpu = accel::make_dbt_vcpu(std::move(cpu), memory_, config_.accel);
+  if (!vcpu.ok()) return vcpu.error();
+  accel::Vcpu& v = **vcpu;
+  v.on_debug_stop = [this](accel::Vcpu&, u64) {
+    const std::lock_guard guard(loop_lock_);
+    debug_ = wake_ = true;
+    work_.notify_all();
+  };
+  if (config_.accel.icount_shift >= 0) {
+    v.on_icount_slice = [this](u64) { return icount_slice(); };
+    v.on_icount_idle = [this] { return icount_idle(); };
+    clock_.use_instructions([&v] { return v.icount(); }, config_.accel.icount_shift);
+  }
+  vcpus_.push_back(vcpu.take());
+  return success();
+}
+
+std::vector<accel::Vcpu*> BoardMachine::vcpus() {
+  std::vector<accel::Vcpu*> out;
+  for (auto& vcpu : vcpus_) out.push_back(vcpu.get());
+  return out;
+}
+
+int BoardMachine::current_cpu() const {
+  const auto self = std::this_thread::get_id();
+  for (size_t i = 0; i < vcpu_threads_.size(); i++) {
+    if (vcpu_threads_[i] == self) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+// --- the machine's life
+
+void BoardMachine::start() {
+  memory_.on_change = [this] { for (auto& vcpu : vcpus_) vcpu->flush_tlb(); };
+  vcpu_threads_.resize(vcpus_.size());
+  for (auto& vcpu : vcpus_) vcpu->start();
+  for (size_t i = 0; i < vcpus_.size(); i++) vcpus_[i]->run_on([this, i] { vcpu_threads_[i] = std::this_thread::get_id(); });
+  thread_ = std::thread([this] { loop(); });
+  if (!config_.start_paused) resume();
+}
+
+void BoardMachine::set_state(RunState state) {
+  if (state_.exchange(state) != state && on_state) on_state(state);
+}
+
+void BoardMachine::pause_vcpus() {
+  for (auto& vcpu : vcpus_) vcpu->pause();
+  clock_.stop();
+  const std::lock_guard guard(device_lock_);
+  for (auto& device : owned_) device->sleep();
+}
+
+void BoardMachine::resume_vcpus() {
+  {
+    const std::lock_guard guard(device_lock_);
+    for (auto& device : owned_) device->wake();
+  }
+  clock_.start();
+  wake_loop();
+  for (auto& vcpu : vcpus_) vcpu->resume();
+}
+
+void BoardMachine::pause() {
+  const std::lock_guard run(run_lock_);
+  if (state() != RunState::Running) return;
+  pause_vcpus();
+  set_state(RunState::Paused);
+}
+
+void BoardMachine::resume() {
+  const std::lock_guard run(run_lock_);
+  if (exited() || state() == RunState::Running) return;
+  set_state(RunState::Running);
+  resume_vcpus();
+}
+
+void BoardMachine::wake_loop() {
+  const std::lock_guard guard(loop_lock_);
+  wake_ = true;
+  work_.notify_all();
+}
+
+void BoardMachine::request_reset() {
+  const std::lock_guard guard(loop_lock_);
+  reset_ = wake_ = true;
+  work_.notify_all();
+}
+
+void BoardMachine::guest_reset() {
+  if (config_.no_reboot) {
+    request_quit(ShutdownCause::GuestReset, 0);
+  } else {
+    request_reset();
+  }
+}
+
+void BoardMachine::guest_shutdown() {
+  const std::lock_guard guard(loop_lock_);
+  guest_off_ = wake_ = true;
+  work_.notify_all();
+}
+
+void BoardMachine::request_powerdown() {
+  const std::lock_guard guard(loop_lock_);
+  powerdown_ = wake_ = true;
+  work_.notify_all();
+}
+
+void BoardMachine::request_quit(ShutdownCause, int exit_status) {
+  const std::lock_guard guard(loop_lock_);
+  if (!quit_) quit_ = exit_status;               // the first reason counts
+  wake_ = true;
+  work_.notify_all();
+}
+
+int BoardMachine::wait_for_exit() {
+  std::unique_lock lock(loop_lock_);
+  exit_changed_.wait(lock, [this] { return exited_.load(); });
+  return exit_status_;
+}
+
+std::string BoardMachine::memory_tree() {
+  const std::lock_guard guard(device_lock_);
+  const std::string ports_text = port_bus_.describe();
+  return memory_.describe() + (ports_text.empty() ? "" : "address-space: I/O\n" + ports_text);
+}
+
+std::string BoardMachine::block_info() { return {}; }
+
+// --- the main loop
+
+void BoardMachine::loop() {
+  for (;;) {
+    if (!carry_out()) return;
+    if (!clock_.counts_instructions()) run_timers();
+    wait_for_work();
+  }
+}
+
+void BoardMachine::run_timers() {
+  const s64 deadline = clock_.next_deadline();
+  if (deadline < 0 || !clock_.running() || deadline > clock_.now()) return;
+  const std::lock_guard guard(device_lock_);
+  clock_.run_due();
+}
+
+void BoardMachine::wait_for_work() {
+  std::unique_lock lock(loop_lock_);
+  const bool timed = !clock_.counts_instructions() && clock_.running();
+  sleeping_until_.store(kForever);               // before the look at the deadline: an earlier one from now on wakes us
+  const s64 deadline = timed ? clock_.next_deadline() : -1;
+  if (deadline < 0) {
+    work_.wait(lock, [this] { return wake_; });
+  } else {
+    sleeping_until_.store(deadline);
+    const s64 left = deadline - clock_.now();
+    if (clock_.next_deadline() >= deadline && left > 0) work_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return wake_; });
+  }
+  sleeping_until_.store(0);
+  wake_ = false;
+}
+
+// Returns false when the loop ends.
+bool BoardMachine::carry_out() {
+  bool reset, powerdown, debug, off, stop;
+  std::optional<int> quit;
+  {
+    const std::lock_guard guard(loop_lock_);
+    reset = std::exchange(reset_, false);
+    powerdown = std::exchange(powerdown_, false);
+    debug = std::exchange(debug_, false);
+    off = std::exchange(guest_off_, false);
+    quit = quit_;
+    stop = stop_loop_;
+    if (off && !config_.no_shutdown && !quit) quit = quit_ = 0;
+  }
+  if (quit || stop) {
+    if (quit) exit_status_ = *quit;
+    do_exit();
+    return false;
+  }
+  if (off) {
+    const std::lock_guard run(run_lock_);
+    pause_vcpus();
+    set_state(RunState::Shutdown);
+  }
+  if (debug) {
+    const std::lock_guard run(run_lock_);
+    pause_vcpus();
+    set_state(RunState::Debug);
+  }
+  if (reset) do_reset();
+  if (powerdown) {
+    const std::lock_guard guard(device_lock_);
+    press_power_button();
+  }
+  return true;
+}
+
+void BoardMachine::do_reset() {
+  const std::lock_guard run(run_lock_);
+  const bool was_running = state() == RunState::Running;
+  if (was_running) pause_vcpus();
+  {
+    const std::lock_guard guard(device_lock_);
+    for (auto& device : owned_) device->reset();
+    after_reset();
+  }
+  for (auto& vcpu : vcpus_) vcpu->run_on([&vcpu] { vcpu->cpu().reset(); });
+  for (auto& vcpu : vcpus_) vcpu->flush_tlb();
+  if (was_running) resume_vcpus();
+  if (state() == RunState::Shutdown) set_state(RunState::Paused);
+}
+
+void BoardMachine::do_exit() {
+  {
+    const std::lock_guard run(run_lock_);
+    pause_vcpus();
+    for (auto& node : nodes_) {
+      if (!node->read_only()) node->flush([](int) {});
+    }
+    set_state(RunState::Shutdown);
+  }
+  {
+    const std::lock_guard guard(loop_lock_);
+    exited_.store(true);
+    exit_changed_.notify_all();
+  }
+  if (on_exit) on_exit();
+}
+
+// --- -icount, on the vCPU's thread
+
+s64 BoardMachine::icount_slice() {
+  in_slice_ = true;
+  s64 deadline = clock_.next_deadline();
+  if (deadline >= 0 && deadline <= clock_.now()) {
+    const std::lock_guard guard(device_lock_);
+    clock_.run_due();
+    deadline = clock_.next_deadline();
+  }
+  in_slice_ = false;
+  return deadline < 0 ? kLongSlice : std::min(clock_.instructions_until(deadline), kLongSlice);
+}
+
+bool BoardMachine::icount_idle() {
+  const s64 deadline = clock_.next_deadline();
+  if (deadline < 0) return false;
+  in_slice_ = true;
+  clock_.skip_to(deadline);
+  {
+    const std::lock_guard guard(device_lock_);
+    clock_.run_due();
+  }
+  in_slice_ = false;
+  return true;
+}
+
+}  // namespace doppel::machine

@@ -1,0 +1,105 @@
+// BoardMachine: what every board shares: memory, clock, device lock, the vCPUs' life, and the main loop thread that fires timers and carries
+// out requests (reset, power-off, debug stops). A board derives from it, adds devices and CPUs in its constructor function, and
+// fills the hooks.
+// Threads: requests may come from any thread, with or without the device lock; they are carried out on the main loop thread. Lock
+// order: run_lock_, device lock, loop_lock_ (a leaf).
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <optional>
+#include <thread>
+
+#include "machine/address_bus.h"
+#include "machine/machine.h"
+#include "machine/virtual_clock.h"
+
+namespace doppel::machine {
+
+class BoardMachine : public Machine {
+ public:
+  ~BoardMachine() override;
+  void start() override;
+  void pause() override;
+  void resume() override;
+  RunState state() const override { return state_.load(); }
+  void request_reset() override;
+  void request_powerdown() override;
+  void request_quit(ShutdownCause cause, int exit_status) override;
+  int wait_for_exit() override;
+  bool exited() const override { return exited_.load(); }
+  std::vector<accel::Vcpu*> vcpus() override;
+  mem::AddressSpace& memory() override { return memory_; }
+  std::mutex& device_lock() override { return device_lock_; }
+  hw::Clock& clock() override { return clock_; }
+  const std::map<std::string, hw::Device*>& devices() override { return devices_; }
+  std::string memory_tree() override;
+  std::string block_info() override;
+  // What the guest asks for: any thread.
+  void guest_reset();
+  void guest_shutdown();
+
+ protected:
+  explicit BoardMachine(MachineConfig config);
+  // Makes a device, owned and named here; reset in order of creation.
+  template <typename T, typename... Args>
+  T& add(std::string name, Args&&... args) {
+    auto device = std::make_unique<T>(std::forward<Args>(args)...);
+    T& ref = *device;
+    register_device(std::move(name), std::move(device));
+    return ref;
+  }
+  void ports(std::string name, u16 first, u32 count, hw::MmioHandler& handler);
+  void mmio(std::string name, u64 address, u64 size, hw::MmioHandler& handler, int priority = 1);
+  void register_device(std::string name, std::unique_ptr<hw::Device> device);
+  void kick(size_t cpu) { if (cpu < vcpus_.size()) vcpus_[cpu]->kick(); }
+  Status add_vcpu(std::unique_ptr<guest::GuestCpu> cpu);
+  // Index of the vCPU whose thread is calling, or -1.
+  int current_cpu() const;
+  // To be called by the most derived destructor: stops every thread.
+  void shut_down();
+  virtual void press_power_button() = 0;
+  virtual void after_reset() {}                  // device lock held, devices are reset
+
+  mem::AddressSpace memory_;
+  std::mutex device_lock_;
+  VirtualClock clock_;
+  MemoryBus bus_{memory_};
+  MemoryDma dma_{memory_};
+  hw::PortBus port_bus_;
+  std::vector<std::shared_ptr<block::Node>> nodes_;   // flushed when the machine ends
+
+ private:
+  void loop();
+  void run_timers();
+  void wait_for_work();
+  bool carry_out();
+  void do_reset();
+  void do_exit();
+  void pause_vcpus();
+  void resume_vcpus();
+  void set_state(RunState state);
+  void wake_loop();
+  s64 icount_slice();
+  bool icount_idle();
+
+  std::vector<std::unique_ptr<hw::Device>> owned_;
+  std::map<std::string, hw::Device*> devices_;
+  std::vector<std::unique_ptr<hw::MappedWindow>> windows_;
+  std::vector<std::unique_ptr<accel::Vcpu>> vcpus_;
+  std::vector<std::thread::id> vcpu_threads_;
+
+  std::atomic<RunState> state_{RunState::Paused};
+  std::atomic<bool> exited_{false};
+  int exit_status_ = 0;
+  std::mutex run_lock_;                          // pause, resume, reset, exit: one at a time
+  std::thread thread_;
+  // Requests, under loop_lock_.
+  std::mutex loop_lock_;
+  std::condition_variable work_, exit_changed_;
+  bool wake_ = false, reset_ = false, powerdown_ = false, debug_ = false, guest_off_ = false, stop_loop_ = false;
+  std::optional<int> quit_;
+  std::atomic<s64> sleeping_until_{0};           // a deadline earlier than this must wake the loop
+  std::atomic<bool> in_slice_{false};            // -icount: the vCPU's thread is running timers
+};
+
+}  // namespace doppel::machine

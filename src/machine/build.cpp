@@ -1,0 +1,75 @@
+// Boards by name, and the one function that makes a machine of a configuration.
+#include <algorithm>
+
+#include "guest/x86/features.h"
+#include "hw/rtc/mc146818.h"
+#include "machine/machine.h"
+#include "machine/pc.h"
+
+namespace doppel::machine {
+namespace {
+
+Result<std::unique_ptr<Machine>> build_pc(MachineConfig config) {
+  const std::string spec = !config.cpu.empty() ? config.cpu : config.is_64bit ? "qemu64" : "qemu32";
+  auto model = x86::parse_cpu(spec, config.is_64bit);
+  if (!model.ok()) return model.error();
+  if (auto date = hw::rtc_start_seconds(config.rtc_base); !date.ok()) return date.error();
+  auto machine = std::make_unique<PcMachine>(std::move(config), model.take());
+  if (Status s = machine->build(); !s.ok()) return s.error();
+  return std::unique_ptr<Machine>(std::move(machine));
+}
+
+struct Board {
+  const char* name;
+  const char* description;
+  const char* alias_of;
+  Result<std::unique_ptr<Machine>> (*build)(MachineConfig);
+};
+constexpr Board kBoards[] = {
+    {"pc", "Standard PC (i440FX + PIIX) (default)", "", build_pc},
+    {"pc-i440fx", "Standard PC (i440FX + PIIX)", "pc", build_pc},
+};
+
+struct DeviceHelp { const char* name; const char* bus; const char* description; };
+constexpr DeviceHelp kDevices[] = {
+    {"VGA", "PCI", "standard VGA with Bochs VBE"},
+    {"floppy", "floppy-bus", "floppy drive: drive=, unit="},
+    {"ide-cd", "IDE", "CD-ROM drive: drive=, bus=ide.0|ide.1, unit=, bootindex="},
+    {"ide-hd", "IDE", "hard disk: drive=, bus=ide.0|ide.1, unit=, serial=, bootindex="},
+    {"isa-debug-exit", "ISA", "a write ends the emulator: iobase=0x501, iosize=2"},
+    {"pc-testdev", "ISA", "device of CPU unit tests"},
+};
+
+// "pc-i440fx-8.2" and its like are the board without its version.
+std::string without_version(const std::string& name) {
+  return name.starts_with("pc-i440fx-") ? "pc-i440fx" : name;
+}
+}  // namespace
+
+Result<std::unique_ptr<Machine>> build(MachineConfig config) {
+  const std::string name = without_version(config.board);
+  for (const Board& board : kBoards) {
+    if (name == board.name) return board.build(std::move(config));
+  }
+  return Error{"there is no board '" + config.board + "'", "-machine help lists them"};
+}
+
+std::string boards_help() {
+  std::string text = "Supported machines are:\n";
+  for (const Board& board : kBoards) {
+    std::string name = board.name;
+    name.resize(std::max<size_t>(name.size() + 1, 21), ' ');
+    text += name + board.description + (board.alias_of[0] ? std::string(" (alias of ") + board.alias_of + ")" : "") + "\n";
+  }
+  return text;
+}
+
+std::string devices_help() {
+  std::string text;
+  for (const DeviceHelp& device : kDevices) {
+    text += std::string("name \"") + device.name + "\", bus " + device.bus + ", desc \"" + device.description + "\"\n";
+  }
+  return text;
+}
+
+}  // namespace doppel::machine

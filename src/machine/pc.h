@@ -1,0 +1,98 @@
+// The `pc` board: Intel 440FX host bridge, PIIX3 south bridge with PIIX4 power management, and the devices of a PC/AT.
+#pragma once
+#include <array>
+
+#include "guest/x86/cpu.h"
+#include "hw/block/atapi_cd.h"
+#include "hw/block/fdc.h"
+#include "hw/block/piix_ide.h"
+#include "hw/bus/pci/i440fx.h"
+#include "hw/bus/pci/pci_bus.h"
+#include "hw/bus/pci/piix3_isa.h"
+#include "hw/bus/pci/piix4_pm.h"
+#include "hw/core/irq_router.h"
+#include "hw/display/std_vga.h"
+#include "hw/input/ps2.h"
+#include "hw/intc/apic_bus.h"
+#include "hw/intc/i8259.h"
+#include "hw/intc/ioapic_82093aa.h"
+#include "hw/intc/local_apic.h"
+#include "hw/misc/i8237.h"
+#include "hw/rtc/mc146818.h"
+#include "hw/timer/i8254.h"
+#include "machine/board_machine.h"
+#include "machine/pc_drives.h"
+#include "machine/pc_memory.h"
+#include "machine/pc_platform.h"
+
+namespace doppel::machine {
+
+class PcMachine final : public BoardMachine {
+ public:
+  PcMachine(MachineConfig config, x86::CpuModel model);
+  ~PcMachine() override;
+  // Builds the board, step by step. Errors: all of the user's.
+  Status build();
+
+  display::Console* console() override { return vga_ ? &vga_->core() : nullptr; }
+  std::string pic_info() override;
+  void inject_nmi() override;
+  void key(u32 qemu_qcode, bool down) override;
+  void pointer_relative(int dx, int dy, int wheel, u32 buttons) override;
+  void pointer_absolute(int x, int y, int wheel, u32 buttons) override;
+  bool pointer_is_absolute() const override { return false; }
+  Status change_medium(const std::string& id, const std::string& file, bool read_only) override;
+  Status eject(const std::string& id, bool force) override;
+  std::string block_info() override;
+
+ protected:
+  void press_power_button() override;
+  void after_reset() override;
+
+ private:
+  struct Slot { DrivePlace* place = nullptr; hw::AtapiCd* cd = nullptr; int floppy = -1; };
+  Status check_devices() const;
+  Status build_memory();
+  Status build_cpus();
+  void build_interrupts();
+  void build_chipset();
+  void build_timers();
+  void build_input();
+  void build_serial();
+  void build_drives();
+  Status build_display();
+  Status build_extras();
+  Status build_firmware();
+  hw::IrqLine isa_irq(unsigned n) { return gsi_[n == 0 ? 2 : n]->input(); }
+  void set_a20(bool on);
+  void on_cpu(u32 index, void (x86::X86Cpu::*pin)());
+  Slot find_slot(const std::string& id);
+
+  x86::CpuModel model_;
+  PcDrives drives_;
+  PcMemory pc_memory_{memory_};
+  PcPlatform platform_;
+  std::vector<x86::X86Cpu*> cpus_;
+  std::unique_ptr<hw::ApicBus> apics_;                 // null: CPUs without local APIC
+  std::vector<hw::LocalApic*> local_apics_;
+  std::unique_ptr<hw::PciBus> pci_;
+  std::array<std::unique_ptr<hw::IrqOr>, 24> gsi_;     // interrupt n of the I/O APIC; 0 is the 8254's, at pin 2
+  hw::I8259Pair* pic_ = nullptr;
+  hw::IoApic82093* io_apic_ = nullptr;
+  hw::Piix4Pm* pm_ = nullptr;
+  hw::I8254* pit_ = nullptr;
+  hw::Mc146818* rtc_ = nullptr;
+  hw::I8237* dma8237_ = nullptr;
+  hw::Ps2Keyboard* keyboard_ = nullptr;
+  hw::Ps2Mouse* mouse_ = nullptr;
+  hw::Fdc* fdc_ = nullptr;
+  hw::PiixIde* ide_ = nullptr;
+  hw::StdVga* vga_ = nullptr;
+  hw::Piix3Isa* isa_ = nullptr;
+  u32 serial_ports_ = 0;
+  std::atomic<bool> a20_{true};
+  u32 buttons_ = 0;
+  int pointer_x_ = -1, pointer_y_ = -1;                // absolute positions are turned into motion
+};
+
+}  // namespace doppel::machine

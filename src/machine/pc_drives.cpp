@@ -1,0 +1,140 @@
+#include "machine/pc_drives.h"
+
+#include <cstdlib>
+#include <map>
+
+namespace doppel::machine {
+namespace {
+
+std::string property(const DeviceConfig& device, const std::string& name) {
+  const auto it = device.properties.find(name);
+  return it == device.properties.end() ? std::string() : it->second;
+}
+
+Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, std::string default_id) {
+  DrivePlace place;
+  place.id = drive.id.empty() ? std::move(default_id) : drive.id;
+  place.file = drive.file;
+  place.is_cdrom = is_cdrom;
+  place.given = true;
+  if (drive.file.empty()) {
+    if (!is_cdrom && drive.interface != "floppy") return Error{"a disk needs a file", "give it with file=..."};
+    return place;
+  }
+  block::OpenOptions options;
+  options.read_only = drive.read_only || is_cdrom;
+  options.snapshot = drive.snapshot;
+  options.format = drive.format;
+  auto node = block::open(drive.file, options);
+  if (!node.ok()) return node.error();
+  place.node = node.take();
+  return place;
+}
+
+std::string ide_name(int channel, int unit, bool is_cdrom) {
+  return "ide" + std::to_string(channel) + (is_cdrom ? "-cd" : "-hd") + std::to_string(unit);
+}
+
+class Planner {
+ public:
+  explicit Planner(const MachineConfig& config) : config_(config) {}
+
+  Result<PcDrives> run() {
+    // Drives with a place of their own first, so that the others fill the gaps.
+    for (const bool placed : {true, false}) {
+      for (const DriveConfig& drive : config_.drives) {
+        const bool has_place = drive.index >= 0 || drive.bus >= 0 || drive.unit >= 0;
+        if (has_place != placed) continue;
+        if (Status s = add_drive(drive); !s.ok()) return s.error();
+      }
+    }
+    for (const DeviceConfig& device : config_.devices) {
+      if (Status s = add_device(device); !s.ok()) return s.error();
+    }
+    if (!config_.no_defaults) add_defaults();
+    return std::move(out_);
+  }
+
+ private:
+  Status add_drive(const DriveConfig& drive) {
+    if (drive.interface == "none") {
+      if (!drive.id.empty()) loose_[drive.id] = drive;
+      return success();
+    }
+    if (drive.interface == "ide") return add_ide(drive, {});
+    if (drive.interface == "floppy") return add_floppy(drive, {});
+    return Error{"-drive if=" + drive.interface + " is not built yet", "use if=ide or if=floppy"};
+  }
+
+  Status add_ide(const DriveConfig& drive, const DeviceConfig& device) {
+    const bool is_cdrom = drive.media == "cdrom";
+    int index = drive.index;
+    if (index < 0 && (drive.bus >= 0 || drive.unit >= 0)) index = std::max(drive.bus, 0) * 2 + std::max(drive.unit, 0);
+    if (index < 0) {
+      const int from = is_cdrom && !out_.ide[1][0] ? 2 : 0;
+      for (index = from; index < 4 && out_.ide[static_cast<size_t>(index) / 2][static_cast<size_t>(index) % 2]; index++) {}
+    }
+    if (index > 3 || index < 0) return Error{"there is no place for another IDE drive", "the board has four: index=0 to 3"};
+    auto& slot = out_.ide[static_cast<size_t>(index) / 2][static_cast<size_t>(index) % 2];
+    if (slot) return Error{"two drives have the same place, IDE index " + std::to_string(index), "give one of them another index="};
+    auto place = open_place(drive, is_cdrom, ide_name(index / 2, index % 2, is_cdrom));
+    if (!place.ok()) return place.error();
+    slot = place.take();
+    slot->serial = property(device, "serial");
+    const std::string boot = property(device, "bootindex");
+    if (!boot.empty()) slot->boot_index = std::atoi(boot.c_str());
+    return success();
+  }
+
+  Status add_floppy(const DriveConfig& drive, const DeviceConfig& device) {
+    int index = std::max(drive.index, drive.unit);
+    if (index < 0) index = out_.floppy[0] ? 1 : 0;
+    if (index > 1) return Error{"there is no floppy drive " + std::to_string(index), "the board has two: index=0 and 1"};
+    auto& slot = out_.floppy[static_cast<size_t>(index)];
+    if (slot) return Error{"two drives have the same place, floppy " + std::to_string(index), "give one of them another index="};
+    DriveConfig floppy = drive;
+    floppy.interface = "floppy";
+    auto place = open_place(floppy, false, "floppy" + std::to_string(index));
+    if (!place.ok()) return place.error();
+    slot = place.take();
+    const std::string boot = property(device, "bootindex");
+    if (!boot.empty()) slot->boot_index = std::atoi(boot.c_str());
+    return success();
+  }
+
+  // -device ide-hd,drive=ID,bus=ide.1,unit=0
+  Status add_device(const DeviceConfig& device) {
+    const bool is_floppy = device.driver == "floppy";
+    if (device.driver != "ide-hd" && device.driver != "ide-cd" && !is_floppy) return success();
+    const std::string id = property(device, "drive");
+    DriveConfig drive;
+    if (!id.empty()) {
+      const auto it = loose_.find(id);
+      if (it == loose_.end()) return Error{"-device " + device.driver + ": there is no drive '" + id + "'", "define it with -drive if=none,id=" + id + ",file=..."};
+      drive = it->second;
+    } else if (device.driver == "ide-hd") {
+      return Error{"-device ide-hd needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
+    }
+    const std::string own = property(device, "id"), unit = property(device, "unit"), bus = property(device, "bus");
+    if (!own.empty()) drive.id = own;
+    if (!unit.empty()) drive.unit = std::atoi(unit.c_str());
+    if (bus.starts_with("ide.")) drive.bus = std::atoi(bus.c_str() + 4);
+    drive.media = device.driver == "ide-cd" ? "cdrom" : "disk";
+    return is_floppy ? add_floppy(drive, device) : add_ide(drive, device);
+  }
+
+  void add_defaults() {
+    if (!out_.floppy[0]) out_.floppy[0] = DrivePlace{.id = "floppy0"};
+    if (!out_.ide[1][0]) out_.ide[1][0] = DrivePlace{.id = ide_name(1, 0, true), .is_cdrom = true};
+  }
+
+  const MachineConfig& config_;
+  PcDrives out_;
+  std::map<std::string, DriveConfig> loose_;
+};
+
+}  // namespace
+
+Result<PcDrives> plan_drives(const MachineConfig& config) { return Planner(config).run(); }
+
+}  // namespace doppel::machine

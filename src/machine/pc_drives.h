@@ -1,0 +1,32 @@
+// The drives of a PC from the command line: which image is on which IDE or floppy place, and what the places are called.
+#pragma once
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "block/node.h"
+#include "machine/machine.h"
+
+namespace doppel::machine {
+
+struct DrivePlace {
+  std::string id;                            // "ide1-cd0" or what the user called it
+  std::string file;
+  bool is_cdrom = false;
+  bool given = false;                        // by the user, not a default
+  std::shared_ptr<block::Node> node;         // null: no medium
+  std::string serial;
+  int boot_index = -1;
+};
+
+struct PcDrives {
+  std::array<std::array<std::optional<DrivePlace>, 2>, 2> ide;   // [channel][master, slave]
+  std::array<std::optional<DrivePlace>, 2> floppy;
+};
+
+// Errors: files that can't be opened, places taken twice or that don't exist, interfaces that aren't there.
+Result<PcDrives> plan_drives(const MachineConfig& config);
+
+}  // namespace doppel::machine
