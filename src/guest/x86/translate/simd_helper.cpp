@@ -1,4 +1,4 @@
-// SSE instructions done by helpers: operands go through the state's vector temporaries.
+// SSE, SHA and SSE4A instructions done by helpers: vector operands go through the state's vector temporaries.
 #include "guest/x86/translate/simd.h"
 
 namespace doppel::x86 {
@@ -42,6 +42,42 @@ void tr_pcmpstr(Translator& t, const Insn& in) {
   if (to_mask) t.set_xmm(0, t.b.get_reg(Type::V128, kRegVtemp0));
   else t.set_gpr(RCX, t.b.shri(r, 16));
   t.set_flags(t.b.op(Opcode::flags_pack, Type::I32, {t.b.andi(r, 0xfff)}));
+}
+
+void tr_sha(Translator& t, const Insn& in) {
+  if (!t.require_sse()) return;
+  const Value b = simd_read(t, in, 1);
+  t.b.set_reg(kRegVtemp0, t.xmm(in.op[0].reg));
+  t.b.set_reg(kRegVtemp0 + 1, b);
+  if (in.mnemonic == Mnemonic::SHA256RNDS2) t.b.set_reg(kRegVtemp0 + 2, t.xmm(0));
+  t.call(Helper::sha, {t.k32(static_cast<u64>(in.mnemonic)), t.k32(in.imm & 0xff)});
+  t.set_xmm(in.op[0].reg, t.b.get_reg(Type::V128, kRegVtemp0));
+}
+
+// SSE4A. The upper quadword of the result is undefined; here it is zero. Length and index are immediates, or bytes of the second operand:
+// its first two for EXTRQ, bytes 8 and 9 for INSERTQ.
+void tr_extrq(Translator& t, const Insn& in) {
+  if (!t.require_sse()) return;
+  Value length = t.k64(in.imm & 0xff), index = t.k64((in.imm >> 8) & 0xff);
+  if (in.op[1].kind == OpKind::Xmm) {
+    const Value control = vec_low64(t, t.xmm(in.op[1].reg));
+    length = t.b.extract(control, 0, 6);
+    index = t.b.extract(control, 8, 6);
+  }
+  t.set_xmm(in.op[0].reg, vec_from_int(t, t.call(Helper::extrq, {vec_low64(t, t.xmm(in.op[0].reg)), length, index})));
+}
+
+void tr_insertq(Translator& t, const Insn& in) {
+  if (!t.require_sse()) return;
+  const Value source = t.xmm(in.op[1].reg);
+  Value length = t.k64(in.imm & 0xff), index = t.k64((in.imm >> 8) & 0xff);
+  if (in.op[2].kind != OpKind::Imm) {
+    const Value control = vec_extract(t, Type::I64, Lane::D, source, 1);
+    length = t.b.extract(control, 0, 6);
+    index = t.b.extract(control, 8, 6);
+  }
+  const Value low = vec_low64(t, t.xmm(in.op[0].reg));
+  t.set_xmm(in.op[0].reg, vec_from_int(t, t.call(Helper::insertq, {low, vec_low64(t, source), length, index})));
 }
 
 }  // namespace doppel::x86

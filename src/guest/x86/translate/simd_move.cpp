@@ -33,7 +33,7 @@ void tr_vec_mov_aligned(Translator& t, const Insn& in) { move_whole(t, in, 4); }
 
 void tr_vec_mov_scalar(Translator& t, const Insn& in) {
   if (!t.require_sse()) return;
-  const bool single = in.mnemonic == Mnemonic::MOVSS;
+  const bool single = in.mnemonic == Mnemonic::MOVSS || in.mnemonic == Mnemonic::MOVNTSS;
   if (in.op[0].is_mem()) {
     const Value v = t.xmm(in.op[1].reg);
     t.store_mem(single ? vec_extract(t, Type::I32, Lane::W, v, 0) : vec_low64(t, v));
