@@ -249,8 +249,31 @@ class Generator {
         else emit(Opcode::call, Type::I64, {}, 0, h);
         break;
       }
+      case 8: case 9: case 10: case 11: chain(); break;
       default: scalar(t); break;
     }
+  }
+  // Several conversions and bit fields of one value in a row: what simplify() shortens.
+  void chain() {
+    Value v = value(random_int());
+    for (unsigned n = 2 + static_cast<unsigned>(rng_() % 3); n > 0; n--) {
+      const Type t = result_type(r_.ops[v]);
+      if (!is_int(t)) return;
+      const unsigned bits = type_bits(t), lsb = chance(2) ? 0 : 4 * static_cast<unsigned>(rng_() % (bits / 4));
+      const u32 aux = lsb | (chance(2) ? std::min(bits - lsb, 8u << (rng_() % 3)) : 1 + static_cast<unsigned>(rng_() % (bits - lsb))) << 8;
+      const auto other = static_cast<Type>(1 + rng_() % 4);
+      switch (rng_() % 6) {
+        case 0: v = emit(Opcode::extract, t, {v}, 0, aux); break;
+        case 1: v = emit(Opcode::sextract, t, {v}, 0, aux); break;
+        case 2: v = chance(2) ? emit(Opcode::deposit, t, {v, value(t)}, 0, aux) : emit(Opcode::deposit, t, {value(t), v}, 0, aux); break;
+        default:
+          if (other > t) v = emit(chance(2) ? Opcode::zext : Opcode::sext, other, {v});
+          else if (other < t) v = emit(Opcode::trunc, other, {v});
+          break;
+      }
+    }
+    const Type t = result_type(r_.ops[v]);
+    raw(r_, Opcode::set_reg, t, {v}, 0, static_cast<u32>(rng_() % 8));
   }
   void scalar(Type t) {
     const auto code = static_cast<Opcode>(static_cast<unsigned>(Opcode::add) + rng_() % (static_cast<unsigned>(Opcode::sbb) - static_cast<unsigned>(Opcode::add) + 1));
