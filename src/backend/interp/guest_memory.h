@@ -63,7 +63,10 @@ class GuestMemory {
     probe(va, m.probe_bytes);
     return true;
   }
-  [[noreturn]] bool misaligned(u64 va, bool write) { cpu_.mmu->raise_alignment(cpu_, va, write ? mem::Access::Write : mem::Access::Read); }
+  bool misaligned(u64 va, bool write) {
+    cpu_.mmu->raise_alignment(cpu_, va, write ? mem::Access::Write : mem::Access::Read);
+    return false;   // not reached
+  }
   void fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
  private:
