@@ -1,6 +1,6 @@
 // Helpers of integer instructions: division with #DE, decimal adjustment, rotates through carry, CRC32, CMPXCHG16B, BOUND.
 // SDM vol. 2.
-#include "base/assert.h"
+#include "base/atomic128.h"
 #include "guest/x86/helpers/table.h"
 #include "mem/guest_access.h"
 
@@ -162,8 +162,7 @@ u64 helper_cmpxchg16b(X86State* s, u64 va) {
   if (u8* p = mem::host_pointer(s->h, va, 16, mem::Access::Write, s->h.mmu_mode)) {
     u128 expected = (static_cast<u128>(s->gpr[RDX]) << 64) | s->gpr[RAX];
     const u128 desired = (static_cast<u128>(s->gpr[RCX]) << 64) | s->gpr[RBX];
-    // SAFETY: RAM of the guest, aligned to 16 bytes.
-    equal = __atomic_compare_exchange_n(reinterpret_cast<u128*>(p), &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    equal = cas128(p, expected, desired);
     lo = static_cast<u64>(expected);
     hi = static_cast<u64>(expected >> 64);
   } else {

@@ -39,8 +39,8 @@ struct Addr {
 
 class Translator {
  public:
-  Translator(const guest::TranslateRequest& request, const Decoder& decoder, const CpuModel& model, ir::Region& region)
-      : b(builder_), mode(request.mode), model(model), decoder(decoder), request(request), builder_(region), region_(region) {}
+  Translator(const guest::TranslateRequest& rq, const Decoder& d, const CpuModel& m, ir::Region& out)
+      : b(builder_), mode(rq.mode), model(m), decoder(d), request(rq), builder_(out), region_(out) {}
 
   ir::Builder& b;
   const u64 mode;
@@ -144,6 +144,8 @@ class Translator {
   void restart_if(Value bool8) { branch_restart(bool8); }
   // Regions whose ends must go through the vCPU loop because the mode changes after their only instruction.
   bool must_leave() const { return mode & kModeShadow; }
+
+  size_t mmx_scanned = 0;      // mmx.cpp: ops of the region already looked at for x87 helpers
 
   // --- the frontend's business (frontend.cpp, branch.cpp)
   u64 follow_pc = 0;           // set with `follow`: translation goes on there instead of at next_pc()
