@@ -48,6 +48,16 @@ TEST_F(SimdTraps, ControlRegisters) {
   for (const Code& c : {kPaddb, kEmms}) EXPECT_EQ(trap(c, kPlain & ~u64{kModeOsfxsr}), -1) << hex(c);
 }
 
+// MMX instructions report pending x87 exceptions; XMM ones do not look at the x87.
+TEST_F(SimdTraps, PendingX87) {
+  const auto waits = [&](const Code& c) {
+    translate_one(c, kPlain | kModeX87Exc, decoder_, model_, region_);
+    return region_.ops[1].code == Opcode::call && region_.ops[1].aux == static_cast<u32>(Helper::x87_wait);
+  };
+  for (const Code& c : {kPaddb, kCvtpi2ps, kEmms, kMovq2dq}) EXPECT_TRUE(waits(c)) << hex(c);
+  for (const Code& c : {kAddps, kPaddbXmm}) EXPECT_FALSE(waits(c)) << hex(c);
+}
+
 TEST_F(SimdTraps, Alignment) {
   EXPECT_EQ(alignment({0x0f, 0x58, 0x00}), 4);               // addps xmm0, [rax]
   EXPECT_EQ(alignment({0x66, 0x0f, 0x6f, 0x00}), 4);         // movdqa

@@ -88,6 +88,8 @@ u64 helper_pcmpstr(X86State* s, u64 control, u64 length1, u64 length2) {
   return flags | u64{index} << 16;
 }
 
+u64 helper_x87_changed(X86State*) { return 0; }
+
 u64 helper_phminposuw(X86State* s) {
   const Xmm& src = s->vtemp[1];
   unsigned best = 0;

@@ -17,19 +17,35 @@ void write_mmx(Translator& t, unsigned reg, Value i64) {
   t.b.set_reg(static_cast<ir::RegId>(kRegStExp0 + reg), t.imm(Type::I16, 0xffff));
 }
 
+// Before an MMX instruction: pending x87 exceptions are due (#MF); and what x87 helpers of this region wrote to the registers, unknown to
+// the optimizer, becomes known as changed.
+void begin_mmx(Translator& t) {
+  if (t.mode & kModeX87Exc) t.call(Helper::x87_wait);
+  const std::vector<ir::Op>& ops = t.b.region().ops;
+  bool x87 = false;
+  for (; t.mmx_scanned < ops.size(); ++t.mmx_scanned) {
+    const ir::Op& op = ops[t.mmx_scanned];
+    x87 |= op.code == Opcode::call && op.aux >= static_cast<u32>(Helper::x87_load);   // x87.def comes last
+  }
+  if (x87) t.call(Helper::x87_changed);
+}
+
 void tr_emms(Translator& t, const Insn&) {
   if (!t.require_mmx()) return;
+  begin_mmx(t);
   t.b.set_reg(kRegFptag, t.imm(Type::I8, 0xff));
   t.b.set_reg(kRegTop, t.imm(Type::I8, 0));
 }
 
 bool simd_require(Translator& t, const Insn& in) {
-  bool mmx = false;
+  bool mmx = false, xmm = false;
   for (const Operand& o : in.op) {
-    if (o.kind == OpKind::Xmm) return t.require_sse();
+    xmm |= o.kind == OpKind::Xmm;
     mmx |= o.kind == OpKind::Mmx;
   }
-  return mmx ? t.require_mmx() : t.require_sse();
+  if (!(mmx && !xmm ? t.require_mmx() : t.require_sse())) return false;
+  if (mmx) begin_mmx(t);
+  return true;
 }
 
 Value simd_read(Translator& t, const Insn& in, unsigned i) {

@@ -34,7 +34,8 @@ void simd_write(Translator& t, const Insn& in, Value v, unsigned lane64 = 0);
 // True for the MMX form: the first operand (or the second of a move to a general register or memory) is an MMX register.
 inline bool is_mmx(const Operand& o) { return o.kind == OpKind::Mmx; }
 
-// MMX registers (mmx.cpp).
+// MMX registers (mmx.cpp). simd_require does begin_mmx for instructions with an MMX operand.
+void begin_mmx(Translator& t);
 Value read_mmx(Translator& t, unsigned reg);
 void write_mmx(Translator& t, unsigned reg, Value i64);
 void enter_mmx(Translator& t);   // TOP = 0, all tags valid: every MMX instruction but EMMS, after its last op that may fault

@@ -42,8 +42,9 @@ void tr_cvtf2si(Translator& t, const Insn& in) {
 
 // Two int32 of an MMX register or memory. CVTPI2PD from memory does not enter MMX state (SDM vol. 2).
 void tr_cvtpi2f(Translator& t, const Insn& in) {
-  if (!t.require_sse()) return;
+  if (!simd_require(t, in)) return;
   const VecOp& row = kOps[in.mnemonic];
+  if (row.lane == Lane::PS && in.op[1].is_mem()) begin_mmx(t);
   const Value b = simd_read(t, in, 1);
   if (row.lane == Lane::PS || is_mmx(in.op[1])) enter_mmx(t);   // even when #XM follows
   const Value r = float_op(t, row.op, row.lane, b, b);
@@ -51,7 +52,7 @@ void tr_cvtpi2f(Translator& t, const Insn& in) {
 }
 
 void tr_cvtf2pi(Translator& t, const Insn& in) {
-  if (!t.require_sse()) return;
+  if (!simd_require(t, in)) return;
   const VecOp& row = kOps[in.mnemonic];
   Value b = simd_read(t, in, 1);
   if (row.lane == Lane::PS && !in.op[1].is_mem()) b = vec_from_int(t, vec_low64(t, b));   // the upper lanes must not set flags
