@@ -293,7 +293,7 @@ u64 helper_iret(X86State* sp, u64 opsize, u64) {
   } else {
     iret_protected(s, size);
   }
-  s.nmi_blocked = 0;
+  s.nmi_blocked &= 2;
   update_mode(s);
   return 0;
 }
