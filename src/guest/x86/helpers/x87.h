@@ -2,6 +2,7 @@
 #pragma once
 #include "fpu/fpu.h"
 #include "guest/x86/state.h"
+#include "mem/guest_access.h"
 
 namespace doppel::x86 {
 

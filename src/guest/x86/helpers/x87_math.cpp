@@ -1,5 +1,6 @@
 // x87 arithmetic: on the host's x87 when all exceptions are masked (the common case), in src/fpu otherwise and on other hosts. The two
 // agree bit for bit (tests/guest/x86/x87_test.cpp) but for the transcendental instructions, which only approximate on other hosts.
+#include <algorithm>
 #include <cmath>
 
 #include "guest/x86/helpers/x87.h"
