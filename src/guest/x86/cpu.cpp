@@ -30,8 +30,8 @@ void reset_segments(X86State& s) {
   constexpr u16 kData = kAttrP | kAttrS | kAttrWritable | kAttrAccessed;
   for (unsigned r = 0; r < 6; r++) s.seg[r] = {0, 0xffff, 0, kData};
   s.seg[CS] = {0xffff0000u, 0xffff, 0xf000, kData | kAttrCode};
-  s.seg[LDTR] = {0, 0xffff, 0, static_cast<u16>(kAttrP + kLdt)};
-  s.seg[TR] = {0, 0xffff, 0, static_cast<u16>(kAttrP + kTss32Busy)};
+  s.seg[LDTR] = {0, 0xffff, 0, static_cast<u16>(u32{kAttrP} | u32{kLdt})};
+  s.seg[TR] = {0, 0xffff, 0, static_cast<u16>(u32{kAttrP} | u32{kTss32Busy})};
   s.gdtr = {0, 0xffff, 0, 0};
   s.idtr = {0, 0xffff, 0, 0};
 }
