@@ -60,20 +60,29 @@ u64 host_comi(const Vec& a, const Vec& b) {
   return flags;
 }
 
+// Compilers swap the operands of these two, which changes the NaN that comes out.
+#define EXACT(name, suffix, type, get) \
+  type exact_##name##_##suffix(const Vec& a, const Vec& b) { type x = get(a); const type y = get(b); asm volatile(#name #suffix " %1, %0" : "+x"(x) : "x"(y)); return x; }
+EXACT(add, ps, __m128, s) EXACT(add, ss, __m128, s) EXACT(add, pd, __m128d, d) EXACT(add, sd, __m128d, d)
+EXACT(mul, ps, __m128, s) EXACT(mul, ss, __m128, s) EXACT(mul, pd, __m128d, d) EXACT(mul, sd, __m128d, d)
+EXACT(hadd, ps, __m128, s) EXACT(hadd, pd, __m128d, d)
+
 #define F(code, lane, imm, expression) {code, lane, imm, Type::V128, []([[maybe_unused]] const Vec& a, [[maybe_unused]] const Vec& b, [[maybe_unused]] u64 n) { return out(expression); }}
 #define N(code, lane, imm, type, expression) {code, lane, imm, Type::type, []([[maybe_unused]] const Vec& a, [[maybe_unused]] const Vec& b, [[maybe_unused]] u64 n) { return out(expression); }}
 #define ALL(code, name) F(code, PS, 0, _mm_##name##_ps(s(a), s(b))), F(code, SS, 0, _mm_##name##_ss(s(a), s(b))), \
                         F(code, PD, 0, _mm_##name##_pd(d(a), d(b))), F(code, SD, 0, _mm_##name##_sd(d(a), d(b)))
+#define ALL_EXACT(code, name) F(code, PS, 0, exact_##name##_ps(a, b)), F(code, SS, 0, exact_##name##_ss(a, b)), \
+                              F(code, PD, 0, exact_##name##_pd(a, b)), F(code, SD, 0, exact_##name##_sd(a, b))
 #define CMP(imm, name) F(vfcmp, PS, imm, _mm_cmp##name##_ps(s(a), s(b))), F(vfcmp, SS, imm, _mm_cmp##name##_ss(s(a), s(b))), \
                        F(vfcmp, PD, imm, _mm_cmp##name##_pd(d(a), d(b))), F(vfcmp, SD, imm, _mm_cmp##name##_sd(d(a), d(b)))
 #define ROUND(imm) F(vfround, PS, imm, _mm_round_ps(s(b), imm)), F(vfround, SS, imm, _mm_round_ss(s(a), s(b), imm)), \
                    F(vfround, PD, imm, _mm_round_pd(d(b), imm)), F(vfround, SD, imm, _mm_round_sd(d(a), d(b), imm))
 const Row kRows[] = {
-    ALL(vfadd, add), ALL(vfsub, sub), ALL(vfmul, mul), ALL(vfdiv, div), ALL(vfmin, min), ALL(vfmax, max),
+    ALL_EXACT(vfadd, add), ALL(vfsub, sub), ALL_EXACT(vfmul, mul), ALL(vfdiv, div), ALL(vfmin, min), ALL(vfmax, max),
     F(vfsqrt, PS, 0, _mm_sqrt_ps(s(b))), F(vfsqrt, SS, 0, _mm_move_ss(s(a), _mm_sqrt_ss(s(b)))), F(vfsqrt, PD, 0, _mm_sqrt_pd(d(b))), F(vfsqrt, SD, 0, _mm_sqrt_sd(d(a), d(b))),
     CMP(0, eq), CMP(1, lt), CMP(2, le), CMP(3, unord), CMP(4, neq), CMP(5, nlt), CMP(6, nle), CMP(7, ord),
     ROUND(0), ROUND(1), ROUND(2), ROUND(3), ROUND(4), ROUND(9), ROUND(12),
-    F(vhadd, PS, 0, _mm_hadd_ps(s(a), s(b))), F(vhadd, PD, 0, _mm_hadd_pd(d(a), d(b))), F(vhsub, PS, 0, _mm_hsub_ps(s(a), s(b))), F(vhsub, PD, 0, _mm_hsub_pd(d(a), d(b))),
+    F(vhadd, PS, 0, exact_hadd_ps(a, b)), F(vhadd, PD, 0, exact_hadd_pd(a, b)), F(vhsub, PS, 0, _mm_hsub_ps(s(a), s(b))), F(vhsub, PD, 0, _mm_hsub_pd(d(a), d(b))),
     F(vaddsub, PS, 0, _mm_addsub_ps(s(a), s(b))), F(vaddsub, PD, 0, _mm_addsub_pd(d(a), d(b))),
     F(vf_s2d, SS, 0, _mm_cvtss_sd(d(a), s(b))), F(vf_s2d, PS, 0, _mm_cvtps_pd(s(b))), F(vf_d2s, SD, 0, _mm_cvtsd_ss(s(a), d(b))), F(vf_d2s, PD, 0, _mm_cvtpd_ps(d(b))),
     F(vf_i2f, PS, 0, _mm_cvtepi32_ps(w(b))), F(vf_i2f, PD, 0, _mm_cvtepi32_pd(w(b))),
