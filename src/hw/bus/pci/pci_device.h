@@ -72,6 +72,7 @@ class PciDevice : public Device {
   u8 devfn() const { return devfn_; }
   u8 pin() const { return config_[pci::kInterruptPin]; }
   const std::array<std::unique_ptr<PciBar>, 7>& bars() const { return bars_; }   // [6]: expansion ROM
+  bool intx() const { return intx_; }
   u16 command() const { return config16(pci::kCommand); }
   u8 config8(u8 offset) const { return config_[offset]; }
   u16 config16(u8 offset) const { return load_le<u16>(&config_[offset]); }
@@ -101,7 +102,6 @@ class PciDevice : public Device {
 
   // INTx: level driven on this function's pin. Honours the command register's interrupt disable.
   void set_intx(bool level);
-  bool intx() const { return intx_; }
   // Bus master access, refused (all ones, writes dropped) while the guest has bus mastering off.
   DmaPort& dma();
   PciBus* bus() const { return bus_; }
