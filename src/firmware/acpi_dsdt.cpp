@@ -78,7 +78,7 @@ Aml isa_devices(const AcpiConfig& config) {
 Aml processors(u32 count) {
   Aml out;
   for (u32 i = 0; i < count; i++) {
-    char path[8];
+    char path[16];
     std::snprintf(path, sizeof path, "C%03X", i);
     out += processor(path, static_cast<u8>(i), 0, 0, {});
   }

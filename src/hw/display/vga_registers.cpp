@@ -208,7 +208,8 @@ void VgaCore::archive(StateArchive& ar) {
   if (ar.loading()) {                        // what a damaged state could hold beyond the tables
     r_.seq_index &= 7, r_.gfx_index &= 15, r_.crtc_index &= 0x3f, r_.attr_index &= 0x3f;
     r_.dac_component %= 3, r_.attr_flip_flop &= 1, r_.dac_reading &= 1;
-    fix_vbe();
+    if (vbe_on()) fix_vbe();
+    r_.vbe[kVbeBank] &= static_cast<u16>((p_.vram_bytes >> 16) - 1);
     direct_base_ = ~u64{0};
     registers_changed();
   }

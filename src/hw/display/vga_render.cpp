@@ -70,8 +70,8 @@ VgaCore::Frame VgaCore::frame() const {
 
 u64 VgaCore::frame_number() const { return static_cast<u64>(p_.clock.now() / frame_ns()); }
 // The cursor changes every 8 frames, blinking characters every 16 (PS/2 reference).
-bool VgaCore::cursor_visible() const { return (frame_number() & 16) == 0; }
-bool VgaCore::blink_phase() const { return (frame_number() & 32) != 0; }
+bool VgaCore::cursor_visible() const { return (frame_number() & 8) == 0; }
+bool VgaCore::blink_phase() const { return (frame_number() & 16) != 0; }
 
 void VgaCore::build_palettes() {
   const bool wide = (r_.vbe[kVbeEnable] & kVbe8BitDac) != 0;
