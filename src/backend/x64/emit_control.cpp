@@ -1,0 +1,320 @@
+// Region entry, exits, calls, and the driver. Exits: a jump or conditional jump with a 32-bit displacement to a stub at the region's
+// end; link() makes it go straight to the other region. What may not be linked (another page) looks the jump cache up inline.
+#include "backend/x64/emitter.h"
+
+namespace doppel::backend::x64 {
+
+const Emitter::EmitFn Emitter::kEmit[static_cast<size_t>(Opcode::Count)] = {
+#define OP(name, ...) &Emitter::op_##name,
+#include "ir/ops.def"
+#undef OP
+};
+
+namespace {
+constexpr size_t kBufferSize = size_t{4} << 20;   // kMaxOps ops and their stubs, with room
+}
+
+Emitter::Emitter(const BackendConfig& config, const HostFeatures& host, const PinMap& pins, const Thunks& thunks)
+    : layout_(config.layout), helpers_(config.helpers), host_(host), pins_(pins), thunks_(thunks),
+      buffer_(std::make_unique_for_overwrite<u8[]>(kBufferSize)), c(kBufferSize, buffer_.get()) {
+  // RAX last: it is wanted by LAHF, multiplication and compare-and-exchange. RCX by shifts.
+  int n = 0;
+  for (int r : {kRdx, kRcx, kR8, kR9, kR10, kRsi, kRdi, kR11, kRbx, kR12, kR13, kR14, kR15, kRax}) {
+    if (!(pins.mask & bit(r))) gpr_order_[n++] = static_cast<s8>(r);
+  }
+  gpr_ = {};
+  xmm_ = {};
+  gpr_.order = gpr_order_;
+  gpr_.count = n;
+  for (int i = 0; i < n; i++) gpr_.temps |= bit(gpr_order_[i]);
+  for (int i = 0; i < 16; i++) xmm_order_[i] = static_cast<s8>(i);
+  xmm_.order = xmm_order_;
+  xmm_.count = 16;
+  xmm_.temps = 0xffff;
+  xmm_.xmm = true;
+  home_first_.resize(config.layout->count);
+}
+
+Emitted Emitter::emit(const ir::Region& region, const EmitConfig& config) {
+  ASSERT_MSG(region.ops.size() <= ir::kMaxOps, "x64 backend: region too long");
+  region_ = &region;
+  config_ = config;
+  analyze();
+  c.setSize(0);
+  slow_.clear();
+  exits_.clear();
+  relocs_.clear();
+  links_.clear();
+  pc_map_.clear();
+  std::fill(std::begin(gpr_.first), std::end(gpr_.first), Value{0});
+  std::fill(std::begin(xmm_.first), std::end(xmm_.first), Value{0});
+  std::fill(std::begin(gpr_slot_), std::end(gpr_slot_), Value{0});
+  std::fill(std::begin(xmm_slot_), std::end(xmm_slot_), Value{0});
+  std::fill(home_first_.begin(), home_first_.end(), Value{0});
+  std::fill(std::begin(pin_zx_), std::end(pin_zx_), u8{64});
+  std::fill(std::begin(pin_value_), std::end(pin_value_), Value{0});
+  eflags_ = ebool_ = 0;
+  eflags_af_ = false;
+  insn_ = insns_begun_ = 0;
+  insn_pc_ = region.pc;
+  cur_ = 0;
+  entry(config);
+  for (size_t i = 0; i < region.ops.size(); i++) {
+    const Op& op = region.ops[i];
+    cur_ = static_cast<Value>(i);
+    const Val& v = vals_[i];
+    if (v.dead || (v.pair != 0 && v.pair < i)) continue;
+    pair_ = v.pair;
+    gpr_.locked = xmm_.locked = 0;
+    carry_ready_ = false;
+    (this->*kEmit[static_cast<size_t>(op.code)])(op);
+  }
+  emit_slow_paths();
+  emit_exits();
+  Emitted out;
+  out.code.assign(buffer_.get(), buffer_.get() + c.getSize());
+  out.relocs = relocs_;
+  out.links = links_;
+  out.pc_map = pc_map_;
+  return out;
+}
+
+// --- jumps and calls to the thunk area: displacements are resolved by install()
+
+void Emitter::jump_thunk(const u8* thunk) { relocs_.push_back({jmp32(), 1, reinterpret_cast<u64>(thunk)}); }
+void Emitter::jcc_thunk(int cc, const u8* thunk) { relocs_.push_back({jcc(cc), 1, reinterpret_cast<u64>(thunk)}); }
+void Emitter::call_thunk(const u8* thunk) {
+  c.db(0xe8);
+  c.dd(0);
+  relocs_.push_back({static_cast<u32>(c.getSize()) - 4, 1, reinterpret_cast<u64>(thunk)});
+}
+
+void Emitter::store_pc(u64 pc) {
+  const ir::RegRow& row = layout_->rows[layout_->pc];
+  const unsigned bits = ir::type_bits(row.type);
+  if (bits < 64 || static_cast<s64>(pc) == static_cast<s32>(pc)) {
+    c.mov(state_mem(bits, row.offset), bits < 64 ? pc & mask_bits(bits) : pc);
+    return;
+  }
+  pc <= 0xffffffffu ? c.mov(r32(kRax), static_cast<u32>(pc)) : c.mov(r64(kRax), pc);
+  c.mov(state_mem(bits, row.offset), r64(kRax));
+}
+
+void Emitter::add_icount(s64 n) { c.add(state_mem(64, field::icount_left), static_cast<u32>(n)); }
+
+// --- entry and exits
+
+void Emitter::entry(const EmitConfig& config) {
+  c.cmp(state_mem(32, field::exit_request), 0);
+  request_jump_ = jcc(5);
+  icount_jump_ = 0;
+  if (config.icount) {
+    c.sub(state_mem(64, field::icount_left), config.icount_insns);
+    icount_jump_ = jcc(8);
+  }
+}
+
+void Emitter::exit_to(u32 jump, const Op& op, bool last) {
+  exits_.push_back({jump, insns_begun_, op.imm, (op.aux & 1) != 0, last});
+}
+
+void Emitter::op_exit_cc(const Op& op) {
+  const int cc = prepare_cond(op.arg[0], static_cast<Cond>(op.sub));
+  if (cc == -1) return;
+  exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
+}
+void Emitter::op_exit_if(const Op& op) {
+  const int cc = prepare_bool(op.arg[0]);
+  if (cc == -1) return;
+  exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
+}
+void Emitter::op_exit_direct(const Op& op) { exit_to(jmp32(), op, true); }
+
+void Emitter::op_exit_loop(const Op&) {
+  if (config_.icount && insns_begun_ != config_.icount_insns) add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
+  jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Loop)]);
+}
+
+void Emitter::op_exit_indirect(const Op& op) {
+  clobber_flags();
+  if (config_.icount && insns_begun_ != config_.icount_insns) add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
+  use_in(op.arg[0], kRax);
+  const Val& w = vals_[op.arg[0]];
+  if (ir::type_bits(w.type) == 32) c.mov(r32(kRax), r32(kRax));
+  if (ir::type_bits(w.type) < 32) c.movzx(r32(kRax), reg(kRax, ir::type_bits(w.type)));
+  if (!config_.chain) { jump_thunk(thunks_.lookup_rax); return; }
+  c.mov(r64(kRcx), r64(kRax));
+  c.shr(r64(kRcx), mem::kJumpCacheBits);
+  c.xor_(r32(kRcx), r32(kRax));
+  c.and_(r32(kRcx), (1u << mem::kJumpCacheBits) - 1);
+  c.shl(r32(kRcx), 4);
+  c.add(r64(kRcx), state_mem(64, field::jump_cache));
+  c.mov(r32(kRdx), state_mem(32, field::jump_generation));
+  c.cmp(mem(64, r64(kRcx) + static_cast<int>(offsetof(mem::JumpCacheEntry, pc))), r64(kRax));
+  jcc_thunk(5, thunks_.lookup_rax);
+  c.cmp(mem(32, r64(kRcx) + static_cast<int>(offsetof(mem::JumpCacheEntry, generation))), r32(kRdx));
+  jcc_thunk(5, thunks_.lookup_rax);
+  c.mov(r32(kRdx), mem(32, r64(kRcx) + static_cast<int>(offsetof(mem::JumpCacheEntry, code))));
+  c.add(r64(kRdx), state_mem(64, field::code_base));
+  c.jmp(r64(kRdx));
+}
+
+// At an exit to a known pc on another page: its place in the jump cache is known too.
+void Emitter::probe_jump_cache_const(u64 pc) {
+  const int at = static_cast<int>(mem::jump_cache_index(pc) * sizeof(mem::JumpCacheEntry));
+  pc <= 0xffffffffu ? c.mov(r32(kRax), static_cast<u32>(pc)) : c.mov(r64(kRax), pc);
+  c.mov(r64(kRcx), state_mem(64, field::jump_cache));
+  c.mov(r32(kRdx), state_mem(32, field::jump_generation));
+  c.cmp(mem(64, r64(kRcx) + at + static_cast<int>(offsetof(mem::JumpCacheEntry, pc))), r64(kRax));
+  jcc_thunk(5, thunks_.lookup_rax);
+  c.cmp(mem(32, r64(kRcx) + at + static_cast<int>(offsetof(mem::JumpCacheEntry, generation))), r32(kRdx));
+  jcc_thunk(5, thunks_.lookup_rax);
+  c.mov(r32(kRdx), mem(32, r64(kRcx) + at + static_cast<int>(offsetof(mem::JumpCacheEntry, code))));
+  c.add(r64(kRdx), state_mem(64, field::code_base));
+  c.jmp(r64(kRdx));
+}
+
+void Emitter::emit_exits() {
+  for (const Exit& e : exits_) {
+    u32 jump = e.jump;
+    if (config_.icount && e.insns != config_.icount_insns) {
+      patch_here(jump);
+      add_icount(static_cast<s64>(config_.icount_insns) - e.insns);
+      if (e.chain && config_.chain) jump = jmp32();     // this one gets linked
+    }
+    if (!config_.chain) {
+      if (jump == e.jump && !(config_.icount && e.insns != config_.icount_insns)) patch_here(jump);
+      store_pc(e.pc);
+      jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Lookup)]);
+    } else if (!e.chain) {
+      if (!(config_.icount && e.insns != config_.icount_insns)) patch_here(jump);
+      probe_jump_cache_const(e.pc);
+    } else {
+      patch_here(jump);
+      LinkSlot slot;
+      slot.pc = e.pc;
+      slot.patch = jump;
+      slot.stub = static_cast<u32>(c.getSize());
+      slot.chainable = true;
+      store_pc(e.pc);
+      c.db(0x48);                                        // MOV RAX, imm64: the slot's address, known when installed
+      c.db(0xb8);
+      relocs_.push_back({static_cast<u32>(c.getSize()), 2, links_.size()});
+      c.dq(0);
+      c.mov(state_mem(64, field::exit_slot), r64(kRax));
+      jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Link)]);
+      links_.push_back(slot);
+    }
+  }
+  patch_here(request_jump_);
+  store_pc(region_->pc);
+  jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Request)]);
+  if (icount_jump_) {
+    patch_here(icount_jump_);
+    add_icount(config_.icount_insns);
+    store_pc(region_->pc);
+    jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Icount)]);
+  }
+}
+
+// --- calls
+
+// Arguments into kCallArgs, zero-extended. Sources may be among the destinations.
+void Emitter::move_args(const Op& op) {
+  struct Move { Value v; s8 from; s8 to; bool done; } moves[4];
+  const int n = op.nargs;
+  for (int i = 0; i < n; i++) moves[i] = {op.arg[i], vals_[op.arg[i]].reg, kCallArgs[i], false};
+  auto copy = [&](const Move& m, int from) {
+    const unsigned bits = ir::type_bits(vals_[m.v].type);
+    if (bits == 64 || (bits < 32 && vals_[m.v].zx <= bits)) {
+      if (from != m.to) c.mov(r64(m.to), r64(from));
+    } else if (bits == 32) {
+      if (from != m.to || vals_[m.v].zx > 32) c.mov(r32(m.to), r32(from));
+    } else {
+      c.movzx(r32(m.to), reg(from, bits));
+    }
+  };
+  for (int left = n; left > 0;) {
+    bool progress = false;
+    for (int i = 0; i < n; i++) {
+      if (moves[i].done || moves[i].from < 0) continue;
+      bool blocked = false;
+      for (int k = 0; k < n; k++) blocked |= k != i && !moves[k].done && moves[k].from == moves[i].to;
+      if (blocked) continue;
+      copy(moves[i], moves[i].from);
+      moves[i].done = true;
+      progress = true;
+      left--;
+    }
+    if (progress) continue;
+    bool cycle = false;
+    for (int i = 0; i < n && !cycle; i++) {          // only cycles of registers are left: break one through RAX
+      if (moves[i].done || moves[i].from < 0) continue;
+      c.mov(r64(kRax), r64(moves[i].from));
+      moves[i].from = kRax;
+      cycle = true;
+    }
+    if (cycle) continue;
+    for (int i = 0; i < n; i++) {                    // now what isn't in a register
+      if (moves[i].done) continue;
+      if (is_const(moves[i].v)) {
+        mov_imm(moves[i].to, const_value(moves[i].v));
+      } else {
+        load_into(moves[i].to, moves[i].v);
+        if (vals_[moves[i].v].slot >= 0) copy(moves[i], moves[i].to);
+      }
+      moves[i].done = true;
+      left--;
+    }
+  }
+}
+
+void Emitter::op_call(const Op& op) {
+  const ir::HelperInfo& helper = helpers_->rows[op.aux];
+  const bool writes = (helper.effects & ir::kHelperWritesState) != 0;
+  clobber_flags();
+  for (int i = 0; i < op.nargs; i++) realize(op.arg[i]);
+  flush_for_call(writes);
+  move_args(op);
+  call_thunk(thunks_.helper[op.aux]);
+  pc_map_.push_back({static_cast<u32>(c.getSize()), insn_, insn_pc_});
+  forget_temps(writes);
+  if (op.type != Type::Void && vals_[cur_].uses != 0) bind_rax(cur_);
+}
+
+// The op by a C++ function: operands through the frame's area (fallback.cpp).
+void Emitter::fallback(const Op& op) {
+  clobber_flags();
+  for (int i = 0; i < op.nargs; i++) realize(op.arg[i]);
+  for (int i = 0; i < op.nargs; i++) {
+    const s32 at = kAreaOffset + i * 16;
+    if (vals_[op.arg[i]].type == Type::V128) {
+      store_xmm(stack_mem(128, at), use(op.arg[i]), true);
+    } else {
+      c.mov(stack_mem(64, at), r64(use(op.arg[i])));
+    }
+    gpr_.locked = xmm_.locked = 0;
+  }
+  flush_for_call(false);
+  const int t = kRax;
+  const unsigned arg_bits = op.nargs ? ir::type_bits(vals_[op.arg[0]].type) : 0;
+  (void)arg_bits;
+  c.mov(r64(t), static_cast<u64>(op.type) | u64{op.sub} << 8 | u64{op.aux} << 32);
+  c.mov(stack_mem(64, kAreaOffset + 48), r64(t));
+  c.mov(r64(t), op.imm);
+  c.mov(stack_mem(64, kAreaOffset + 56), r64(t));
+  const u8* thunk = thunks_.fallback[static_cast<size_t>(op.code)];
+  ASSERT_MSG(thunk != nullptr, "x64 backend: no fallback for an op");
+  call_thunk(thunk);
+  pc_map_.push_back({static_cast<u32>(c.getSize()), insn_, insn_pc_});
+  forget_temps(false);
+  if (vals_[cur_].uses == 0) return;
+  if (vals_[cur_].type == Type::V128) {
+    const int x = def(cur_);
+    c.movups(Xbyak::Xmm(x), stack_mem(128, kAreaOffset + 48));
+  } else {
+    bind_rax(cur_);
+  }
+}
+
+}  // namespace doppel::backend::x64

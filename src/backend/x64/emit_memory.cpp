@@ -1,0 +1,337 @@
+// Guest memory: the soft TLB's fast path inline (one compare covers the page, a crossing into the next one and the alignment),
+// slow paths out of line at the end of the region. Trap: between the check and the access nothing may be called.
+#include "backend/x64/emitter.h"
+
+namespace doppel::backend::x64 {
+
+using ir::MemInfo;
+
+bool Emitter::any_xmm_live() const {
+  for (int r = 0; r < 16; r++) {
+    for (Value v = xmm_.first[r]; v; v = vals_[v].next) {
+      if (vals_[v].last_use > cur_) return true;
+    }
+  }
+  return false;
+}
+
+void Emitter::swap_bytes(int r, unsigned bits) {
+  if (bits == 16) c.rol(r16(r), 8);
+  if (bits == 32) c.bswap(r32(r));
+  if (bits == 64) c.bswap(r64(r));
+}
+
+// The virtual address in a register, then the TLB check. m.entry: the addend, if `keep_entry` (else it is only checked).
+Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write, bool keep_entry) {
+  MemAddress m;
+  const Value a = op.arg[0];
+  const bool wide = vals_[a].type == Type::I64;
+  const unsigned bits = wide ? 64 : 32;
+  const MemInfo info = MemInfo::unpack(op.aux);
+  const u16 expr = vals_[cur_].expr;
+  s64 disp = static_cast<s64>(op.imm);
+  if (!wide) disp = static_cast<s32>(disp);
+  Xbyak::RegExp where = r64(kRbp);      // of the address, for LEA
+  const u32 locked = gpr_.locked;
+  if (expr) {
+    const AddressExpr& e = exprs_[expr - 1];
+    const s64 total = e.disp + disp;
+    if (!wide || total == static_cast<s32>(total)) {
+      where = expr_operand(e, disp);
+    } else {
+      where = expr_operand(e, 0);
+      m.va = static_cast<s8>(scratch());
+      c.lea(r64(m.va), mem(64, where));
+    }
+    if (m.va >= 0) {
+      const int t = scratch();
+      c.mov(r64(t), static_cast<u64>(disp));
+      c.add(r64(m.va), r64(t));
+    }
+  } else if (is_const(a)) {
+    u64 k = const_value(a) + static_cast<u64>(disp);
+    if (!wide) k &= 0xffffffffu;
+    m.va = static_cast<s8>(scratch());
+    mov_imm(m.va, k);
+  } else if (disp == static_cast<s32>(disp)) {
+    const int ra = use(a);
+    where = r64(ra) + static_cast<int>(disp);
+    if (disp == 0 && (wide || vals_[a].zx <= 32)) m.va = static_cast<s8>(ra);
+  } else {
+    const int ra = use(a);
+    m.va = static_cast<s8>(scratch());
+    c.mov(r64(m.va), static_cast<u64>(disp));
+    c.add(r64(m.va), r64(ra));
+  }
+  const unsigned align_log2 = info.align_log2;
+  const u64 align_mask = (u64{1} << align_log2) - 1;
+  const bool spans = size > 1 && align_mask < size - 1;     // may cross a page without being misaligned
+  if (m.va < 0) {
+    m.va = static_cast<s8>(scratch());
+    c.lea(reg(m.va, bits), mem(bits, where));
+  }
+  gpr_.locked = locked | bit(m.va);
+  const int t = scratch(), u = scratch();
+  // u = page of the last byte (with the bits that must be zero for alignment)
+  if (spans) {
+    const s32 extra = static_cast<s32>(size - 1);
+    c.lea(reg(u, bits), mem(bits, r64(m.va) + extra));
+    if (align_mask) {   // both: the low bits of the first byte, the page of the last
+      c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask)));
+      c.mov(r32(t), r32(m.va));
+      c.and_(r32(t), static_cast<u32>(align_mask));
+      c.or_(r64(u), r64(t));
+    } else {
+      c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask)));
+    }
+  } else {
+    c.mov(reg(u, bits), reg(m.va, bits));
+    c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask | align_mask)));
+  }
+  c.mov(r32(t), r32(m.va));
+  c.shr(r32(t), mem::kPageBits - 5);
+  c.and_(r32(t), static_cast<u32>((mem::kTlbEntries - 1) << 5));
+  c.add(r64(t), state_mem(64, field::tlb));
+  const bool check_write = write || info.rmw;
+  c.cmp(r64(u), mem(64, r64(t) + static_cast<int>(check_write ? offsetof(mem::TlbEntry, write) : offsetof(mem::TlbEntry, read))));
+  m.jump = jcc(5);
+  m.entry = static_cast<s8>(t);
+  if (keep_entry) c.mov(r64(t), mem(64, r64(t) + static_cast<int>(offsetof(mem::TlbEntry, addend))));
+  gpr_.locked = locked | bit(m.va) | bit(t);
+  return m;
+}
+
+Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const Op& op, unsigned size) {
+  const MemInfo info = MemInfo::unpack(op.aux);
+  SlowPath s{};
+  s.jump = m.jump;
+  s.desc = {kind, static_cast<u8>(std::countr_zero(size)), info.stack, info.align_log2, info.big_endian, op.sub, info.probe_bytes};
+  s.va = m.va;
+  s.value = s.extra = s.result = kNoReg;
+  s.xmm_live = any_xmm_live();
+  s.insn = insn_;
+  s.pc = insn_pc_;
+  slow_.push_back(s);
+  return slow_.back();
+}
+
+void Emitter::op_load(const Op& op) {
+  clobber_flags();
+  const unsigned bits = ir::type_bits(op.type), size = bits / 8;
+  const MemInfo info = MemInfo::unpack(op.aux);
+  const MemAddress m = address_of(op, size, false, true);
+  SlowPath& s = slow_path(m, info.rmw ? SlowKind::LoadRmw : SlowKind::Load, op, size);
+  const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+  if (op.type == Type::V128) {
+    const int x = def(cur_);
+    host_.avx ? c.vmovups(Xbyak::Xmm(x), mem(128, host)) : c.movups(Xbyak::Xmm(x), mem(128, host));
+    s.vector = true;
+    s.result = static_cast<s8>(x);
+    s.resume = static_cast<u32>(c.getSize());
+    ASSERT_MSG(!info.big_endian, "x64 backend: big-endian vector load");
+    return;
+  }
+  // The result may take the place of the address or the entry.
+  unlock(gpr_, m.entry);
+  const int d = load_dest(m);
+  switch (bits) {
+    case 8: c.movzx(r32(d), mem(8, host)); break;
+    case 16: c.movzx(r32(d), mem(16, host)); break;
+    case 32: c.mov(r32(d), mem(32, host)); break;
+    default: c.mov(r64(d), mem(64, host)); break;
+  }
+  s.result = static_cast<s8>(d);
+  s.resume = static_cast<u32>(c.getSize());
+  set_zx(cur_, bits);
+  if (info.big_endian) {
+    swap_bytes(d, bits);
+    if (bits == 16) set_zx(cur_, 16);
+  }
+}
+
+int Emitter::load_dest(const MemAddress& m) {
+  const int hint = pinned_hint(cur_);
+  if (hint >= 0) {
+    while (gpr_.first[hint]) detach(gpr_.first[hint]);
+    pin_value_[hint] = 0;
+    lock(gpr_, hint);
+    attach(gpr_, cur_, hint);
+    return hint;
+  }
+  lock(gpr_, m.entry);   // a scratch register: it holds no value and is free from here
+  attach(gpr_, cur_, m.entry);
+  return m.entry;
+}
+
+void Emitter::op_store(const Op& op) {
+  clobber_flags();
+  const Value b = op.arg[1];
+  const Type t = vals_[b].type;
+  const unsigned bits = ir::type_bits(t), size = bits / 8;
+  const MemInfo info = MemInfo::unpack(op.aux);
+  if (t == Type::V128) {
+    const int x = use(b);
+    const MemAddress m = address_of(op, size, true, true);
+    SlowPath& s = slow_path(m, SlowKind::Store, op, size);
+    const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+    host_.avx ? c.vmovups(mem(128, host), Xbyak::Xmm(x)) : c.movups(mem(128, host), Xbyak::Xmm(x));
+    s.vector = true;
+    s.value = static_cast<s8>(x);
+    s.resume = static_cast<u32>(c.getSize());
+    return;
+  }
+  s32 imm = 0;
+  const bool has_imm = imm32(b, bits, imm) && !info.big_endian;
+  int r = kNoReg;
+  if (!has_imm) {
+    r = use(b);
+    if (info.big_endian && bits > 8) {
+      const int swapped = scratch();
+      c.mov(r64(swapped), r64(r));
+      swap_bytes(swapped, bits);
+      unlock(gpr_, r);
+      r = swapped;
+    }
+  }
+  const MemAddress m = address_of(op, size, true, true);
+  SlowPath& s = slow_path(m, SlowKind::Store, op, size);
+  const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+  if (has_imm) {
+    c.mov(mem(bits, host), static_cast<u64>(static_cast<s64>(imm)) & (bits == 64 ? ~u64{0} : mask_bits(bits)));
+    s.has_imm = true;
+    s.imm = imm;
+  } else {
+    c.mov(mem(bits, host), reg(r, bits));
+    s.value = static_cast<s8>(r);
+  }
+  s.resume = static_cast<u32>(c.getSize());
+}
+
+void Emitter::op_probe_write(const Op& op) {
+  clobber_flags();
+  const unsigned size = std::max<unsigned>(MemInfo::unpack(op.aux).probe_bytes, 1);
+  const MemAddress m = address_of(op, size, true, false);
+  SlowPath& s = slow_path(m, SlowKind::Probe, op, 1);
+  s.resume = static_cast<u32>(c.getSize());
+}
+
+// --- atomics. Big-endian ones (but exchanges) always take the slow path's C++ loop, through a jump that is always taken.
+
+void Emitter::op_atomic_rmw(const Op& op) {
+  clobber_flags();
+  const unsigned bits = ir::type_bits(op.type), size = bits / 8;
+  const MemInfo info = MemInfo::unpack(op.aux);
+  const auto kind = static_cast<ir::AtomicOp>(op.sub);
+  const bool loop = kind == ir::AtomicOp::And || kind == ir::AtomicOp::Or || kind == ir::AtomicOp::Xor;
+  const bool unused = vals_[cur_].uses == 0;
+  if (loop && !unused) take(kRax);       // the old value, for CMPXCHG
+  const int b = use(op.arg[1]);
+  MemAddress m = address_of(op, size, true, true);
+  SlowPath* s = &slow_path(m, SlowKind::Rmw, op, size);
+  s->value = static_cast<s8>(b);
+  const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+  const Xbyak::Address at = mem(bits, host);
+  if (info.big_endian && bits > 8) {
+    s->jump = jmp32();                   // the check's own jump lands here as well: both go to the slow path
+    patch_to(m.jump, s->jump - 1);
+    unlock(gpr_, m.entry);
+    s->result = static_cast<s8>(def(cur_));
+    s->resume = static_cast<u32>(c.getSize());
+    return;
+  }
+  if (loop && unused) {
+    c.lock();
+    kind == ir::AtomicOp::And ? c.and_(at, reg(b, bits)) : kind == ir::AtomicOp::Or ? c.or_(at, reg(b, bits)) : c.xor_(at, reg(b, bits));
+    s->resume = static_cast<u32>(c.getSize());
+    return;
+  }
+  if (loop) {
+    const int t = scratch();
+    bits < 32 ? c.movzx(r32(kRax), at) : c.mov(reg(kRax, bits), at);
+    const size_t again = c.getSize();
+    c.mov(r64(t), r64(kRax));
+    alu_op(kind == ir::AtomicOp::And ? Alu::And : kind == ir::AtomicOp::Or ? Alu::Or : Alu::Xor, r64(t), r64(b));
+    c.lock();
+    c.cmpxchg(at, reg(t, bits));
+    patch_to(jcc(5), static_cast<u32>(again));
+    bind_rax(cur_);
+    set_zx(cur_, 64);
+    s->result = kRax;
+    s->resume = static_cast<u32>(c.getSize());
+    return;
+  }
+  const int d = scratch();               // XCHG and XADD leave the old value in the source register
+  c.mov(r64(d), r64(b));
+  if (kind == ir::AtomicOp::Sub) c.neg(reg(d, bits));
+  if (kind == ir::AtomicOp::Xchg) {
+    c.xchg(at, reg(d, bits));
+  } else {
+    c.lock();
+    c.xadd(at, reg(d, bits));
+  }
+  attach(gpr_, cur_, d);
+  set_zx(cur_, 64);
+  s->result = static_cast<s8>(d);
+  s->resume = static_cast<u32>(c.getSize());
+}
+
+void Emitter::op_atomic_cas(const Op& op) {
+  clobber_flags();
+  const unsigned bits = ir::type_bits(op.type), size = bits / 8;
+  const MemInfo info = MemInfo::unpack(op.aux);
+  take(kRax);
+  use_in(op.arg[1], kRax);
+  while (gpr_.first[kRax]) {             // the instruction overwrites it
+    const Value v = gpr_.first[kRax];
+    if (live_after(v)) save(v, true);
+    detach(v);
+  }
+  const int n = use(op.arg[2]);
+  MemAddress m = address_of(op, size, true, true);
+  SlowPath& s = slow_path(m, SlowKind::Cas, op, size);
+  s.value = kRax;
+  s.extra = static_cast<s8>(n);
+  s.result = kRax;
+  if (info.big_endian && bits > 8) {
+    s.jump = jmp32();
+    patch_to(m.jump, s.jump - 1);
+  } else {
+    c.lock();
+    c.cmpxchg(mem(bits, r64(m.entry) + r64(m.va)), reg(n, bits));
+  }
+  bind_rax(cur_);
+  set_zx(cur_, 64);
+  s.resume = static_cast<u32>(c.getSize());
+}
+
+void Emitter::op_fence(const Op&) {
+  clobber_flags();
+  c.lock();
+  c.or_(stack_mem(32, kAreaOffset), 0);   // cheaper than MFENCE
+}
+
+// --- the slow paths
+
+void Emitter::emit_slow_paths() {
+  for (const SlowPath& s : slow_) {
+    patch_here(s.jump);
+    c.mov(state_mem(64, field::slow_va), r64(s.va));
+    if (s.vector && s.value >= 0) {
+      c.movups(state_mem(128, field::slow_value), Xbyak::Xmm(s.value));
+    } else if (s.value >= 0) {
+      c.mov(state_mem(64, field::slow_value), r64(s.value));
+    } else if (s.has_imm) {
+      c.mov(state_mem(64, field::slow_value), static_cast<u64>(static_cast<s64>(s.imm)));
+    }
+    if (s.extra >= 0) c.mov(state_mem(64, field::slow_value + 8), r64(s.extra));
+    c.mov(state_mem(32, field::slow_extra), s.desc.pack());
+    call_thunk(thunks_.slow[s.xmm_live]);
+    pc_map_.push_back({static_cast<u32>(c.getSize()), s.insn, s.pc});
+    if (s.result >= 0) {
+      s.vector ? c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value)) : c.mov(r64(s.result), state_mem(64, field::slow_value));
+    }
+    patch_to(jmp32(), s.resume);
+  }
+}
+
+}  // namespace doppel::backend::x64
