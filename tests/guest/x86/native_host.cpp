@@ -17,7 +17,6 @@ void doppel_test_native_enter(const void* state);
 extern const char doppel_test_native_resume[];
 doppel::u64 doppel_test_native_sp = 0;
 FarPointer doppel_test_native_far = {0, 0};
-doppel::u64 doppel_test_native_pc = 0;
 }
 
 // Offsets: gpr 0..120, rflags 128. The jump goes through memory so that no register is needed.
@@ -52,10 +51,7 @@ doppel_test_native_enter:
   mov 104(%r15), %r13
   mov 112(%r15), %r14
   mov 120(%r15), %r15
-  cmpw $0, %cs:doppel_test_native_far+4(%rip)
-  jne 1f
-  jmp *doppel_test_native_pc(%rip)
-1: ljmpl *doppel_test_native_far(%rip)
+  ljmpl *doppel_test_native_far(%rip)
 .globl doppel_test_native_resume
 doppel_test_native_resume:
   mov doppel_test_native_sp(%rip), %rsp
@@ -126,8 +122,7 @@ void NativeHost::run(NativeState& state, u64 pc, bool bits32) {
   for (size_t i = 0; i < std::size(kSignals); i++) sigaction(kSignals[i], &action, &old[i]);
   NativeState out = state;
   g_state = &out;
-  doppel_test_native_pc = pc;
-  doppel_test_native_far = {static_cast<u32>(pc), bits32 ? kUserCode32 : u16{0}};
+  doppel_test_native_far = {static_cast<u32>(pc), bits32 ? kUserCode32 : kUserCode64};
   u16 ds, es;
   asm volatile("mov %%ds, %0; mov %%es, %1" : "=r"(ds), "=r"(es));
   if (bits32) asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(kUserData));

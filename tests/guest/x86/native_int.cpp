@@ -33,6 +33,7 @@ bool tested(const Insn& in) {
     }
   }
   if (in.seg == FS || in.seg == GS) return false;
+  if (in.mnemonic == Mnemonic::CMPXCHG8B && in.rex_w()) return false;  // its helper needs a soft TLB
   switch (in.mnemonic) {
 #define M(name, handler) case Mnemonic::name:
     M(ADD, ) M(OR, ) M(ADC, ) M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, )
@@ -213,7 +214,7 @@ class NativeInt : public ::testing::Test {
     bool moffs = false;
     for (const Operand& o : in.op) moffs |= o.is_mem() && !in.has_modrm;
     if (moffs) return false;
-    if (mem && in.mnemonic != Mnemonic::LEA && in.mnemonic != Mnemonic::NOP) {
+    if (mem && in.mnemonic != Mnemonic::LEA && in.mnemonic != Mnemonic::NOP && in.mnemonic != Mnemonic::PREFETCH) {
       const MemOperand& m = in.mem;
       if (m.rip_rel || (m.base == kNoReg && m.index == kNoReg) || m.base == m.index) return false;
       u64 to = data_at();
@@ -242,16 +243,20 @@ class NativeInt : public ::testing::Test {
       case Mnemonic::LEAVE: s.gpr[RBP] = data_at(); break;
       default: break;
     }
+    // Undefined results: a double shift of 16 bits by more than 16.
+    if ((in.mnemonic == Mnemonic::SHLD || in.mnemonic == Mnemonic::SHRD) && in.opsize == 2 &&
+        ((in.op[2].kind == OpKind::Imm ? in.imm : s.gpr[RCX]) & 31) > 16)
+      return false;
     const u64 page = reinterpret_cast<u64>(host_.code());
     switch (in.mnemonic) {
       case Mnemonic::JCC: case Mnemonic::JMP: case Mnemonic::CALL: case Mnemonic::LOOP: case Mnemonic::LOOPE: case Mnemonic::LOOPNE: case Mnemonic::JCXZ:
         if (in.target < page || in.target >= page + NativeHost::kPage) return false;
-        if (in.target >= in.pc && in.target < in.pc + in.length) return false;
+        if (in.target + 1 >= in.pc && in.target < in.pc + in.length) return false;
         if (in.opsize_prefix) return false;
         break;
       case Mnemonic::JMP_IND: case Mnemonic::CALL_IND: case Mnemonic::RET: {
         if (in.opsize_prefix) return false;
-        const u64 to = page + rnd() % 1024;
+        const u64 to = page + 512 + rnd() % 512;
         const unsigned size = bits32 ? 4 : 8;
         if (in.mnemonic == Mnemonic::RET) {
           s.gpr[RSP] = reinterpret_cast<u64>(host_.data()) + 2048 + rnd() % 1000;
@@ -335,6 +340,7 @@ class NativeInt : public ::testing::Test {
     for (unsigned i = 0; i < in.length; i++) std::snprintf(buffer, sizeof buffer, "%02x ", bytes[i]), hex += buffer;
     const std::string what = hex + " " + mnemonic_name(in.mnemonic) + " " + text + (bits32 ? " (32-bit)" : " (64-bit)");
     ASSERT_EQ(got.s.signal, want.s.signal) << what;
+    if (want.s.signal != SIGTRAP && in.mnemonic == Mnemonic::POPA) return;  // processors differ in what is loaded before the fault
     const u64 mask = bits32 ? 0xffffffffu : ~u64{0};
     ASSERT_EQ(got.s.rip & mask, want.s.rip & mask) << what;
     for (int i = 0; i < (bits32 ? 8 : 16); i++)
@@ -386,7 +392,7 @@ class NativeInt : public ::testing::Test {
       got.data.assign(host_.data(), host_.data() + data_size);
       compare(in, bytes, before, want, got, data_size, bits32);
       if (HasFatalFailure() || HasNonfatalFailure()) {
-        if (++failures_ >= 1) return;
+        if (++failures_ >= 1) return;  // the rest would be the same
       }
       done++;
     }

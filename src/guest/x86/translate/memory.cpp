@@ -77,9 +77,10 @@ void tr_cmpxchg(Translator& t, const Insn& in) {
   else
     t.set_gpr(RAX, t.b.select(equal, acc, old));
   if (!d.is_mem()) {
-    if (size == 4 && t.is64() && d.reg == RAX) {
-      // Destination and accumulator are one register, so they are equal: it gets the source.
-      t.set_gpr(RAX, src);
+    if (size == 4 && t.is64()) {
+      // Not equal: the destination is not written either. The accumulator itself is always equal.
+      const Value whole = d.reg == RAX ? t.b.zext(Type::I64, src) : t.b.select(equal, t.b.zext(Type::I64, src), t.gpr(d.reg, 8));
+      t.set_gpr(d.reg, whole);
     } else {
       t.write(d, t.b.select(equal, src, old));
     }
