@@ -168,10 +168,7 @@ bool Fdc::next_sector() {
     head_ ^= 1;
     return true;
   }
-  if (multi_track_) {
-    side_ = 0;
-    head_ ^= 1;
-  }
+  if (multi_track_) head_ ^= 1;                                 // the id only: the head that was used stays selected in ST0
   cylinder_++;
   return false;
 }
