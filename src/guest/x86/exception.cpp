@@ -1,6 +1,7 @@
 // Exceptions as they are raised: recorded, then the region is left; deliver_pending (cpu.cpp) takes them up at the boundary.
 // Double and triple faults, and debug exceptions (SDM vol. 3, 6.15 and chapter 17).
 // Trap: raise() unwinds by longjmp; the frames between the fault and the vCPU loop must own nothing.
+#include "base/assert.h"
 #include "base/log.h"
 #include "guest/x86/platform.h"
 #include "guest/x86/system.h"
@@ -16,7 +17,7 @@ namespace {
   s.exc_soft = soft;
   s.exc_next_len = next_len;
   s.pc_exact = 0;
-  s.h.runtime->unwind();
+  leave_to_loop(s);
 }
 
 void sync_pc(X86State& s) {
@@ -59,7 +60,10 @@ void raise_software(X86State& s, u8 vector, u32 next_len) {
 
 void raise_here(X86State& s, u8 vector) { record_and_leave(s, vector, has_error_code(vector), 0, 0, 0); }
 
-void leave_to_loop(X86State& s) { s.h.runtime->unwind(); }
+void leave_to_loop(X86State& s) {
+  s.h.runtime->unwind();
+  UNREACHABLE();   // the compiler forgets that a virtual function does not return
+}
 
 // --- debug registers
 
