@@ -11,6 +11,12 @@ const OpInfo kOpInfo[static_cast<size_t>(Opcode::Count)] = {
 #undef OP
 };
 
+const u8 kEffects[static_cast<size_t>(Opcode::Count)] = {
+#define OP(name, result, args, effects, doc) static_cast<u8>(effects),
+#include "ir/ops.def"
+#undef OP
+};
+
 namespace {
 constexpr Type fixed_result(std::string_view letter) {
   if (letter == "B" || letter == "I8") return Type::I8;
@@ -58,7 +64,7 @@ bool sets_fp_flags(const Op& op) {
 }
 
 std::string op_reference() {
-  const auto effects = [](u8 e) {
+  const auto effects_text = [](u8 e) {
     static constexpr struct { u8 bit; const char* name; } kNames[] = {
         {READ_STATE, "reads state"}, {WRITE_STATE, "writes state"}, {MEM, "memory"}, {TRAP, "may fault"}, {CONTROL, "control"}};
     std::string text;
@@ -71,7 +77,7 @@ std::string op_reference() {
   for (const OpInfo& row : kOpInfo) {
     std::string doc;
     for (const char* p = row.doc; *p; p++) doc += *p == '|' ? std::string("\\|") : std::string(1, *p);
-    text += "| `" + std::string(row.name) + "` | " + row.result + " | " + row.args + " | " + effects(row.effects) + " | " + doc + " |\n";
+    text += "| `" + std::string(row.name) + "` | " + row.result + " | " + row.args + " | " + effects_text(row.effects) + " | " + doc + " |\n";
   }
   return text;
 }

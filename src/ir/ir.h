@@ -99,6 +99,8 @@ struct OpInfo {
 enum Effects : u8 { PURE = 0, READ_STATE = 1, WRITE_STATE = 2, MEM = 4, TRAP = 8, CONTROL = 16 };
 extern const OpInfo kOpInfo[static_cast<size_t>(Opcode::Count)];
 inline const OpInfo& info(Opcode code) { return kOpInfo[static_cast<size_t>(code)]; }
+extern const u8 kEffects[static_cast<size_t>(Opcode::Count)];   // the effects column alone, for passes
+inline u8 effects(Opcode code) { return kEffects[static_cast<size_t>(code)]; }
 // The type of the value an op makes. It is op.type only where the table says T: cmp.i32 makes an I8, flags_add.i32 a Flags.
 extern const Type kFixedResult[static_cast<size_t>(Opcode::Count)];   // Void where the result is T or nothing
 extern const bool kHasTypeResult[static_cast<size_t>(Opcode::Count)];

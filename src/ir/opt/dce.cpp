@@ -8,8 +8,7 @@ namespace doppel::ir {
 namespace {
 
 bool removable(const Region& region, const Op& op) {
-  const u8 effects = info(op.code).effects;
-  if (effects == PURE) return !sets_fp_flags(op);
+  if (effects(op.code) == PURE) return !sets_fp_flags(op);
   if (op.code == Opcode::call) return helper_effects(region, op) == kHelperPure;
   return op.code == Opcode::get_reg;
 }

@@ -18,10 +18,6 @@ struct PassContext {
   u64 known_stamp[kMaxRegs] = {};
   u64 dead_stamp[kMaxRegs] = {};
   u64 epoch = 0;
-
-  void identity(size_t n) {
-    for (size_t i = 0; i < n; i++) map[i] = static_cast<Value>(i);
-  }
 };
 PassContext& pass_context();
 

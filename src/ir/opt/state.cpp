@@ -80,7 +80,7 @@ void backward_walk(Region& region, PassContext& c) {
         if (helper_effects(region, op) != kHelperPure) c.epoch++;
         break;
       default:
-        if (info(op.code).effects & (TRAP | CONTROL)) c.epoch++;
+        if (effects(op.code) & (TRAP | CONTROL)) c.epoch++;
         break;
     }
   }
