@@ -24,6 +24,7 @@ class Ps2Device : public Device {
   bool put(std::initializer_list<u8> bytes, size_t limit);   // all or none; false: no room
   void reply(u8 byte);                         // answers of commands always fit
   void clear_output() { queue_.clear(); }
+  virtual void drained() {}                    // the controller took the last byte
   void archive_queue(StateArchive& ar);
 
  private:
@@ -44,18 +45,26 @@ class Ps2Keyboard final : public Ps2Device {
 
  private:
   void defaults();
-  void put_key(u32 qcode, bool down);
+  void parameter(u8 byte);
+  void put_code(u16 set1, bool down);
+  void put_print(bool down);
+  void put_pause(bool down);
+  void put_set3(u8 code, bool down);
+  bool held(u32 qcode) const { return (down_[qcode / 8 % 32] >> (qcode & 7) & 1) != 0; }
+  size_t limit(bool down) const { return down ? 64 : 128; }  // a release is lost later than a press: no stuck keys
   Params p_;
   u8 command_ = 0;             // waits for its parameter
   u8 set_ = 2, leds_ = 0, typematic_ = 0x2b, last_ = 0;
   bool scanning_ = true;
   std::array<u8, 32> down_{};  // bitmap of keys that are down, by key code
+  std::array<u8, 32> breaks_{};  // set 3: keys that send break codes, by scan code
 };
 
 class Ps2Mouse final : public Ps2Device {
  public:
   Ps2Mouse();
-  void move(int dx, int dy, int wheel, u32 buttons);   // dy grows downwards; display PointerButton bits
+  // dy grows downwards; wheel > 0: away from the user; buttons as display's PointerButton.
+  void move(int dx, int dy, int wheel, u32 buttons);
   void send(u8 byte) override;
   void reset() override;
   void archive(StateArchive& ar) override;
@@ -63,9 +72,12 @@ class Ps2Mouse final : public Ps2Device {
   bool enabled() const { return reporting_; }
 
  private:
+  void drained() override { flush_motion(); }
   void defaults();
-  bool put_packet();
+  void parameter(u8 byte);
+  void put_packet(bool answer);
   void flush_motion();
+  u8 status() const;
   u8 command_ = 0, id_ = 0, rate_ = 100, resolution_ = 2, last_ = 0;
   bool reporting_ = false, remote_ = false, wrap_ = false, scale21_ = false;
   std::array<u8, 3> rates_{};  // the last three sample rates: identification knocks
