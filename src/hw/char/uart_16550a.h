@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 
 #include "chardev/chardev.h"
 #include "hw/core/clock.h"
@@ -39,6 +40,10 @@ class Uart16550 final : public Device, public MmioHandler {
 
  private:
   struct Link;                                   // outlives us in the character device's callbacks
+  bool fifo() const { return (fcr_ & 1) != 0; }
+  size_t trigger() const;
+  u8 line_status() const;
+  u8 interrupt_id() const;
   void put_rx(u8 byte, u8 errors);
   u8 take_rx();
   void transmit(u8 byte);
@@ -55,9 +60,10 @@ class Uart16550 final : public Device, public MmioHandler {
   struct Rx { u8 byte, errors; };
   std::deque<Rx> rx_;
   u16 divisor_ = 12;
-  u8 ier_ = 0, fcr_ = 0, lcr_ = 0, mcr_ = 0, lsr_ = 0x60, msr_ = 0, scr_ = 0, iir_ = 1;
+  u8 ier_ = 0, fcr_ = 0, lcr_ = 0, mcr_ = 0, msr_ = 0, scr_ = 0;
   u8 modem_inputs_ = 0xb0;                       // CTS, DSR, DCD of the line
-  bool thre_pending_ = false, timeout_pending_ = false, irq_level_ = false, sending_break_ = false;
+  bool overrun_ = false, thre_pending_ = false, timeout_pending_ = false;
+  bool blocked_ = false;                         // the character device was told "no room": tell it when there is
 };
 
 }  // namespace doppel::hw

@@ -2,7 +2,7 @@
 // words, 4 cascades. Devices see one IsaDmaChannel each. Transfers take no time. Not modelled: memory to memory (the PC never wired
 // it), compressed timing, rotating priority (accepted, without effect as transfers are instantaneous).
 // Windows: bytes() at 0x00 (16 ports), words() at 0xc0 (32 ports), pages() at 0x80 (16 ports; the spare ones are scratch, 0x80 is the
-// POST code), high_pages() at 0x480 (8 ports, address bits 31..24). Device lock held.
+// POST code), high_pages() at 0x480 (16 ports, address bits 31..24). Device lock held.
 #pragma once
 #include <array>
 
@@ -47,21 +47,23 @@ class I8237 final : public Device {
   void write_chip(unsigned chip, unsigned reg, u8 value);
   void master_clear(unsigned chip);
   void tell_all(unsigned chip);
-  u64 address_of(const Channel& c, u32 address) const;
+  u64 address_of(const Channel& c) const;
+  void step(Channel& c, u32 units);
+  bool finish(Channel& c);
   u64 read_bytes(u64 offset, unsigned) { return read_chip(0, static_cast<unsigned>(offset)); }
   void write_bytes(u64 offset, u64 v, unsigned) { write_chip(0, static_cast<unsigned>(offset), static_cast<u8>(v)); }
   u64 read_words(u64 offset, unsigned) { return read_chip(1, static_cast<unsigned>(offset >> 1)); }
   void write_words(u64 offset, u64 v, unsigned) { write_chip(1, static_cast<unsigned>(offset >> 1), static_cast<u8>(v)); }
   u64 read_pages(u64 offset, unsigned) { return page_[offset & 15]; }
   void write_pages(u64 offset, u64 v, unsigned);
-  u64 read_high(u64 offset, unsigned) { return high_page_[offset & 7]; }
-  void write_high(u64 offset, u64 v, unsigned) { high_page_[offset & 7] = static_cast<u8>(v); }
+  u64 read_high(u64 offset, unsigned) { return high_page_[offset & 15]; }
+  void write_high(u64 offset, u64 v, unsigned) { high_page_[offset & 15] = static_cast<u8>(v); }
 
   Params p_;
   std::array<Channel, 8> channel_;
   std::array<Chip, 2> chip_{};
   std::array<u8, 16> page_{};
-  std::array<u8, 8> high_page_{};
+  std::array<u8, 16> high_page_{};
   Window<I8237> bytes_window_{*this, &I8237::read_bytes, &I8237::write_bytes};
   Window<I8237> words_window_{*this, &I8237::read_words, &I8237::write_words};
   Window<I8237> pages_window_{*this, &I8237::read_pages, &I8237::write_pages};
