@@ -16,7 +16,7 @@ ALLOWED = {
     "exec": ["guest/guest.h", "backend/backend.h", "backend/interp/eval.h", "ir", "mem", "state", "base"],
     "accel": ["exec", "guest/guest.h", "mem", "ir", "state", "base"],
     "block": ["base", "state"], "chardev": ["base", "state"], "display": ["base", "state"], "display/sdl": ["display", "base", "machine/machine.h"],
-    "hw/core": ["base", "mem", "state"], "hw": HW, "hw/bus": HW, "firmware": HW + ["hw", "guest/x86/features.h"],
+    "hw/core": ["base", "mem", "state"], "hw": HW + ["hw/bus"], "hw/bus": HW, "firmware": HW + ["hw", "guest/x86/features.h"],
     "machine": HW + ["hw", "firmware", "accel/accel.h", "guest/guest.h", "guest/x86/cpu.h", "guest/x86/features.h", "guest/x86/platform.h"],
     "monitor": ["machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "block", "chardev", "display", "hw/core"],
     "gdbstub": ["machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "chardev"],

@@ -1,4 +1,5 @@
-// OFD locks have no owner pid in F_OFD_GETLK; the holder is found by looking for a locked descriptor of the same inode in /proc/*/fdinfo.
+// OFD locks have no owner pid in F_OFD_GETLK; the holder is found by looking for a locked descriptor of the same inode
+// in /proc/*/fdinfo.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>

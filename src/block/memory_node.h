@@ -42,7 +42,7 @@ class MemoryNode final : public Node {
   }
 
   std::vector<u8> data;
-  int fail_with = 0;               // errno value every request ends with
+  int fail_with = 0;  // errno value every request ends with
   unsigned flushes = 0;
 
  private:

@@ -15,7 +15,7 @@ namespace {
 using namespace std::string_view_literals;
 
 struct Signature {
-  std::string_view format;      // name for format=
+  std::string_view format;  // name for format=
   std::string_view bytes;
   u32 offset = 0;
 };
@@ -35,7 +35,7 @@ constexpr Signature kSignatures[] = {
     {"bochs", "Bochs Virtual HD Image"sv},
     {"luks", "LUKS\xba\xbe"sv},
 };
-constexpr std::string_view kKnownFormats[] = {"qcow2", "qcow", "qed",  "vmdk", "vdi", "vhdx",
+constexpr std::string_view kKnownFormats[] = {"qcow2", "qcow", "qed", "vmdk",  "vdi",   "vhdx",
                                               "vpc",   "luks", "dmg", "bochs", "cloop", "parallels"};
 
 std::string_view detect(Node& node) {
@@ -46,7 +46,8 @@ std::string_view detect(Node& node) {
     if (text.substr(s.offset, s.bytes.size()) == s.bytes) return s.format;
   }
   // A fixed VHD is a raw disk with a footer.
-  if (node.size() >= 1024 && read_sync(node, node.size() - 512, head) == 0 && text.starts_with("conectix")) return "vpc";
+  if (node.size() >= 1024 && read_sync(node, node.size() - 512, head) == 0 && text.starts_with("conectix"))
+    return "vpc";
   return "raw";
 }
 

@@ -20,7 +20,7 @@ std::string temporary_folder() {
 int open_nameless(const std::string& folder) {
   const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd >= 0) return fd;
-  std::string name = folder + "/doppel-overlay-XXXXXX";        // file systems without O_TMPFILE
+  std::string name = folder + "/doppel-overlay-XXXXXX";  // file systems without O_TMPFILE
   const int named = mkostemp(name.data(), O_CLOEXEC);
   if (named >= 0) unlink(name.c_str());
   return named;
@@ -28,7 +28,8 @@ int open_nameless(const std::string& folder) {
 
 int transfer(int fd, u64 offset, u8* data, size_t size, bool write) {
   while (size != 0) {
-    const ssize_t n = write ? pwrite(fd, data, size, static_cast<off_t>(offset)) : pread(fd, data, size, static_cast<off_t>(offset));
+    const ssize_t n =
+        write ? pwrite(fd, data, size, static_cast<off_t>(offset)) : pread(fd, data, size, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return n == 0 ? EIO : errno;
     offset += static_cast<u64>(n);
@@ -56,8 +57,9 @@ Result<std::shared_ptr<Overlay>> Overlay::create(std::shared_ptr<Node> base) {
   const std::string folder = temporary_folder();
   const int fd = open_nameless(folder);
   if (fd < 0) {
-    return Error{"can't create a temporary file in '" + folder + "' for the writes of snapshot=on: " + std::strerror(errno),
-                 "set TMPDIR to a folder with free space"};
+    return Error{
+        "can't create a temporary file in '" + folder + "' for the writes of snapshot=on: " + std::strerror(errno),
+        "set TMPDIR to a folder with free space"};
   }
   return std::shared_ptr<Overlay>(new Overlay(std::move(base), fd));
 }

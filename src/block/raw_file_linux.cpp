@@ -40,7 +40,8 @@ Result<u64> size_of(int fd, const std::string& path) {
   if (S_ISDIR(st.st_mode)) return Error{"can't open '" + path + "': it is a folder", "give the path of an image file"};
   if (S_ISREG(st.st_mode)) return static_cast<u64>(st.st_size);
   if (!S_ISBLK(st.st_mode)) {
-    return Error{"can't use '" + path + "' as a disk: it is neither a file nor a block device", "give the path of an image file"};
+    return Error{"can't use '" + path + "' as a disk: it is neither a file nor a block device",
+                 "give the path of an image file"};
   }
   const off_t end = lseek(fd, 0, SEEK_END);
   if (end < 0) return Error{"can't read the size of '" + path + "': " + std::strerror(errno), ""};
@@ -79,7 +80,9 @@ int write_all(int fd, u64 offset, std::span<const u8> data) {
   return 0;
 }
 
-bool not_supported(int error) { return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL || error == ENOTTY; }
+bool not_supported(int error) {
+  return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL || error == ENOTTY;
+}
 
 }  // namespace
 
@@ -119,13 +122,17 @@ void RawFile::write(u64 offset, std::span<const u8> data, Completion done) {
 void RawFile::flush(Completion done) {
   if (read_only_) return done(0);
   int result = 0;
-  do { result = fdatasync(fd_); } while (result != 0 && errno == EINTR);
+  do {
+    result = fdatasync(fd_);
+  } while (result != 0 && errno == EINTR);
   done(result == 0 || errno == EROFS || errno == EINVAL ? 0 : errno);
 }
 
 int RawFile::punch(u64 offset, u64 length) {
-  return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0
-             ? 0 : errno;
+  return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                   static_cast<off_t>(length)) == 0
+             ? 0
+             : errno;
 }
 
 int RawFile::write_zero_bytes(u64 offset, u64 length) {
@@ -144,7 +151,7 @@ void RawFile::discard(u64 offset, u64 length, Completion done) {
   if (offset > size_ || length > size_ - offset) return done(EIO);
   if (length == 0) return done(0);
   const int error = punch(offset, length);
-  done(not_supported(error) ? 0 : error);        // a hint: the bytes may stay
+  done(not_supported(error) ? 0 : error);  // a hint: the bytes may stay
 }
 
 void RawFile::write_zeroes(u64 offset, u64 length, Completion done) {

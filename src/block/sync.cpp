@@ -6,7 +6,8 @@
 namespace doppel::block {
 namespace {
 
-// The completion may come on another thread; `signal` is the last thing that thread does with the object, under the lock that wait() needs.
+// The completion may come on another thread; `signal` is the last thing that thread does with the object, under the
+// lock that wait() needs.
 class Waiter {
  public:
   Completion completion() {

@@ -1,5 +1,5 @@
-// Requests that wait for their completion: for devices that finish a command inside a register access, and for tools. Costs nothing when the node
-// completes inline. Returns 0 or an errno value.
+// Requests that wait for their completion: for devices that finish a command inside a register access, and for tools.
+// Costs nothing when the node completes inline. Returns 0 or an errno value.
 #pragma once
 #include "block/node.h"
 

@@ -1,5 +1,5 @@
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,7 +76,7 @@ TEST_F(OpenTest, SnapshotKeepsTheFile) {
   Node& n = **node;
   EXPECT_FALSE(n.read_only());
   std::vector<u8> data((1 << 16) + 1024, 0x5a), back(n.size());
-  EXPECT_EQ(write_sync(n, (1 << 16) - 512, data), 0);            // over three clusters
+  EXPECT_EQ(write_sync(n, (1 << 16) - 512, data), 0);  // over three clusters
   EXPECT_EQ(write_sync(n, 3 << 16, std::span<const u8>(data).first(512)), 0);
   EXPECT_EQ(write_sync(n, 3 << 16, data), EIO);
   EXPECT_EQ(read_sync(n, 0, back), 0);
@@ -90,7 +90,7 @@ TEST_F(OpenTest, SnapshotKeepsTheFile) {
   EXPECT_EQ(read_sync(n, 0, back), 0);
   EXPECT_EQ(back[0], 0);
   EXPECT_EQ(back[2 << 16], 0x5a);
-  EXPECT_EQ(write_sync(n, 5, std::span<const u8>(data).first(2)), 0);   // into a cluster of zeroes
+  EXPECT_EQ(write_sync(n, 5, std::span<const u8>(data).first(2)), 0);  // into a cluster of zeroes
   EXPECT_EQ(read_sync(n, 4, std::span(back).first(4)), 0);
   EXPECT_EQ(back[0] << 16 | back[1] << 8 | back[3], 0x5a00);
   std::ifstream in(path, std::ios::binary);

@@ -71,7 +71,7 @@ TEST_F(AtapiTest, ReadInPiecesOfTheByteLimit) {
   EXPECT_EQ(run({0x28, 0, 0, 0, 0, 3, 0, 0, 1}, 1001), slice(disc->data, 3 * 2048, 2048));
   const auto raw = run({0xbe, 0, 0, 0, 0, 7, 0, 0, 1, 0xf8});
   ASSERT_EQ(raw.size(), 2352u);
-  EXPECT_EQ(raw[14], 7);                     // frame 157 is 00:02:07
+  EXPECT_EQ(raw[14], 7);  // frame 157 is 00:02:07
   EXPECT_EQ(slice(raw, 16, 2048), slice(disc->data, 7 * 2048, 2048));
 }
 
@@ -111,7 +111,7 @@ TEST_F(AtapiTest, TocModeSenseConfiguration) {
   EXPECT_EQ(page[8], 0x2a);
   EXPECT_EQ(u32{page[0]} << 8 | page[1], page.size() - 2);
   const auto config = run({0x46, 0, 0, 0, 0, 0, 0, 1, 0});
-  EXPECT_EQ(config[7], 8);                   // profile: CD-ROM
+  EXPECT_EQ(config[7], 8);  // profile: CD-ROM
   EXPECT_EQ(load_le<u32>(config.data()), __builtin_bswap32(static_cast<u32>(config.size() - 4)));
   EXPECT_EQ(run({0x46, 2, 0, 3, 0, 0, 0, 1, 0}).size(), 16u);
   EXPECT_EQ(run({0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8}).size(), 8u);
@@ -167,7 +167,8 @@ TEST_F(AtapiTest, RandomPacketsAreHarmless) {
     out(0x174, random());
     out(0x175, random());
     out(0x177, 0xa0);
-    static constexpr u8 kOps[] = {0x00, 0x03, 0x12, 0x1a, 0x1b, 0x25, 0x28, 0x42, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a, 0xa8, 0xac, 0xad, 0xbd, 0xbe};
+    static constexpr u8 kOps[] = {0x00, 0x03, 0x12, 0x1a, 0x1b, 0x25, 0x28, 0x42, 0x43, 0x46,
+                                  0x4a, 0x51, 0x52, 0x55, 0x5a, 0xa8, 0xac, 0xad, 0xbd, 0xbe};
     out(0x170, kOps[random() % std::size(kOps)] | (random() & 3) << 8, 2);
     for (int w = 0; w < 5; w++) out(0x170, random() & random() & random() & 0xffff, 2);
     if (random() % 4 == 0) out(0xc008, 9);

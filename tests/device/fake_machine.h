@@ -1,4 +1,5 @@
-// What a device test needs around a device: guest memory as a DmaPort, an AddressBus that records windows, a probe for an interrupt line.
+// What a device test needs around a device: guest memory as a DmaPort, an AddressBus that records windows, a probe for
+// an interrupt line.
 #pragma once
 #include <cstring>
 #include <memory>
@@ -40,7 +41,8 @@ class FakeAddressBus final : public AddressBus {
   std::unique_ptr<MappedWindow> map(std::string name, u64 address, u64 size, MmioHandler& handler, int) override {
     return add({std::move(name), address, size, &handler, nullptr, false, true});
   }
-  std::unique_ptr<MappedWindow> map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only, int) override {
+  std::unique_ptr<MappedWindow> map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only,
+                                        int) override {
     return add({std::move(name), address, size, nullptr, data, read_only, true});
   }
   void take_dirty(const u8*, u64 size, std::vector<bool>& pages) override { pages.assign(size >> 12, false); }
@@ -61,6 +63,7 @@ class FakeAddressBus final : public AddressBus {
       m_->enabled = enabled;
       m_->address = address;
     }
+
    private:
     std::shared_ptr<Mapping> m_;
   };

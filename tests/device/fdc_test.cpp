@@ -1,10 +1,11 @@
+#include "hw/block/fdc.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "block/memory_node.h"
 #include "device/fake_machine.h"
-#include "hw/block/fdc.h"
 
 namespace doppel::hw {
 namespace {
@@ -18,7 +19,10 @@ class FakeDma final : public IsaDmaChannel {
   IsaDmaResult transfer(u8* data, u32 size, bool to_memory_now) override {
     if (to_memory_now != to_memory) return {};
     const u32 n = std::min(size, end - at);
-    if (to_memory) std::copy_n(data, n, memory.begin() + at); else std::copy_n(memory.begin() + at, n, data);
+    if (to_memory)
+      std::copy_n(data, n, memory.begin() + at);
+    else
+      std::copy_n(memory.begin() + at, n, data);
     at += n;
     return {n, at == end};
   }
@@ -69,7 +73,7 @@ class FdcTest : public ::testing::Test {
       EXPECT_EQ(result(), (std::vector<u8>{static_cast<u8>(0xc0 | i), 0}));
     }
     EXPECT_FALSE(irq.level);
-    out(0x3f7, 0);                             // 500 kbit/s
+    out(0x3f7, 0);  // 500 kbit/s
   }
   void seek(u8 track) {
     command({0x0f, 0x00, track});
@@ -79,7 +83,9 @@ class FdcTest : public ::testing::Test {
     command({0x08});
     EXPECT_EQ(result(), (std::vector<u8>{0x20, track}));
   }
-  std::vector<u8> slice(size_t from, size_t n) { return {disk->data.begin() + static_cast<long>(from), disk->data.begin() + static_cast<long>(from + n)}; }
+  std::vector<u8> slice(size_t from, size_t n) {
+    return {disk->data.begin() + static_cast<long>(from), disk->data.begin() + static_cast<long>(from + n)};
+  }
   SteppedClock clock;
   IrqProbe irq;
   FakeDma dma;
@@ -99,7 +105,7 @@ TEST_F(FdcTest, ResetAndIdentification) {
   command({0x13, 0x00, 0x57, 0x12});
   command({0x94});
   EXPECT_EQ(result(), std::vector<u8>{0x10});
-  out(0x3f4, 0x80);                            // reset by DSR: LOCK keeps CONFIGURE's values
+  out(0x3f4, 0x80);  // reset by DSR: LOCK keeps CONFIGURE's values
   wait();
   command({0x0e});
   const auto dump = result();
@@ -118,7 +124,7 @@ TEST_F(FdcTest, ReadAcrossHeads) {
   command({0xe6, 0x00, 3, 0, 17, 2, 18, 0x1b, 0xff});
   wait();
   EXPECT_TRUE(irq.level);
-  EXPECT_EQ(result(), (std::vector<u8>{0x04, 0, 0, 4, 0, 1, 2}));   // ended exactly at the end of head 1
+  EXPECT_EQ(result(), (std::vector<u8>{0x04, 0, 0, 4, 0, 1, 2}));  // ended exactly at the end of head 1
   EXPECT_FALSE(irq.level);
   EXPECT_EQ(dma.memory, slice((3 * 36 + 16) * 512, 20 * 512));
 }
@@ -159,20 +165,20 @@ TEST_F(FdcTest, Errors) {
     r.resize(7);
     return r[0] << 16 | r[1] << 8 | r[2];
   };
-  EXPECT_EQ(read({0x46, 0x00, 0, 0, 19, 2, 19, 0x1b, 0xff}), 0x400400);     // no such sector
-  EXPECT_EQ(read({0x46, 0x00, 5, 0, 1, 2, 18, 0x1b, 0xff}), 0x400410);      // head stands elsewhere
-  EXPECT_EQ(read({0x46, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff}), 0x408000);      // end of cylinder before terminal count
-  EXPECT_EQ(read({0x46, 0x01, 0, 0, 1, 2, 18, 0x1b, 0xff}), 0x410100);      // no drive
+  EXPECT_EQ(read({0x46, 0x00, 0, 0, 19, 2, 19, 0x1b, 0xff}), 0x400400);  // no such sector
+  EXPECT_EQ(read({0x46, 0x00, 5, 0, 1, 2, 18, 0x1b, 0xff}), 0x400410);   // head stands elsewhere
+  EXPECT_EQ(read({0x46, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff}), 0x408000);   // end of cylinder before terminal count
+  EXPECT_EQ(read({0x46, 0x01, 0, 0, 1, 2, 18, 0x1b, 0xff}), 0x410100);   // no drive
   out(0x3f7, 2);
-  EXPECT_EQ(read({0x46, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff}), 0x400100);      // wrong data rate
+  EXPECT_EQ(read({0x46, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff}), 0x400100);  // wrong data rate
   out(0x3f7, 0);
-  command({0x13, 0x00, 0x40, 0x00});                                        // implied seek
+  command({0x13, 0x00, 0x40, 0x00});  // implied seek
   EXPECT_EQ(read({0x46, 0x00, 9, 0, 1, 2, 18, 0x1b, 0xff}), 0x608000);
   EXPECT_EQ(fdc->drive(0).track(), 9u);
   command({0x07, 0x01});
   wait();
   command({0x08});
-  EXPECT_EQ(result()[0], 0x71);                                             // equipment check
+  EXPECT_EQ(result()[0], 0x71);  // equipment check
 }
 
 TEST_F(FdcTest, WaitsForAMaskedChannel) {
@@ -193,7 +199,7 @@ TEST_F(FdcTest, WaitsForAMaskedChannel) {
 
 TEST_F(FdcTest, ProgrammedIo) {
   enable();
-  command({0x03, 0xdf, 0x03});                 // ND
+  command({0x03, 0xdf, 0x03});  // ND
   command({0x46, 0x00, 0, 0, 2, 2, 3, 0x1b, 0xff});
   wait();
   std::vector<u8> data;
@@ -212,7 +218,7 @@ TEST_F(FdcTest, ChangeLineAndGeometry) {
   EXPECT_EQ(fdc->drive(0).format().sectors, 9u);
   fdc->change_medium(0, nullptr);
   seek(5);
-  EXPECT_EQ(in(0x3f7), 0x80u);                 // nothing in it
+  EXPECT_EQ(in(0x3f7), 0x80u);  // nothing in it
   command({0x04, 0x00});
   EXPECT_EQ(result(), std::vector<u8>{0x68});
   EXPECT_EQ(floppy_format_for(368640)->tracks, 40u);
@@ -262,7 +268,10 @@ TEST_F(FdcTest, RandomAccessesAreHarmless) {
     u32 v = random() & 0xff;
     if (port == 0x3f2 && random() % 16 != 0) v |= 0x0c;
     if (port == 0x3f4 && random() % 16 != 0) v &= 0x7f;
-    if (random() % 3 != 0) out(port, v); else in(port);
+    if (random() % 3 != 0)
+      out(port, v);
+    else
+      in(port);
     if (random() % 8 == 0) clock.advance(random() % 200'000);
     if (random() % 32 == 0) dma.program(random() % 20000 + 1, random() % 2 == 0);
     if (random() % 64 == 0) fdc->change_medium(random() % 2, random() % 3 == 0 ? nullptr : disk);

@@ -1,4 +1,5 @@
-// A PIIX3 IDE function with a 4 MiB disk as primary master and a CD drive as secondary master, driven as a guest's driver would.
+// A PIIX3 IDE function with a 4 MiB disk as primary master and a CD drive as secondary master, driven as a guest's
+// driver would.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -61,7 +62,9 @@ class IdeFixture : public ::testing::Test {
       at += 8;
     }
   }
-  std::vector<u8> slice(const std::vector<u8>& v, size_t from, size_t n) { return {v.begin() + static_cast<long>(from), v.begin() + static_cast<long>(from + n)}; }
+  std::vector<u8> slice(const std::vector<u8>& v, size_t from, size_t n) {
+    return {v.begin() + static_cast<long>(from), v.begin() + static_cast<long>(from + n)};
+  }
   SteppedClock clock;
   FakeMemory memory{1 << 20};
   FakeAddressBus address_bus;

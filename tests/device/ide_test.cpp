@@ -23,7 +23,7 @@ TEST_F(IdeTest, Identify) {
   out(0x1f7, 0xec);
   EXPECT_TRUE(irq[0].level);
   EXPECT_EQ(in(0x3f6), 0x58u);
-  EXPECT_TRUE(irq[0].level);                 // alternate status leaves it
+  EXPECT_TRUE(irq[0].level);  // alternate status leaves it
   EXPECT_EQ(in(0x1f7), 0x58u);
   EXPECT_FALSE(irq[0].level);
   const auto id = pio_in(0x1f0, 512);
@@ -51,13 +51,13 @@ TEST_F(IdeTest, ReadSectorsInterruptsForEach) {
 
 TEST_F(IdeTest, ChsAddresses) {
   out(0x1f2, 1);
-  out(0x1f3, 2);                             // sector 2
+  out(0x1f3, 2);  // sector 2
   out(0x1f4, 1);
-  out(0x1f5, 0);                             // cylinder 1
-  out(0x1f6, 0xa3);                          // head 3
+  out(0x1f5, 0);     // cylinder 1
+  out(0x1f6, 0xa3);  // head 3
   out(0x1f7, 0x20);
   EXPECT_EQ(pio_in(0x1f0, 512), slice(disk->data, ((16 + 3) * 63 + 1) * 512, 512));
-  out(0x1f3, 0);                             // no sector 0
+  out(0x1f3, 0);  // no sector 0
   out(0x1f7, 0x20);
   EXPECT_EQ(in(0x1f7), 0x51u);
   EXPECT_EQ(in(0x1f1), 0x10u);
@@ -77,7 +77,7 @@ TEST_F(IdeTest, MultipleAnd48Bit) {
   got.insert(got.end(), rest.begin(), rest.end());
   EXPECT_EQ(in(0x1f7), 0x50u);
   EXPECT_EQ(got, slice(disk->data, 51200, 5120));
-  out(0x1f2, 3);                             // not a power of two
+  out(0x1f2, 3);  // not a power of two
   out(0x1f7, 0xc6);
   EXPECT_EQ(in(0x1f7), 0x51u);
 }
@@ -85,7 +85,7 @@ TEST_F(IdeTest, MultipleAnd48Bit) {
 TEST_F(IdeTest, WriteAndFlush) {
   taskfile(0x1f0, 9, 2, false);
   out(0x1f7, 0x30);
-  EXPECT_FALSE(irq[0].level);                // the first block is asked for without an interrupt
+  EXPECT_FALSE(irq[0].level);  // the first block is asked for without an interrupt
   EXPECT_EQ(in(0x1f7), 0x58u);
   for (int i = 0; i < 128; i++) out(0x1f0, 0x11223344, 4);
   EXPECT_TRUE(irq[0].level);
@@ -117,7 +117,7 @@ TEST_F(IdeTest, OutOfRangeAndMediaErrors) {
 }
 
 TEST_F(IdeTest, DmaReadScattersByDescriptors) {
-  prd(0x1000, {{0x10001, 0x203}, {0x20000, 0x1fe}, {0x30000, 0x80000400}});   // odd bits are ignored
+  prd(0x1000, {{0x10001, 0x203}, {0x20000, 0x1fe}, {0x30000, 0x80000400}});  // odd bits are ignored
   out(0xc004, 0x1000, 4);
   out(0xc002, 0x06);
   out(0xc000, 0x08);
@@ -156,7 +156,7 @@ TEST_F(IdeTest, DescriptorTablesTooShortTooLongAndEndless) {
   taskfile(0x1f0, 0, 2, false);
   out(0x1f7, 0xc8);
   out(0xc000, 0x09);
-  EXPECT_FALSE(irq[0].level);                // too short: neither active nor interrupt
+  EXPECT_FALSE(irq[0].level);  // too short: neither active nor interrupt
   EXPECT_EQ(in(0xc002), 0u);
   out(0xc000, 0);
   prd(0x1000, {{0x8000, 0x80008000}});
@@ -167,7 +167,7 @@ TEST_F(IdeTest, DescriptorTablesTooShortTooLongAndEndless) {
   EXPECT_EQ(in(0xc002) & 4, 4u);
   out(0xc000, 0);
   in(0x1f7);
-  for (u32 at = 0; at < 1 << 20; at += 8) prd(at, {{0xfffffff0, 2}});    // 2 bytes to nowhere, no end
+  for (u32 at = 0; at < 1 << 20; at += 8) prd(at, {{0xfffffff0, 2}});  // 2 bytes to nowhere, no end
   out(0xc002, 6);
   out(0xc004, 0, 4);
   taskfile(0x1f0, 0, 0, false);
@@ -175,7 +175,7 @@ TEST_F(IdeTest, DescriptorTablesTooShortTooLongAndEndless) {
   out(0xc000, 0x09);
   EXPECT_EQ(in(0xc002) & 0x05, 0x05u);
   out(0xc000, 0);
-  out(0xc004, 0xfffffffc, 4);                // no table there
+  out(0xc004, 0xfffffffc, 4);  // no table there
   out(0xc002, 6);
   taskfile(0x1f0, 0, 1, false);
   out(0x1f7, 0xc8);
@@ -283,7 +283,10 @@ TEST_F(IdeTest, RandomAccessesAreHarmless) {
     const unsigned size = 1u << (random() % 3);
     u32 value = random();
     if ((port & 0x0f) == 6 && port < 0x200) value &= 0xef;
-    if ((random() & 1) != 0) ports.write(port, value, size); else ports.read(port, size);
+    if ((random() & 1) != 0)
+      ports.write(port, value, size);
+    else
+      ports.read(port, size);
   }
 }
 
@@ -297,7 +300,7 @@ TEST_F(SlowIdeTest, CommandsTakeTime) {
   out(0x1f7, 0x20);
   EXPECT_EQ(in(0x1f7), 0x80u);
   EXPECT_FALSE(irq[0].level);
-  out(0x1f3, 9);                             // not heard
+  out(0x1f3, 9);  // not heard
   clock.advance(10'000);
   EXPECT_TRUE(irq[0].level);
   EXPECT_EQ(pio_in(0x1f0, 512), slice(disk->data, 2560, 512));
@@ -306,7 +309,7 @@ TEST_F(SlowIdeTest, CommandsTakeTime) {
   taskfile(0x1f0, 7, 1, false);
   out(0x1f7, 0xc8);
   out(0xc000, 0x09);
-  EXPECT_EQ(in(0xc002), 0x01u | 0x04u);      // the last command's interrupt bit was never cleared
+  EXPECT_EQ(in(0xc002), 0x01u | 0x04u);  // the last command's interrupt bit was never cleared
   clock.advance(10'000);
   EXPECT_EQ(in(0xc002), 0x04u);
   EXPECT_EQ(slice(memory.bytes, 0x8000, 512), slice(disk->data, 7 * 512, 512));
@@ -314,7 +317,7 @@ TEST_F(SlowIdeTest, CommandsTakeTime) {
   out(0x3f6, 4);
   out(0x3f6, 0);
   clock.advance(100'000);
-  EXPECT_EQ(in(0x1f7), 0x50u);               // the reset ended it
+  EXPECT_EQ(in(0x1f7), 0x50u);  // the reset ended it
 }
 
 }  // namespace

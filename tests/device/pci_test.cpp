@@ -15,7 +15,8 @@ using namespace test;
 
 class Widget final : public PciDevice, private MmioHandler {
  public:
-  explicit Widget(u8 pin = 1) : PciDevice("widget", {.vendor = 0x1234, .device = 0x1111, .class_code = 0x030000, .pin = pin}), ram(0x10000) {
+  explicit Widget(u8 pin = 1)
+      : PciDevice("widget", {.vendor = 0x1234, .device = 0x1111, .class_code = 0x030000, .pin = pin}), ram(0x10000) {
     add_ram_bar(0, ram.size(), ram.data());
     add_mmio_bar(2, 0x1000, *this);
     add_io_bar(4, 16, *this);
@@ -65,9 +66,9 @@ TEST_F(PciTest, IdsAndAbsentFunctions) {
   EXPECT_EQ(config(0x10, 0x2c), 0x11001af4u);
   EXPECT_EQ(config(0x18, 0), 0xffffffffu);
   EXPECT_EQ(bus.config_read(1, 0x10, 0, 4), 0xffffffffu);
-  EXPECT_EQ(ports.read(0xcfd, 1), 0xffu);            // function 18 is still addressed
+  EXPECT_EQ(ports.read(0xcfd, 1), 0xffu);  // function 18 is still addressed
   ports.write(0xcf8, 0, 4);
-  EXPECT_EQ(ports.read(0xcfc, 4), 0xffffffffu);      // enable bit clear
+  EXPECT_EQ(ports.read(0xcfc, 4), 0xffffffffu);  // enable bit clear
 }
 
 TEST_F(PciTest, BarsAreSizedMappedAndMoved) {
@@ -81,7 +82,7 @@ TEST_F(PciTest, BarsAreSizedMappedAndMoved) {
   EXPECT_EQ(config(0x10, 0x30), 0xfffff000u);
   config(0x10, 0x14, 0xffffffff);
   EXPECT_EQ(config(0x10, 0x14), 0u);
-  config(0x10, 0x04, 3, 2);                          // all ones: being sized, nothing mapped
+  config(0x10, 0x04, 3, 2);  // all ones: being sized, nothing mapped
   EXPECT_TRUE(address_bus.mappings.empty());
   config(0x10, 0x10, 0xe0000000);
   config(0x10, 0x18, 0xf0000000);
@@ -120,7 +121,7 @@ TEST_F(PciTest, DmaNeedsBusMaster) {
 
 TEST_F(PciTest, InterruptsAreSwizzledRoutedAndShared) {
   Widget other(2);
-  bus.attach(pci::devfn(1, 3), other);               // slot 1 pin B = slot 2 pin A = PIRQB
+  bus.attach(pci::devfn(1, 3), other);  // slot 1 pin B = slot 2 pin A = PIRQB
   for (unsigned n = 0; n < 4; n++) bus.connect_pirq(n, isa.pirq(n));
   bus.attach(pci::devfn(1, 0), isa);
   EXPECT_EQ(config(0x08, 0x60), 0x80808080u);
@@ -132,15 +133,15 @@ TEST_F(PciTest, InterruptsAreSwizzledRoutedAndShared) {
   other.set_intx(true);
   widget.set_intx(false);
   EXPECT_TRUE(irq[11].level);
-  config(0x08, 0x61, 0x0a, 1);                       // moved while high
+  config(0x08, 0x61, 0x0a, 1);  // moved while high
   EXPECT_FALSE(irq[11].level);
   EXPECT_TRUE(irq[10].level);
-  config(0x0b, 0x04, 0x400, 2);                      // interrupt disable
+  config(0x0b, 0x04, 0x400, 2);  // interrupt disable
   EXPECT_FALSE(irq[10].level);
-  EXPECT_EQ(config(0x0b, 0x04) >> 16 & 8, 8u);       // but the status bit tells
+  EXPECT_EQ(config(0x0b, 0x04) >> 16 & 8, 8u);  // but the status bit tells
   config(0x0b, 0x04, 0, 2);
   EXPECT_TRUE(irq[10].level);
-  config(0x08, 0x61, 0x08, 1);                       // interrupt 8 can't be reached
+  config(0x08, 0x61, 0x08, 1);  // interrupt 8 can't be reached
   EXPECT_FALSE(irq[8].level);
   bus.detach(isa);
 }
@@ -159,7 +160,13 @@ TEST_F(PciTest, I440FxPamAndSmram) {
   PamMap pam;
   SmramState smram;
   unsigned calls = 0;
-  I440Fx host({.on_pam = [&](const PamMap& m) { pam = m; calls++; }, .on_smram = [&](const SmramState& s) { smram = s; }, .ram_bytes = 128 << 20});
+  I440Fx host({.on_pam =
+                   [&](const PamMap& m) {
+                     pam = m;
+                     calls++;
+                   },
+               .on_smram = [&](const SmramState& s) { smram = s; },
+               .ram_bytes = 128 << 20});
   bus.attach(0, host);
   host.reset();
   EXPECT_EQ(config(0, 0), 0x12378086u);
@@ -173,10 +180,10 @@ TEST_F(PciTest, I440FxPamAndSmram) {
   EXPECT_EQ(pam[12], (PamRegion{0xec000, 0x4000, false, true}));
   const unsigned before = calls;
   config(0, 0x5f, 0x20, 1);
-  EXPECT_EQ(calls, before);                          // no change, no flush
+  EXPECT_EQ(calls, before);  // no change, no flush
   config(0, 0x72, 0x4a, 1);
   EXPECT_TRUE(smram.open && smram.enabled);
-  config(0, 0x72, 0x5a, 1);                          // locking closes
+  config(0, 0x72, 0x5a, 1);  // locking closes
   EXPECT_FALSE(smram.open);
   config(0, 0x72, 0x42, 1);
   EXPECT_EQ(config(0, 0x72) & 0xff, 0x1au);
@@ -209,7 +216,10 @@ TEST_F(PciTest, RandomConfigurationWritesAreHarmless) {
     const unsigned size = 1u << (random() % 3);
     ports.write(0xcf8, random() % 4 == 0 ? random() : 0x80000000 | (random() % 0x1800), 4);
     const u16 port = static_cast<u16>(0xcf8 + random() % 8);
-    if ((random() & 1) != 0) ports.write(port, random(), size); else ports.read(port, size);
+    if ((random() & 1) != 0)
+      ports.write(port, random(), size);
+    else
+      ports.read(port, size);
   }
   bus.detach(isa);
 }

@@ -26,7 +26,11 @@ class Piix4Test : public ::testing::Test {
   PciBus bus{{address_bus, ports, memory}};
   IrqProbe sci;
   unsigned smis = 0, offs = 0, suspends = 0;
-  Piix4Pm pm{{.clock = clock, .sci = sci.line(), .smi = [this] { smis++; }, .soft_off = [this] { offs++; }, .suspend = [this] { suspends++; }}};
+  Piix4Pm pm{{.clock = clock,
+              .sci = sci.line(),
+              .smi = [this] { smis++; },
+              .soft_off = [this] { offs++; },
+              .suspend = [this] { suspends++; }}};
   std::unique_ptr<MappedWindow> apm = ports.map("apm", 0xb2, 2, pm.apm_ports());
 };
 
@@ -70,7 +74,7 @@ TEST_F(Piix4Test, TimerOverflowRaisesSci) {
   ports.write(0x602, 1, 2);
   clock.advance(2'343'000'000);
   EXPECT_FALSE(sci.level);
-  clock.advance(1'000'000);                 // 2^23 ticks are 2.3435 s
+  clock.advance(1'000'000);  // 2^23 ticks are 2.3435 s
   EXPECT_TRUE(sci.level);
   EXPECT_EQ(ports.read(0x600, 2) & 1, 1u);
   ports.write(0x600, 1, 2);
@@ -87,7 +91,7 @@ TEST_F(Piix4Test, PowerButtonAndSoftOff) {
   ports.write(0x604, 1, 2);
   EXPECT_TRUE(sci.level);
   EXPECT_EQ(ports.read(0x600, 4), 0x01000100u);
-  ports.write(0x601, 0x01, 1);              // a byte write clears only its bits
+  ports.write(0x601, 0x01, 1);  // a byte write clears only its bits
   EXPECT_FALSE(sci.level);
   ports.write(0x604, 0x2001, 2);
   EXPECT_EQ(offs, 1u);
@@ -126,7 +130,7 @@ TEST_F(Piix4Test, Smbus) {
   ports.write(0x700, 0xff, 1);
   ports.write(0x704, 0xa3, 1);
   ports.write(0x702, 0x48, 1);
-  EXPECT_EQ(ports.read(0x700, 1), 0x04u);   // nobody there
+  EXPECT_EQ(ports.read(0x700, 1), 0x04u);  // nobody there
 }
 
 TEST_F(Piix4Test, RandomAccessesAndState) {
@@ -134,7 +138,10 @@ TEST_F(Piix4Test, RandomAccessesAndState) {
   for (int i = 0; i < 20000; i++) {
     const unsigned size = 1u << (random() % 3);
     const u16 port = static_cast<u16>(0x600 + random() % 0x120);
-    if ((random() & 1) != 0) ports.write(port, random(), size); else ports.read(port, size);
+    if ((random() & 1) != 0)
+      ports.write(port, random(), size);
+    else
+      ports.read(port, size);
     if (i % 64 == 0) clock.advance(random() % 100'000'000);
   }
   StateArchive save(StateArchive::Mode::Save), again(StateArchive::Mode::Save);

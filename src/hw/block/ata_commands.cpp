@@ -13,12 +13,28 @@ using namespace ata;
 namespace {
 
 enum Feature : u8 {
-  kEnableWriteCache = 0x02, kSetTransferMode = 0x03, kEnableApm = 0x05, kEnableAam = 0x42, kDisableReadAhead = 0x55, kKeepSettings = 0x66,
-  kDisableWriteCache = 0x82, kDisableApm = 0x85, kEnableReadAhead = 0xaa, kDisableAam = 0xc2, kRevertSettings = 0xcc,
+  kEnableWriteCache = 0x02,
+  kSetTransferMode = 0x03,
+  kEnableApm = 0x05,
+  kEnableAam = 0x42,
+  kDisableReadAhead = 0x55,
+  kKeepSettings = 0x66,
+  kDisableWriteCache = 0x82,
+  kDisableApm = 0x85,
+  kEnableReadAhead = 0xaa,
+  kDisableAam = 0xc2,
+  kRevertSettings = 0xcc,
 };
 enum SmartCommand : u8 {
-  kReadData = 0xd0, kReadThresholds = 0xd1, kAttributeAutosave = 0xd2, kSaveAttributes = 0xd3, kExecuteOffline = 0xd4, kReadLog = 0xd5,
-  kSmartEnable = 0xd8, kSmartDisable = 0xd9, kReturnStatus = 0xda,
+  kReadData = 0xd0,
+  kReadThresholds = 0xd1,
+  kAttributeAutosave = 0xd2,
+  kSaveAttributes = 0xd3,
+  kExecuteOffline = 0xd4,
+  kReadLog = 0xd5,
+  kSmartEnable = 0xd8,
+  kSmartDisable = 0xd9,
+  kReturnStatus = 0xda,
 };
 
 // The last byte of a SMART structure makes the sum of all 512 zero.
@@ -27,15 +43,20 @@ void set_checksum(std::span<u8> sector) {
   sector[511] = static_cast<u8>(-std::accumulate(sector.begin(), sector.begin() + 511, 0u));
 }
 
-struct Attribute { u8 id; u16 flags; u8 value, worst, threshold; u32 raw; };
+struct Attribute {
+  u8 id;
+  u16 flags;
+  u8 value, worst, threshold;
+  u32 raw;
+};
 constexpr Attribute kAttributes[] = {
-    {1, 0x03, 100, 100, 6, 0},      // raw read error rate
-    {3, 0x03, 100, 100, 0, 16},     // spin-up time
-    {4, 0x02, 100, 100, 20, 100},   // start/stop count
-    {5, 0x03, 100, 100, 36, 0},     // reallocated sectors
-    {9, 0x03, 100, 100, 0, 1},      // power-on hours
-    {12, 0x03, 100, 100, 0, 0},     // power cycles
-    {190, 0x03, 69, 69, 50, 31},    // airflow temperature
+    {1, 0x03, 100, 100, 6, 0},     // raw read error rate
+    {3, 0x03, 100, 100, 0, 16},    // spin-up time
+    {4, 0x02, 100, 100, 20, 100},  // start/stop count
+    {5, 0x03, 100, 100, 36, 0},    // reallocated sectors
+    {9, 0x03, 100, 100, 0, 1},     // power-on hours
+    {12, 0x03, 100, 100, 0, 0},    // power cycles
+    {190, 0x03, 69, 69, 50, 31},   // airflow temperature
 };
 
 }  // namespace
@@ -54,16 +75,16 @@ void AtaDisk::identify() {
   w[6] = static_cast<u16>(native_.sectors);
   w.text(10, 20, p_.serial);
   w[20] = 3;
-  w[21] = 512;                                        // cache, in sectors
+  w[21] = 512;  // cache, in sectors
   w[22] = 4;
   w.text(23, 8, p_.firmware);
   w.text(27, 40, p_.model);
   w[47] = 0x8000 | kMaxMultiple;
-  w[48] = 1;                                          // 32-bit PIO
-  w[49] = 0x0f00;                                     // IORDY, LBA, DMA
+  w[48] = 1;       // 32-bit PIO
+  w[49] = 0x0f00;  // IORDY, LBA, DMA
   w[50] = 0x4000;
   w[51] = w[52] = 0x0200;
-  w[53] = 0x0007;                                     // words 54-58, 64-70 and 88 are valid
+  w[53] = 0x0007;  // words 54-58, 64-70 and 88 are valid
   w[54] = static_cast<u16>(current_.cylinders);
   w[55] = static_cast<u16>(current_.heads);
   w[56] = static_cast<u16>(current_.sectors);
@@ -73,21 +94,22 @@ void AtaDisk::identify() {
   w[60] = static_cast<u16>(lba28);
   w[61] = static_cast<u16>(lba28 >> 16);
   w[63] = static_cast<u16>(0x0007 | mdma_ << 8);
-  w[64] = 0x0003;                                     // PIO 3 and 4
-  w[65] = w[66] = w[67] = w[68] = 120;                // cycle times, ns
-  w[80] = 0x01f0;                                     // ATA-4 to ATA8-ACS
+  w[64] = 0x0003;                       // PIO 3 and 4
+  w[65] = w[66] = w[67] = w[68] = 120;  // cycle times, ns
+  w[80] = 0x01f0;                       // ATA-4 to ATA8-ACS
   w[81] = 0x0028;
-  w[82] = 0x4000 | 0x0020 | 0x0040 | 0x0008 | 0x0001;   // NOP, write cache, look-ahead, power management, SMART
-  w[83] = 0x4000 | 0x2000 | 0x1000 | 0x0400;          // flush ext, flush, 48-bit addresses
-  w[84] = 0x4000 | 0x0040;                            // write FUA
-  w[85] = static_cast<u16>(0x4000 | 0x0008 | (write_cache_ ? 0x0020 : 0) | (read_ahead_ ? 0x0040 : 0) | (smart_enabled_ ? 1 : 0));
+  w[82] = 0x4000 | 0x0020 | 0x0040 | 0x0008 | 0x0001;  // NOP, write cache, look-ahead, power management, SMART
+  w[83] = 0x4000 | 0x2000 | 0x1000 | 0x0400;           // flush ext, flush, 48-bit addresses
+  w[84] = 0x4000 | 0x0040;                             // write FUA
+  w[85] = static_cast<u16>(0x4000 | 0x0008 | (write_cache_ ? 0x0020 : 0) | (read_ahead_ ? 0x0040 : 0) |
+                           (smart_enabled_ ? 1 : 0));
   w[86] = 0x2000 | 0x1000 | 0x0400;
   w[87] = 0x4000 | 0x0040;
   w[88] = static_cast<u16>(0x003f | udma_ << 8);
-  w[93] = 0x6001 | (slave() ? 0x0600 : 0);            // 80-wire cable
+  w[93] = 0x6001 | (slave() ? 0x0600 : 0);  // 80-wire cable
   for (unsigned i = 0; i < 4; i++) w[100 + i] = static_cast<u16>(sectors_ >> (16 * i));
   if (!p_.node->read_only()) {
-    w[105] = 1;                                       // TRIM: one block of ranges a command
+    w[105] = 1;  // TRIM: one block of ranges a command
     w[169] = 1;
   }
   job_ = Job::Buffer;
@@ -98,9 +120,7 @@ void AtaDisk::set_features() {
   const u8 mode = task_.count;
   switch (task_.feature) {
     case kEnableWriteCache: write_cache_ = true; return complete();
-    case kDisableWriteCache:
-      write_cache_ = false;
-      return flush();
+    case kDisableWriteCache: write_cache_ = false; return flush();
     case kEnableReadAhead: read_ahead_ = true; return complete();
     case kDisableReadAhead: read_ahead_ = false; return complete();
     case kEnableApm:
@@ -195,8 +215,8 @@ void AtaDisk::smart_read_data() {
     store_le<u32>(&sector[at + 5], a.raw);
     at += 12;
   }
-  sector[362] = 0x02;                                 // offline collection completed
-  sector[367] = 0x01;                                 // offline immediate is there
+  sector[362] = 0x02;  // offline collection completed
+  sector[367] = 0x01;  // offline immediate is there
   store_le<u16>(&sector[368], 0x0003);
   sector[372] = 2;
   set_checksum(sector);
@@ -228,7 +248,7 @@ void AtaDisk::smart() {
     case kAttributeAutosave: smart_autosave_ = task_.count != 0; return complete();
     case kSaveAttributes:
     case kExecuteOffline:
-    case kReturnStatus: return complete();            // 0x4f 0xc2 left in place: no threshold exceeded
+    case kReturnStatus: return complete();  // 0x4f 0xc2 left in place: no threshold exceeded
     default: break;
   }
   std::fill_n(buffer_.begin(), kSectorSize, u8{0});
@@ -236,7 +256,7 @@ void AtaDisk::smart() {
     case kReadData: smart_read_data(); return send();
     case kReadThresholds: smart_thresholds(); return send();
     case kReadLog:
-      if (task_.lba_low == 0) {                       // log directory: error log and self-test log of one sector
+      if (task_.lba_low == 0) {  // log directory: error log and self-test log of one sector
         buffer_[0] = 1;
         buffer_[2] = buffer_[12] = 1;
         return send();

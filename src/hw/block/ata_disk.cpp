@@ -85,13 +85,9 @@ void AtaDisk::execute(u8 command) {
       buffer_.resize(std::max<size_t>(buffer_.size(), kSectorSize));
       job_ = Job::Buffer;
       return start_data_in(kSectorSize);
-    case kWriteBuffer:
-      job_ = Job::Buffer;
-      return start_data_out(kSectorSize, false);
+    case kWriteBuffer: job_ = Job::Buffer; return start_data_out(kSectorSize, false);
     case kIdentifyPacket:
-    default:
-      DOPPEL_LOG(GuestErrors, "ata: command 0x%02x is not supported\n", command);
-      return fail(kAbrt);
+    default: DOPPEL_LOG(GuestErrors, "ata: command 0x%02x is not supported\n", command); return fail(kAbrt);
   }
 }
 
@@ -164,7 +160,8 @@ bool AtaDisk::start_address(bool ext) {
     lba_ = (u64{cylinder} * current_.heads + head) * current_.sectors + sector - 1;
   }
   if (lba_ >= sectors_ || remaining_ > sectors_ - lba_) {
-    DOPPEL_LOG(GuestErrors, "ata: sectors %llu+%u are past the end\n", static_cast<unsigned long long>(lba_), remaining_);
+    DOPPEL_LOG(GuestErrors, "ata: sectors %llu+%u are past the end\n", static_cast<unsigned long long>(lba_),
+               remaining_);
     remaining_ = 0;
     fail(kIdnf);
     return false;
@@ -196,7 +193,8 @@ void AtaDisk::store_address(u64 lba, bool ext) {
 }
 
 void AtaDisk::media_error(int error) {
-  DOPPEL_LOG(GuestErrors, "ata: request at sector %llu failed, errno %d\n", static_cast<unsigned long long>(lba_), error);
+  DOPPEL_LOG(GuestErrors, "ata: request at sector %llu failed, errno %d\n", static_cast<unsigned long long>(lba_),
+             error);
   store_address(lba_, ext_);
   remaining_ = 0;
   job_ = Job::None;
@@ -216,7 +214,8 @@ void AtaDisk::start_read(bool ext, u32 block) {
 void AtaDisk::next_read_block() {
   const u32 n = std::min(block_, remaining_);
   buffer_.resize(std::max<size_t>(buffer_.size(), kMaxMultiple * kSectorSize));
-  if (const int error = block::read_sync(*p_.node, lba_ * kSectorSize, std::span(buffer_).first(n * kSectorSize))) return media_error(error);
+  if (const int error = block::read_sync(*p_.node, lba_ * kSectorSize, std::span(buffer_).first(n * kSectorSize)))
+    return media_error(error);
   lba_ += n;
   remaining_ -= n;
   store_address(lba_ - 1, ext_);
@@ -228,7 +227,7 @@ void AtaDisk::data_in_done() {
   if (job_ == Job::Sectors && remaining_ != 0) return next_read_block();
   job_ = Job::None;
   leave_data_phase();
-  task_.status = kDrdy | kDsc;                      // no interrupt at the end of a PIO read
+  task_.status = kDrdy | kDsc;  // no interrupt at the end of a PIO read
 }
 
 void AtaDisk::start_write(bool ext, u32 block) {
@@ -246,7 +245,8 @@ void AtaDisk::data_out_done() {
     return complete();
   }
   const u32 n = end_ / kSectorSize;
-  if (const int error = block::write_sync(*p_.node, lba_ * kSectorSize, std::span<const u8>(buffer_).first(end_))) return media_error(error);
+  if (const int error = block::write_sync(*p_.node, lba_ * kSectorSize, std::span<const u8>(buffer_).first(end_)))
+    return media_error(error);
   lba_ += n;
   remaining_ -= std::min(n, remaining_);
   store_address(lba_ - 1, ext_);
@@ -349,7 +349,8 @@ void AtaDisk::verify(bool ext) {
   buffer_.resize(std::max<size_t>(buffer_.size(), 128 * kSectorSize));
   while (remaining_ != 0) {
     const u32 n = std::min(remaining_, 128u);
-    if (const int error = block::read_sync(*p_.node, lba_ * kSectorSize, std::span(buffer_).first(n * kSectorSize))) return media_error(error);
+    if (const int error = block::read_sync(*p_.node, lba_ * kSectorSize, std::span(buffer_).first(n * kSectorSize)))
+      return media_error(error);
     lba_ += n;
     remaining_ -= n;
   }
@@ -385,7 +386,8 @@ void AtaDisk::archive(StateArchive& ar) {
 }
 
 std::string AtaDisk::describe() const {
-  return "disk, " + std::to_string(sectors_) + " sectors, " + p_.node->filename() + (p_.node->read_only() ? " (read-only)" : "");
+  return "disk, " + std::to_string(sectors_) + " sectors, " + p_.node->filename() +
+         (p_.node->read_only() ? " (read-only)" : "");
 }
 
 }  // namespace doppel::hw

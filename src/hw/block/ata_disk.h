@@ -1,5 +1,5 @@
-// AtaDisk: an ATA-8 hard disk (ATA8-ACS, document D1699) over a block::Node: CHS, 28- and 48-bit addresses, PIO, multiple and DMA
-// transfers, write cache with flush, a minimal SMART.
+// AtaDisk: an ATA-8 hard disk (ATA8-ACS, document D1699) over a block::Node: CHS, 28- and 48-bit addresses, PIO,
+// multiple and DMA transfers, write cache with flush, a minimal SMART.
 #pragma once
 #include <memory>
 
@@ -8,18 +8,21 @@
 
 namespace doppel::hw {
 
-struct DiskGeometry { u32 cylinders = 0, heads = 0, sectors = 0; };
-// The default translation geometry: from the partition table's CHS values if it has sensible ones, else 16 heads of 63 sectors.
+struct DiskGeometry {
+  u32 cylinders = 0, heads = 0, sectors = 0;
+};
+// The default translation geometry: from the partition table's CHS values if it has sensible ones, else 16 heads of 63
+// sectors.
 DiskGeometry guess_geometry(block::Node& node);
 
 class AtaDisk final : public IdeDrive {
  public:
   struct Params {
     std::shared_ptr<block::Node> node;
-    std::string serial;                       // up to 20 characters; empty: "DP00001"...
-    std::string model = "DOPPEL HARDDISK";    // up to 40
-    std::string firmware = "1.0";             // up to 8
-    DiskGeometry geometry;                    // zero: guessed
+    std::string serial;                     // up to 20 characters; empty: "DP00001"...
+    std::string model = "DOPPEL HARDDISK";  // up to 40
+    std::string firmware = "1.0";           // up to 8
+    DiskGeometry geometry;                  // zero: guessed
   };
   explicit AtaDisk(Params p);
   bool is_packet_device() const override { return false; }
@@ -31,7 +34,7 @@ class AtaDisk final : public IdeDrive {
   u32 dma_write(std::span<const u8> in) override;
   void dma_end() override;
   void dma_cancel() override;
-  const DiskGeometry& geometry() const { return native_; }   // for CMOS and firmware tables
+  const DiskGeometry& geometry() const { return native_; }  // for CMOS and firmware tables
   u64 sectors() const { return sectors_; }
 
  protected:
@@ -41,9 +44,9 @@ class AtaDisk final : public IdeDrive {
 
  private:
   enum class Job : u8 { None, Sectors, Buffer, SmartLog, Trim };
-  bool execute_transfer(u8 command);          // false: not a media access command
+  bool execute_transfer(u8 command);  // false: not a media access command
   bool execute_power(u8 command);
-  bool start_address(bool ext);               // lba_, remaining_ from the task file; false: out of range, already failed
+  bool start_address(bool ext);  // lba_, remaining_ from the task file; false: out of range, already failed
   void store_address(u64 lba, bool ext);
   void start_read(bool ext, u32 block);
   void start_write(bool ext, u32 block);
@@ -68,13 +71,13 @@ class AtaDisk final : public IdeDrive {
   DiskGeometry native_, current_;
   Job job_ = Job::None;
   u64 lba_ = 0;
-  u32 remaining_ = 0;                         // sectors still to move
-  int dma_error_ = 0;                         // errno of a failed DMA data phase
-  u32 block_ = 1;                             // sectors a DRQ block
+  u32 remaining_ = 0;  // sectors still to move
+  int dma_error_ = 0;  // errno of a failed DMA data phase
+  u32 block_ = 1;      // sectors a DRQ block
   bool ext_ = false, fua_ = false;
   u8 multiple_ = 0, power_mode_ = 0xff;
   bool write_cache_ = true, read_ahead_ = true, smart_enabled_ = true, smart_autosave_ = true;
-  u16 mdma_ = 0, udma_ = 0;                   // selected mode bits, IDENTIFY words 63 and 88
+  u16 mdma_ = 0, udma_ = 0;  // selected mode bits, IDENTIFY words 63 and 88
   u8 pio_mode_ = 4;
 };
 

@@ -12,10 +12,13 @@ class IdentifyWords {
   class Word {
    public:
     explicit Word(u8* at) : at_(at) {}
-    Word& operator=(u16 value) { store_le<u16>(at_, value); return *this; }
+    Word& operator=(u16 value) {
+      store_le<u16>(at_, value);
+      return *this;
+    }
     Word& operator=(const Word& other) { return *this = static_cast<u16>(other); }
     Word(const Word&) = default;
-    operator u16() const { return load_le<u16>(at_); }   // NOLINT(google-explicit-constructor)
+    operator u16() const { return load_le<u16>(at_); }  // NOLINT(google-explicit-constructor)
    private:
     u8* at_;
   };

@@ -1,4 +1,5 @@
-// AtapiCd: ATA commands, the packet protocol (ATA8-ACS section 7.33 and the packet command protocols of ATA/ATAPI-7 volume 2) and data phases.
+// AtapiCd: ATA commands, the packet protocol (ATA8-ACS section 7.33 and the packet command protocols of ATA/ATAPI-7
+// volume 2) and data phases.
 #include "hw/block/atapi_cd.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ using namespace ata;
 
 namespace {
 constexpr u32 kCdbBytes = 12;
-constexpr u32 kReadAhead = 32;                 // sectors fetched at once
+constexpr u32 kReadAhead = 32;  // sectors fetched at once
 }  // namespace
 
 AtapiCd::AtapiCd(Params p) : p_(std::move(p)) {
@@ -27,7 +28,7 @@ void AtapiCd::set_signature() {
   task_.count = task_.lba_low = 1;
   task_.lba_mid = 0x14;
   task_.lba_high = 0xeb;
-  task_.status = 0;                            // a packet device reports DRDY after its first command
+  task_.status = 0;  // a packet device reports DRDY after its first command
 }
 
 void AtapiCd::reset(bool hard) {
@@ -58,11 +59,11 @@ void AtapiCd::execute(u8 command) {
       const u8 device = task_.device;
       reset(false);
       task_.device = device;
-      return;                                  // no interrupt
+      return;  // no interrupt
     }
     case kIdentify:
     case kReadSectors:
-      set_signature();                         // how software finds out that this is a packet device
+      set_signature();  // how software finds out that this is a packet device
       return fail(kAbrt);
     case kCheckPower:
     case kCheckPowerOld: task_.count = 0xff; return complete();
@@ -76,9 +77,7 @@ void AtapiCd::execute(u8 command) {
     case kStandby:
     case kSleep:
     case kSleepOld: return complete();
-    default:
-      DOPPEL_LOG(GuestErrors, "atapi: ATA command 0x%02x is not supported\n", command);
-      return fail(kAbrt);
+    default: DOPPEL_LOG(GuestErrors, "atapi: ATA command 0x%02x is not supported\n", command); return fail(kAbrt);
   }
 }
 
@@ -86,7 +85,7 @@ void AtapiCd::identify_packet() {
   buffer_.resize(std::max<size_t>(buffer_.size(), kSectorSize));
   std::fill_n(buffer_.begin(), kSectorSize, u8{0});
   IdentifyWords w(buffer_);
-  w[0] = 0x85c0;                               // packet device, CD-ROM, removable, DRQ within 50 us, 12-byte packets
+  w[0] = 0x85c0;  // packet device, CD-ROM, removable, DRQ within 50 us, 12-byte packets
   w.text(10, 20, p_.serial);
   w[20] = 3;
   w[21] = 512;
@@ -94,7 +93,7 @@ void AtapiCd::identify_packet() {
   w.text(23, 8, p_.firmware);
   w.text(27, 40, p_.model);
   w[48] = 1;
-  w[49] = 0x0b00;                              // IORDY, LBA, DMA
+  w[49] = 0x0b00;  // IORDY, LBA, DMA
   w[53] = 0x0006;
   w[63] = static_cast<u16>(0x0007 | mdma_ << 8);
   w[64] = 0x0003;
@@ -102,7 +101,7 @@ void AtapiCd::identify_packet() {
   w[71] = w[72] = 30;
   w[80] = 0x01f0;
   w[81] = 0x0028;
-  w[82] = 0x4000 | 0x0200 | 0x0010;            // NOP, DEVICE RESET, PACKET
+  w[82] = 0x4000 | 0x0200 | 0x0010;  // NOP, DEVICE RESET, PACKET
   w[83] = 0x4000;
   w[84] = 0x4000;
   w[85] = 0x4000 | 0x0200 | 0x0010;
@@ -135,7 +134,7 @@ void AtapiCd::set_features() {
 }
 
 void AtapiCd::start_packet() {
-  if ((task_.feature & 2) != 0) return fail(kAbrt);            // overlap
+  if ((task_.feature & 2) != 0) return fail(kAbrt);  // overlap
   packet_dma_ = (task_.feature & 1) != 0;
   byte_limit_ = task_.lba_mid | u32{task_.lba_high} << 8;
   task_.count = kCoD;
@@ -149,7 +148,7 @@ void AtapiCd::data_out_done() {
     leave_data_phase();
     return run_packet();
   }
-  good();                                      // parameters: accepted and not needed
+  good();  // parameters: accepted and not needed
 }
 
 // The reply: `reply_`, then `sectors_left_` sectors.
@@ -185,7 +184,7 @@ void AtapiCd::next_pio_block() {
 }
 
 void AtapiCd::data_in_done() {
-  if (stage_ != Stage::Data) {                 // IDENTIFY PACKET DEVICE
+  if (stage_ != Stage::Data) {  // IDENTIFY PACKET DEVICE
     leave_data_phase();
     task_.status = kDrdy | kDsc;
     return;
@@ -235,7 +234,7 @@ void AtapiCd::read_failed() {
   reply_.clear();
   reply_at_ = sectors_left_ = 0;
   if (!ready()) return check(0x02, 0x3a);
-  check(0x03, 0x11);                           // MEDIUM ERROR, unrecovered read error
+  check(0x03, 0x11);  // MEDIUM ERROR, unrecovered read error
 }
 
 u32 AtapiCd::dma_read(std::span<u8> out) {
@@ -281,14 +280,14 @@ void AtapiCd::insert(std::shared_ptr<block::Node> node) {
   tray_open_ = false;
   locked_ = false;
   attention_ = p_.node != nullptr;
-  attention_asc_ = 0x28;                       // medium may have changed
-  media_event_ = p_.node != nullptr ? 2 : 3;   // new media, media removal
+  attention_asc_ = 0x28;                      // medium may have changed
+  media_event_ = p_.node != nullptr ? 2 : 3;  // new media, media removal
   if (stage_ == Stage::Data) sectors_left_ = 0;
 }
 
 bool AtapiCd::eject(bool force) {
   if (locked_ && !force) {
-    media_event_ = 1;                          // eject request: the guest may let go
+    media_event_ = 1;  // eject request: the guest may let go
     return false;
   }
   insert(nullptr);

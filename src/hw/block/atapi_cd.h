@@ -1,5 +1,5 @@
-// AtapiCd: a CD/DVD-ROM drive (ATA8-ACS packet feature set; MMC-5) over a block::Node with 2048-byte sectors, one data track. Medium change by the
-// user raises UNIT ATTENTION and media events.
+// AtapiCd: a CD/DVD-ROM drive (ATA8-ACS packet feature set; MMC-5) over a block::Node with 2048-byte sectors, one data
+// track. Medium change by the user raises UNIT ATTENTION and media events.
 #pragma once
 #include <array>
 #include <memory>
@@ -12,7 +12,7 @@ namespace doppel::hw {
 class AtapiCd final : public IdeDrive {
  public:
   struct Params {
-    std::shared_ptr<block::Node> node;        // null: no disc
+    std::shared_ptr<block::Node> node;  // null: no disc
     std::string serial;
     std::string model = "DOPPEL DVD-ROM";
     std::string firmware = "1.0";
@@ -27,8 +27,8 @@ class AtapiCd final : public IdeDrive {
   u32 dma_write(std::span<const u8> in) override;
   void dma_end() override;
 
-  // The user's side. insert() replaces what is there (closing the tray); eject() is refused while the guest has the door locked, unless
-  // `force`: then false is returned and the guest is told that the button was pressed.
+  // The user's side. insert() replaces what is there (closing the tray); eject() is refused while the guest has the
+  // door locked, unless `force`: then false is returned and the guest is told that the button was pressed.
   void insert(std::shared_ptr<block::Node> node);
   bool eject(bool force);
   bool locked() const { return locked_; }
@@ -47,8 +47,8 @@ class AtapiCd final : public IdeDrive {
   void set_features();
   void start_packet();
   void run_packet();
-  bool media_command();                       // atapi_media.cpp; false: not one of its commands
-  bool info_command();                        // atapi_info.cpp
+  bool media_command();  // atapi_media.cpp; false: not one of its commands
+  bool info_command();   // atapi_info.cpp
   // Packet commands.
   void request_sense();
   void inquiry();
@@ -74,7 +74,7 @@ class AtapiCd final : public IdeDrive {
   void reply(std::vector<u8> data, u32 allocation);
   void start_reply();
   void next_pio_block();
-  bool gather(std::span<u8> out);             // the next bytes of the reply; false: the disc can't be read
+  bool gather(std::span<u8> out);  // the next bytes of the reply; false: the disc can't be read
   bool refill();
   u64 reply_left() const { return reply_.size() - reply_at_ + u64{sectors_left_} * sector_bytes_; }
   void read_failed();
@@ -91,7 +91,7 @@ class AtapiCd final : public IdeDrive {
   Cdb cdb_{};
   bool packet_dma_ = false;
   u8 sense_key_ = 0, asc_ = 0, ascq_ = 0;
-  bool attention_ = false;                    // a UNIT ATTENTION waits
+  bool attention_ = false;  // a UNIT ATTENTION waits
   u8 attention_asc_ = 0;
   bool locked_ = false, tray_open_ = false, read_error_ = false;
   u8 media_event_ = 0;
@@ -99,8 +99,8 @@ class AtapiCd final : public IdeDrive {
   std::vector<u8> reply_;
   u32 reply_at_ = 0;
   u32 lba_ = 0, sectors_left_ = 0;
-  u32 sector_bytes_ = 2048;                   // 2352 for READ CD with headers
-  u32 byte_limit_ = 0;                        // of a DRQ block, from the byte count registers
+  u32 sector_bytes_ = 2048;  // 2352 for READ CD with headers
+  u32 byte_limit_ = 0;       // of a DRQ block, from the byte count registers
   u16 mdma_ = 0, udma_ = 0;
   u8 pio_mode_ = 4;
 };

@@ -35,7 +35,8 @@ void BusMaster::write(unsigned offset, u8 value) {
       if (drive != nullptr && drive->dma_active()) run(*drive);
     }
   } else if (offset == kBmis) {
-    status_ = static_cast<u8>((status_ & (kActive | kError | kInterrupt) & ~(value & (kError | kInterrupt))) | (value & (kDrive0 | kDrive1)));
+    status_ = static_cast<u8>((status_ & (kActive | kError | kInterrupt) & ~(value & (kError | kInterrupt))) |
+                              (value & (kDrive0 | kDrive1)));
   } else if (offset >= kBmidtp) {
     const unsigned shift = 8 * (offset & 3);
     table_ = (table_ & ~(u32{0xff} << shift)) | u32{value} << shift;
@@ -47,7 +48,8 @@ void BusMaster::on_dma(IdeDrive& drive) {
   if ((status_ & kActive) != 0) run(drive);
 }
 
-// Every descriptor moves at least two bytes of a command's at most 32 MiB, so a table that loops or never ends is bounded too.
+// Every descriptor moves at least two bytes of a command's at most 32 MiB, so a table that loops or never ends is
+// bounded too.
 void BusMaster::run(IdeDrive& drive) {
   DmaPort& dma = dma_();
   const bool to_memory = drive.phase() == IdeDrive::Phase::DmaIn;
@@ -64,7 +66,7 @@ void BusMaster::run(IdeDrive& drive) {
   bool last = false;
   while (!drive.dma_done()) {
     u32 descriptor[2];
-    if (last) return abandon(0);                               // the table is shorter than the transfer: no interrupt
+    if (last) return abandon(0);  // the table is shorter than the transfer: no interrupt
     if (!dma.read(at, descriptor, sizeof descriptor)) return abandon(kError);
     at += 8;
     const u32 address = descriptor[0] & ~u32{1};
@@ -79,7 +81,7 @@ void BusMaster::run(IdeDrive& drive) {
       drive.dma_write(bytes);
     }
   }
-  if (last) status_ = static_cast<u8>(status_ & ~kActive);     // a longer table leaves the channel active
+  if (last) status_ = static_cast<u8>(status_ & ~kActive);  // a longer table leaves the channel active
   drive.dma_end();
 }
 

@@ -60,7 +60,7 @@ void Fdc::controller_reset() {
 }
 
 void Fdc::reset_done() {
-  sense_pending_ = 0x0f;                       // the four drives are polled
+  sense_pending_ = 0x0f;  // the four drives are polled
   for (u8 i = 0; i < 4; i++) sense_st0_[i] = static_cast<u8>(kPolled | i);
   set_irq(true);
 }
@@ -120,7 +120,7 @@ u64 Fdc::DirCcr::read(u64, unsigned) { return f_.digital_input(); }
 
 void Fdc::DirCcr::write(u64, u64 value, unsigned) {
   f_.ccr_ = value & 3;
-  f_.dsr_ = static_cast<u8>((f_.dsr_ & ~kDsrRate) | (value & kDsrRate));   // one data rate, two registers
+  f_.dsr_ = static_cast<u8>((f_.dsr_ & ~kDsrRate) | (value & kDsrRate));  // one data rate, two registers
 }
 
 void Fdc::write_dor(u8 value) {
@@ -136,7 +136,7 @@ void Fdc::write_dor(u8 value) {
     reset_timer_.arm_in(kResetTime);
     return;
   }
-  set_irq(irq_);                               // the gate may have changed
+  set_irq(irq_);  // the gate may have changed
 }
 
 void Fdc::write_dsr(u8 value) {
@@ -172,7 +172,8 @@ void Fdc::write_fifo(u8 value) {
     if (fifo_at_ == 0) fifo_end_ = static_cast<u8>(command_length(value));
     fifo_[fifo_at_++] = value;
     if (fifo_at_ >= fifo_end_) run_command();
-  } else if (phase_ == Phase::Execution && !to_host() && non_dma() && !start_timer_.armed() && sector_at_ < sector_end_) {
+  } else if (phase_ == Phase::Execution && !to_host() && non_dma() && !start_timer_.armed() &&
+             sector_at_ < sector_end_) {
     set_irq(false);
     sector_[sector_at_++] = value;
     if (sector_at_ == sector_end_ && unit_done()) set_irq(true);
@@ -249,7 +250,8 @@ std::string Fdc::info() const {
     const FloppyDrive& d = drives_[i];
     if (!d.present()) continue;
     out += "floppy" + std::to_string(i) + ": " + kTypeName[static_cast<int>(d.type())] + " drive, " +
-           (d.medium() == nullptr ? std::string("empty") : d.medium()->filename()) + ", track " + std::to_string(d.track()) + "\n";
+           (d.medium() == nullptr ? std::string("empty") : d.medium()->filename()) + ", track " +
+           std::to_string(d.track()) + "\n";
   }
   return out;
 }

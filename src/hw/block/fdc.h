@@ -1,6 +1,6 @@
-// Fdc: Intel 82078 (82077AA compatible) floppy disk controller. Document 290474: registers section 2, commands section 5. Data moves through an IsaDmaChannel or,
-// with SPECIFY's ND bit, byte by byte through the FIFO. Ports: registers() at 0x3f0 (6 ports), dir_ccr() at 0x3f7 (one port; 0x3f6 is the ATA
-// control block).
+// Fdc: Intel 82078 (82077AA compatible) floppy disk controller. Document 290474: registers section 2, commands
+// section 5. Data moves through an IsaDmaChannel or, with SPECIFY's ND bit, byte by byte through the FIFO. Ports:
+// registers() at 0x3f0 (6 ports), dir_ccr() at 0x3f7 (one port; 0x3f6 is the ATA control block).
 #pragma once
 #include <array>
 #include <memory>
@@ -19,8 +19,8 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
  public:
   struct Params {
     Clock& clock;
-    IrqLine irq;                              // ISA interrupt 6
-    IsaDmaChannel* dma = nullptr;             // channel 2; null: PIO only
+    IrqLine irq;                   // ISA interrupt 6
+    IsaDmaChannel* dma = nullptr;  // channel 2; null: PIO only
     std::array<FloppyType, 2> types = {FloppyType::D1440, FloppyType::None};
     std::array<std::shared_ptr<block::Node>, 2> media;
   };
@@ -29,7 +29,7 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   MmioHandler& registers() { return registers_; }
   MmioHandler& dir_ccr() { return dir_ccr_; }
   FloppyDrive& drive(unsigned n) { return drives_[n]; }
-  void change_medium(unsigned drive, std::shared_ptr<block::Node> medium);   // null: eject
+  void change_medium(unsigned drive, std::shared_ptr<block::Node> medium);  // null: eject
 
   void reset() override;
   void archive(StateArchive& ar) override;
@@ -42,6 +42,7 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
     u64 read(u64 offset, unsigned size) override;
     void write(u64 offset, u64 value, unsigned size) override;
     AccessSizes access_sizes() const override { return {1, 1}; }
+
    private:
     Fdc& f_;
   };
@@ -51,6 +52,7 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
     u64 read(u64 offset, unsigned size) override;
     void write(u64 offset, u64 value, unsigned size) override;
     AccessSizes access_sizes() const override { return {1, 1}; }
+
    private:
     Fdc& f_;
   };
@@ -88,18 +90,18 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   void format_track();
   void start_transfer(Transfer kind);
   void start_execution(Transfer kind);
-  bool ready_to_transfer();                   // medium, data rate and side; false: the command has ended
+  bool ready_to_transfer();  // medium, data rate and side; false: the command has ended
   void seek_end();
   // The execution phase, fdc_transfer.cpp.
   bool non_dma() const { return p_.dma == nullptr || (hlt_nd_ & 1) != 0 || (dor_ & 8) == 0; }
   bool to_host() const { return transfer_ == Transfer::Read; }
-  void begin();                               // the heads are there
+  void begin();  // the heads are there
   void run_dma();
-  bool prepare();                             // the next sector's place, and its bytes where they are needed; false: ended with an error
+  bool prepare();  // the next sector's place, and its bytes where they are needed; false: ended with an error
   bool find_sector(u64& offset);
-  bool unit_done();                           // sector_ is full or empty; false: the transfer has ended
+  bool unit_done();  // sector_ is full or empty; false: the transfer has ended
   bool scan_sector();
-  bool next_sector();                         // false: end of cylinder
+  bool next_sector();  // false: end of cylinder
   void verify();
   void finish(u8 st0, u8 st1, u8 st2);
   FloppyDrive& selected() { return drives_[unit_ & 1]; }
@@ -113,15 +115,15 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   Transfer transfer_ = Transfer::None;
   u8 dor_ = 0, dsr_ = 0, ccr_ = 0, tdr_ = 0;
   bool irq_ = false;
-  std::array<u8, 16> fifo_{};                 // command bytes, then result bytes
+  std::array<u8, 16> fifo_{};  // command bytes, then result bytes
   u8 fifo_at_ = 0, fifo_end_ = 0;
-  u8 sense_pending_ = 0;                      // drives with an unreported reset or seek end
-  u8 seeking_ = 0;                            // drives whose heads move
+  u8 sense_pending_ = 0;  // drives with an unreported reset or seek end
+  u8 seeking_ = 0;        // drives whose heads move
   std::array<u8, 4> seek_to_{};
   std::array<u8, 4> sense_st0_{};
   u8 unit_ = 0, head_ = 0, cylinder_ = 0, side_ = 0, sector_id_ = 0, size_code_ = 2, end_of_track_ = 0;
   bool multi_track_ = false, deleted_ = false, scan_equal_ = true;
-  u8 scan_kind_ = 0;                          // the SCAN command's code
+  u8 scan_kind_ = 0;  // the SCAN command's code
   bool implied_seek_done_ = false;
   std::vector<u8> sector_;
   u32 sector_at_ = 0, sector_end_ = 0;
@@ -129,7 +131,7 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   u8 srt_hut_ = 0, hlt_nd_ = 0, config_ = 0, precompensation_ = 0, perpendicular_ = 0;
   bool locked_ = false;
   u8 format_left_ = 0, format_fill_ = 0;
-  u64 sector_offset_ = 0;                     // of sector_ on the medium
+  u64 sector_offset_ = 0;  // of sector_ on the medium
 };
 
 }  // namespace doppel::hw

@@ -10,7 +10,7 @@ namespace doppel::hw {
 using namespace fdc;
 
 unsigned Fdc::command_length(u8 command) {
-  if ((command & 0xbf) == 0x8f) return 3;      // RELATIVE SEEK
+  if ((command & 0xbf) == 0x8f) return 3;  // RELATIVE SEEK
   if ((command & 0x7f) == kLock) return 1;
   switch (command & 0x1f) {
     case kReadTrack:
@@ -59,7 +59,7 @@ void Fdc::run_command() {
     case kReadId: return read_id();
     case kFormatTrack: return format_track();
     case kReadTrack:
-      fifo_[4] = 1;                            // from the first sector, whatever its id says
+      fifo_[4] = 1;  // from the first sector, whatever its id says
       multi_track_ = false;
       return start_transfer(Transfer::Read);
     case kReadDeletedData: deleted_ = true; [[fallthrough]];
@@ -69,12 +69,8 @@ void Fdc::run_command() {
     case kVerify: return start_transfer(Transfer::Verify);
     case kScanEqualCommand:
     case kScanLow:
-    case kScanHigh:
-      scan_kind_ = code;
-      return start_transfer(Transfer::Scan);
-    default:
-      DOPPEL_LOG(GuestErrors, "fdc: command 0x%02x is not supported\n", command);
-      return invalid();
+    case kScanHigh: scan_kind_ = code; return start_transfer(Transfer::Scan);
+    default: DOPPEL_LOG(GuestErrors, "fdc: command 0x%02x is not supported\n", command); return invalid();
   }
 }
 
@@ -136,7 +132,8 @@ void Fdc::seek_end() {
     if ((seeking_ >> n & 1) == 0) continue;
     const bool present = n < 2 && drives_[n].present();
     if (present) drives_[n].step_to(seek_to_[n]);
-    sense_st0_[n] = static_cast<u8>(kSeekEnd | n | (n == unit_ ? side_ << 2 : 0) | (present ? 0 : kAbnormal | kEquipmentCheck));
+    sense_st0_[n] =
+        static_cast<u8>(kSeekEnd | n | (n == unit_ ? side_ << 2 : 0) | (present ? 0 : kAbnormal | kEquipmentCheck));
     sense_pending_ = static_cast<u8>(sense_pending_ | 1u << n);
   }
   seeking_ = 0;
@@ -149,8 +146,8 @@ void Fdc::configure() {
 }
 
 void Fdc::dump_registers() {
-  result({static_cast<u8>(drives_[0].track()), static_cast<u8>(drives_[1].track()), 0, 0, srt_hut_, hlt_nd_, end_of_track_,
-          static_cast<u8>((locked_ ? 0x80 : 0) | (perpendicular_ & 0x7f)), config_, precompensation_});
+  result({static_cast<u8>(drives_[0].track()), static_cast<u8>(drives_[1].track()), 0, 0, srt_hut_, hlt_nd_,
+          end_of_track_, static_cast<u8>((locked_ ? 0x80 : 0) | (perpendicular_ & 0x7f)), config_, precompensation_});
 }
 
 void Fdc::perpendicular() {
@@ -191,7 +188,7 @@ void Fdc::start_transfer(Transfer kind) {
   sector_id_ = fifo_[4];
   size_code_ = fifo_[5];
   end_of_track_ = fifo_[6];
-  format_left_ = (fifo_[1] & 0x80) != 0 ? fifo_[8] : 0;        // VERIFY with EC: how many sectors
+  format_left_ = (fifo_[1] & 0x80) != 0 ? fifo_[8] : 0;  // VERIFY with EC: how many sectors
   scan_equal_ = true;
   start_execution(kind);
 }

@@ -1,5 +1,6 @@
-// Fdc: the execution phase. Data moves a sector at a time through sector_; a FORMAT moves four id bytes a sector. A disk that is not there, has another
-// data rate or no such side gives "missing address mark", as two index pulses without an id would.
+// Fdc: the execution phase. Data moves a sector at a time through sector_; a FORMAT moves four id bytes a sector. A
+// disk that is not there, has another data rate or no such side gives "missing address mark", as two index pulses
+// without an id would.
 #include <algorithm>
 
 #include "block/sync.h"
@@ -13,9 +14,10 @@ using namespace fdc;
 bool Fdc::ready_to_transfer() {
   const bool usable = unit_ < 2 && drives_[unit_].present() && drives_[unit_].medium() != nullptr;
   const u8 rate = dsr_ & kDsrRate;
-  bool found = usable && side_ < drives_[unit_].format().heads && drives_[unit_].track() < drives_[unit_].format().tracks;
+  bool found =
+      usable && side_ < drives_[unit_].format().heads && drives_[unit_].track() < drives_[unit_].format().tracks;
   if (found) {
-    const u8 wanted = drives_[unit_].format().rate;             // double density: 250 kbit/s, 300 in a 1.2M drive
+    const u8 wanted = drives_[unit_].format().rate;  // double density: 250 kbit/s, 300 in a 1.2M drive
     found = wanted == rate || (wanted == 2 && rate == 1);
   }
   if (!found) finish(kAbnormal, kMissingAddressMark, 0);
@@ -24,12 +26,13 @@ bool Fdc::ready_to_transfer() {
 
 void Fdc::begin() {
   // Implied seek comes before the search for an id.
-  if ((config_ & kImpliedSeek) != 0 && transfer_ != Transfer::None && transfer_ != Transfer::Format && unit_ < 2 && drives_[unit_].present()) {
+  if ((config_ & kImpliedSeek) != 0 && transfer_ != Transfer::None && transfer_ != Transfer::Format && unit_ < 2 &&
+      drives_[unit_].present()) {
     implied_seek_done_ = drives_[unit_].track() != cylinder_;
     drives_[unit_].step_to(cylinder_);
   }
   if (!ready_to_transfer()) return;
-  if (transfer_ == Transfer::None) {                            // READ ID: whichever sector comes by
+  if (transfer_ == Transfer::None) {  // READ ID: whichever sector comes by
     const u32 per_turn = drives_[unit_].format().sectors;
     sector_id_ = static_cast<u8>(p_.clock.now() / (200'000'000 / per_turn) % per_turn + 1);
     return finish(0, 0, 0);
@@ -81,11 +84,12 @@ void Fdc::run_dma() {
   while (phase_ == Phase::Execution && p_.dma->ready()) {
     const IsaDmaResult r = p_.dma->transfer(&sector_[sector_at_], sector_end_ - sector_at_, to_host());
     const u32 n = std::min(r.bytes, sector_end_ - sector_at_);
-    if (n == 0) return;                                         // programmed for the other direction: nothing moves until it is not
+    if (n == 0) return;  // programmed for the other direction: nothing moves until it is not
     sector_at_ += n;
     terminal_count_ |= r.terminal_count;
     if (terminal_count_ && sector_at_ < sector_end_) {
-      std::fill(sector_.begin() + sector_at_, sector_.begin() + sector_end_, u8{0});   // the rest of a cut sector is written as zeroes
+      std::fill(sector_.begin() + sector_at_, sector_.begin() + sector_end_,
+                u8{0});  // the rest of a cut sector is written as zeroes
     }
     if ((terminal_count_ || sector_at_ == sector_end_) && !unit_done()) return;
   }
@@ -115,7 +119,7 @@ bool Fdc::unit_done() {
     }
     return prepare();
   }
-  if (drives_[unit_ & 1].medium() == nullptr) {                 // ejected in the middle
+  if (drives_[unit_ & 1].medium() == nullptr) {  // ejected in the middle
     finish(kAbnormal, kMissingAddressMark, 0);
     return false;
   }
@@ -129,7 +133,7 @@ bool Fdc::unit_done() {
     finish(0, 0, transfer_ == Transfer::Scan ? kScanNotSatisfied : deleted_ ? kControlMark : 0);
     return false;
   }
-  if (deleted_) {                                               // ordinary data where deleted data was asked for: stops after it
+  if (deleted_) {  // ordinary data where deleted data was asked for: stops after it
     finish(0, 0, kControlMark);
     return false;
   }
@@ -147,7 +151,7 @@ bool Fdc::scan_sector() {
     finish(kAbnormal, kDataError, kDataErrorInField);
     return true;
   }
-  int order = 0;                                                // disk against host
+  int order = 0;  // disk against host
   for (u32 i = 0; i < 512 && order == 0; i++) {
     if (sector_[i] != 0xff && disk[i] != 0xff && disk[i] != sector_[i]) order = disk[i] < sector_[i] ? -1 : 1;
   }
@@ -168,7 +172,7 @@ bool Fdc::next_sector() {
     head_ ^= 1;
     return true;
   }
-  if (multi_track_) head_ ^= 1;                                 // the id only: the head that was used stays selected in ST0
+  if (multi_track_) head_ ^= 1;  // the id only: the head that was used stays selected in ST0
   cylinder_++;
   return false;
 }
@@ -178,7 +182,8 @@ void Fdc::verify() {
   u64 offset = 0;
   while (left-- != 0) {
     if (!find_sector(offset)) return;
-    if (block::read_sync(*drives_[unit_].medium(), offset, sector_) != 0) return finish(kAbnormal, kDataError, kDataErrorInField);
+    if (block::read_sync(*drives_[unit_].medium(), offset, sector_) != 0)
+      return finish(kAbnormal, kDataError, kDataErrorInField);
     if (!next_sector()) break;
   }
   finish(0, 0, 0);

@@ -5,7 +5,16 @@ namespace doppel::hw {
 using namespace ata;
 
 namespace {
-enum Reg : u8 { kData = 0, kErrorFeature = 1, kCount = 2, kLbaLow = 3, kLbaMid = 4, kLbaHigh = 5, kDeviceReg = 6, kStatusCommand = 7 };
+enum Reg : u8 {
+  kData = 0,
+  kErrorFeature = 1,
+  kCount = 2,
+  kLbaLow = 3,
+  kLbaMid = 4,
+  kLbaHigh = 5,
+  kDeviceReg = 6,
+  kStatusCommand = 7
+};
 }
 
 IdeChannel::IdeChannel(Params p) : p_(std::move(p)), delay_(p_.clock, [this] { run_pending(); }) {
@@ -21,7 +30,8 @@ u64 IdeChannel::CommandBlock::read(u64 offset, unsigned size) {
     return drive != nullptr ? drive->read_data(size) : 0;
   }
   u64 value = 0;
-  for (unsigned i = 0; i < size && offset + i < 8; i++) value |= u64{c_.read_register(static_cast<unsigned>(offset + i))} << (8 * i);
+  for (unsigned i = 0; i < size && offset + i < 8; i++)
+    value |= u64{c_.read_register(static_cast<unsigned>(offset + i))} << (8 * i);
   return value;
 }
 
@@ -30,14 +40,15 @@ void IdeChannel::CommandBlock::write(u64 offset, u64 value, unsigned size) {
     if (IdeDrive* drive = c_.selected()) drive->write_data(static_cast<u32>(value), size);
     return;
   }
-  for (unsigned i = 0; i < size && offset + i < 8; i++) c_.write_register(static_cast<unsigned>(offset + i), static_cast<u8>(value >> (8 * i)));
+  for (unsigned i = 0; i < size && offset + i < 8; i++)
+    c_.write_register(static_cast<unsigned>(offset + i), static_cast<u8>(value >> (8 * i)));
 }
 
 u64 IdeChannel::ControlBlock::read(u64, unsigned) {
   const IdeDrive* drive = c_.selected();
   if (drive == nullptr) return 0;
   if (c_.has_pending_ || (c_.control_ & kSrst) != 0) return kBsy;
-  return const_cast<IdeDrive*>(drive)->task().status;     // alternate status: INTRQ stays
+  return const_cast<IdeDrive*>(drive)->task().status;  // alternate status: INTRQ stays
 }
 
 void IdeChannel::ControlBlock::write(u64, u64 value, unsigned) { c_.write_control(static_cast<u8>(value)); }
@@ -64,7 +75,7 @@ u8 IdeChannel::read_register(unsigned reg) {
 
 void IdeChannel::write_register(unsigned reg, u8 value) {
   control_ = static_cast<u8>(control_ & ~kHob);
-  if (has_pending_ || (control_ & kSrst) != 0) return;          // BSY: the device does not listen
+  if (has_pending_ || (control_ & kSrst) != 0) return;  // BSY: the device does not listen
   if (reg == kStatusCommand) return command(value);
   if (reg == kDeviceReg) select_ = (value & kDev) != 0 ? 1 : 0;
   for (auto& drive : p_.drives) {
@@ -106,7 +117,7 @@ void IdeChannel::command(u8 value) {
   IdeDrive* drive = selected();
   if (drive == nullptr) return;
   drive->set_intrq(false);
-  if (drive->phase() != IdeDrive::Phase::Idle) drive->dma_cancel();     // a new command ends one in its data phase
+  if (drive->phase() != IdeDrive::Phase::Idle) drive->dma_cancel();  // a new command ends one in its data phase
   pending_ = value;
   if (p_.command_delay_ns <= 0) return drive->execute(value);
   has_pending_ = true;

@@ -1,5 +1,5 @@
-// IdeChannel: an ATA cable with up to two drives behind a host adapter's command and control blocks. Register writes reach both drives, reads
-// come from the selected one. Without a drive at the selected place every register reads zero.
+// IdeChannel: an ATA cable with up to two drives behind a host adapter's command and control blocks. Register writes
+// reach both drives, reads come from the selected one. Without a drive at the selected place every register reads zero.
 #pragma once
 #include <array>
 #include <functional>
@@ -17,18 +17,18 @@ class IdeChannel final : public IdeHost {
   struct Params {
     Clock& clock;
     IrqLine irq;
-    s64 command_delay_ns = 0;                 // BSY for this long after a command; 0: commands run inside the register write
+    s64 command_delay_ns = 0;  // BSY for this long after a command; 0: commands run inside the register write
     std::array<std::unique_ptr<IdeDrive>, 2> drives;
     // The bus master's ears; may be empty.
     std::function<void(bool level)> on_intrq;
     std::function<void(IdeDrive&)> on_dma;
   };
   explicit IdeChannel(Params p);
-  MmioHandler& command_block() { return command_block_; }   // 8 ports: 0x1f0 or 0x170
-  MmioHandler& control_block() { return control_block_; }   // 1 port: 0x3f6 or 0x376
+  MmioHandler& command_block() { return command_block_; }  // 8 ports: 0x1f0 or 0x170
+  MmioHandler& control_block() { return control_block_; }  // 1 port: 0x3f6 or 0x376
   IdeDrive* drive(unsigned unit) const { return p_.drives[unit].get(); }
   IdeDrive* selected() const { return p_.drives[select_].get(); }
-  void reset();                               // hardware reset
+  void reset();  // hardware reset
   void archive(StateArchive& ar);
 
   void intrq_changed(IdeDrive& drive) override;
@@ -41,6 +41,7 @@ class IdeChannel final : public IdeHost {
     u64 read(u64 offset, unsigned size) override;
     void write(u64 offset, u64 value, unsigned size) override;
     AccessSizes access_sizes() const override { return {1, 4}; }
+
    private:
     IdeChannel& c_;
   };
@@ -50,6 +51,7 @@ class IdeChannel final : public IdeHost {
     u64 read(u64 offset, unsigned size) override;
     void write(u64 offset, u64 value, unsigned size) override;
     AccessSizes access_sizes() const override { return {1, 1}; }
+
    private:
     IdeChannel& c_;
   };

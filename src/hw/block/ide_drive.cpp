@@ -27,7 +27,7 @@ void IdeDrive::reset(bool) {
 void IdeDrive::diagnostic_result() {
   leave_data_phase();
   task_.feature = task_.hob_feature = task_.hob_count = task_.hob_low = task_.hob_mid = task_.hob_high = 0;
-  task_.error = 0x01;                        // this device passed (and device 1 passed or is absent)
+  task_.error = 0x01;  // this device passed (and device 1 passed or is absent)
   task_.device = 0;
   set_signature();
 }

@@ -1,9 +1,9 @@
-// IdeDrive: what all devices on an ATA channel share: the task file, the PIO data buffer, the DMA hand-over to the bus master, INTRQ.
-// AtaDisk and AtapiCd derive from it and run commands. A drive knows only its IdeHost (the channel).
+// IdeDrive: what all devices on an ATA channel share: the task file, the PIO data buffer, the DMA hand-over to the bus
+// master, INTRQ. AtaDisk and AtapiCd derive from it and run commands. A drive knows only its IdeHost (the channel).
 //
-// Completion model: block requests finish inside the register write that asked for them, on the vCPU's thread (block::*_sync). The guest sees
-// the finished state (DRQ or DRDY, INTRQ high) at its next register read, as with an infinitely fast disk. A channel built with a
-// command delay shows BSY for that long first.
+// Completion model: block requests finish inside the register write that asked for them, on the vCPU's thread
+// (block::*_sync). The guest sees the finished state (DRQ or DRDY, INTRQ high) at its next register read, as with an
+// infinitely fast disk. A channel built with a command delay shows BSY for that long first.
 #pragma once
 #include <span>
 #include <string>
@@ -20,7 +20,7 @@ class IdeHost {
  public:
   virtual ~IdeHost() = default;
   virtual void intrq_changed(IdeDrive& drive) = 0;
-  virtual void dma_requested(IdeDrive& drive) = 0;      // the drive has entered a DMA data phase
+  virtual void dma_requested(IdeDrive& drive) = 0;  // the drive has entered a DMA data phase
 };
 
 // The registers of one device. Each has a current and a previous ("hob") byte for 48-bit commands.
@@ -31,23 +31,26 @@ struct TaskFile {
 
 class IdeDrive {
  public:
-  enum class Phase : u8 { Idle, DataIn, DataOut, DmaIn, DmaOut };   // In: to the host
+  enum class Phase : u8 { Idle, DataIn, DataOut, DmaIn, DmaOut };  // In: to the host
 
   virtual ~IdeDrive() = default;
-  void connect(IdeHost* host, bool slave) { host_ = host; slave_ = slave; }
+  void connect(IdeHost* host, bool slave) {
+    host_ = host;
+    slave_ = slave;
+  }
   TaskFile& task() { return task_; }
   bool slave() const { return slave_; }
   bool intrq() const { return intrq_; }
   Phase phase() const { return phase_; }
 
   virtual bool is_packet_device() const = 0;
-  virtual void execute(u8 command) = 0;                  // phase is Idle and BSY clear when called
+  virtual void execute(u8 command) = 0;  // phase is Idle and BSY clear when called
   // Power-on, hardware reset (both) and SRST (not `hard`): settings survive a software reset.
   virtual void reset(bool hard);
   virtual void archive(StateArchive& ar);
   virtual std::string describe() const = 0;
 
-  void diagnostic_result();                              // EXECUTE DEVICE DIAGNOSTIC and resets: signature and code 1
+  void diagnostic_result();  // EXECUTE DEVICE DIAGNOSTIC and resets: signature and code 1
   void set_intrq(bool level);
   // The data register. Outside a data phase reads are zero and writes are dropped.
   u32 read_data(unsigned size);
@@ -57,32 +60,32 @@ class IdeDrive {
   u32 write_data_block(std::span<const u8> in);
 
   bool dma_active() const { return phase_ == Phase::DmaIn || phase_ == Phase::DmaOut; }
-  // The bus master moves data until dma_done(), then, with the bytes in memory, calls dma_end(): the command's status and INTRQ.
-  // Bytes moved; fewer than asked for: dma_done() (all moved, or an error).
+  // The bus master moves data until dma_done(), then, with the bytes in memory, calls dma_end(): the command's status
+  // and INTRQ. Bytes moved; fewer than asked for: dma_done() (all moved, or an error).
   virtual u32 dma_read(std::span<u8> out) = 0;
   virtual u32 dma_write(std::span<const u8> in) = 0;
   virtual void dma_end() = 0;
   bool dma_done() const { return dma_done_; }
-  virtual void dma_cancel();                             // the bus master ran out of descriptors: the command dies quietly
+  virtual void dma_cancel();  // the bus master ran out of descriptors: the command dies quietly
 
  protected:
   virtual void set_signature() = 0;
-  virtual void data_in_done() = 0;                       // the guest took the last byte of a DRQ block
-  virtual void data_out_done() = 0;                      // the guest gave the last byte
+  virtual void data_in_done() = 0;   // the guest took the last byte of a DRQ block
+  virtual void data_out_done() = 0;  // the guest gave the last byte
 
   // Starts a DRQ block of `bytes` in buffer_ (from its start).
   void start_data_in(u32 bytes, bool interrupt = true);
   void start_data_out(u32 bytes, bool interrupt);
   void start_dma(bool to_host);
-  void complete(u8 status = ata::kDrdy | ata::kDsc);     // no error, INTRQ
-  void fail(u8 error, u8 status = ata::kDrdy | ata::kDsc);   // ERR with `error`, INTRQ
+  void complete(u8 status = ata::kDrdy | ata::kDsc);        // no error, INTRQ
+  void fail(u8 error, u8 status = ata::kDrdy | ata::kDsc);  // ERR with `error`, INTRQ
   void leave_data_phase();
 
   IdeHost* host_ = nullptr;
   bool slave_ = false;
   TaskFile task_;
   Phase phase_ = Phase::Idle;
-  std::vector<u8> buffer_;                               // never shrinks below what a DRQ block needs
+  std::vector<u8> buffer_;  // never shrinks below what a DRQ block needs
   u32 at_ = 0, end_ = 0;
   bool dma_done_ = false;
 

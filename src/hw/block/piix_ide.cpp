@@ -19,14 +19,16 @@ PiixIde::PiixIde(Params p) : PciDevice("piix3-ide", {.vendor = 0x8086, .device =
   define8(kSideTim, 0, 0xff);
   add_io_bar(4, 16, *this);
   for (unsigned i = 0; i < 2; i++) {
-    masters_[i] = std::make_unique<BusMaster>([this]() -> DmaPort& { return dma(); }, [this, i] { return channels_[i]->selected(); });
+    masters_[i] = std::make_unique<BusMaster>([this]() -> DmaPort& { return dma(); },
+                                              [this, i] { return channels_[i]->selected(); });
     BusMaster& master = *masters_[i];
-    channels_[i] = std::make_unique<IdeChannel>(IdeChannel::Params{.clock = p.clock,
-                                                                   .irq = p.irq[i],
-                                                                   .command_delay_ns = p.command_delay_ns,
-                                                                   .drives = std::move(p.drives[i]),
-                                                                   .on_intrq = [&master](bool level) { master.on_intrq(level); },
-                                                                   .on_dma = [&master](IdeDrive& drive) { master.on_dma(drive); }});
+    channels_[i] = std::make_unique<IdeChannel>(
+        IdeChannel::Params{.clock = p.clock,
+                           .irq = p.irq[i],
+                           .command_delay_ns = p.command_delay_ns,
+                           .drives = std::move(p.drives[i]),
+                           .on_intrq = [&master](bool level) { master.on_intrq(level); },
+                           .on_dma = [&master](IdeDrive& drive) { master.on_dma(drive); }});
   }
 }
 
@@ -69,7 +71,8 @@ void PiixIde::archive(StateArchive& ar) {
 std::string PiixIde::info() const {
   std::string out = PciDevice::info();
   for (unsigned i = 0; i < 4; i++) {
-    if (const IdeDrive* drive = channels_[i / 2]->drive(i % 2)) out += std::string("      ") + kPlace[i] + ": " + drive->describe() + "\n";
+    if (const IdeDrive* drive = channels_[i / 2]->drive(i % 2))
+      out += std::string("      ") + kPlace[i] + ": " + drive->describe() + "\n";
   }
   return out;
 }

@@ -1,6 +1,7 @@
-// PIIX3 IDE function, PCI function 00:01.1, 8086:7010 (document 290550, sections 2.3 and 3.5): two channels at the legacy ports, bus master registers in BAR4.
-// The board maps channel(0).command_block() at 0x1f0, control_block() at 0x3f6, channel(1)'s at 0x170 and 0x376; they answer whether or not IDETIM
-// enables decoding, as the board's firmware expects.
+// PIIX3 IDE function, PCI function 00:01.1, 8086:7010 (document 290550, sections 2.3 and 3.5): two channels at the
+// legacy ports, bus master registers in BAR4. The board maps channel(0).command_block() at 0x1f0, control_block() at
+// 0x3f6, channel(1)'s at 0x170 and 0x376; they answer whether or not IDETIM enables decoding, as the board's firmware
+// expects.
 #pragma once
 #include "hw/block/bus_master.h"
 #include "hw/block/ide_channel.h"
@@ -12,8 +13,8 @@ class PiixIde final : public PciDevice, private MmioHandler {
  public:
   struct Params {
     Clock& clock;
-    std::array<IrqLine, 2> irq;               // ISA interrupts 14 and 15
-    std::array<std::array<std::unique_ptr<IdeDrive>, 2>, 2> drives;   // [channel][master, slave]; null: nothing there
+    std::array<IrqLine, 2> irq;                                      // ISA interrupts 14 and 15
+    std::array<std::array<std::unique_ptr<IdeDrive>, 2>, 2> drives;  // [channel][master, slave]; null: nothing there
     s64 command_delay_ns = 0;
   };
   explicit PiixIde(Params p);
@@ -26,7 +27,7 @@ class PiixIde final : public PciDevice, private MmioHandler {
   std::string info() const override;
 
  private:
-  u64 read(u64 offset, unsigned size) override;     // BAR4
+  u64 read(u64 offset, unsigned size) override;  // BAR4
   void write(u64 offset, u64 value, unsigned size) override;
   AccessSizes access_sizes() const override { return {1, 4}; }
 

@@ -3,15 +3,17 @@
 namespace doppel::hw {
 namespace {
 constexpr u64 kTimerHz = 3'579'545;
-constexpr u64 kHalf = u64{1} << 23;              // TMR_STS rises each time bit 23 changes
-constexpr u16 kStatusBits = AcpiPm::kTmr | AcpiPm::kBm | AcpiPm::kGbl | AcpiPm::kPwrBtn | AcpiPm::kSlpBtn | AcpiPm::kRtc | AcpiPm::kWak;
+constexpr u64 kHalf = u64{1} << 23;  // TMR_STS rises each time bit 23 changes
+constexpr u16 kStatusBits =
+    AcpiPm::kTmr | AcpiPm::kBm | AcpiPm::kGbl | AcpiPm::kPwrBtn | AcpiPm::kSlpBtn | AcpiPm::kRtc | AcpiPm::kWak;
 constexpr u16 kEnableBits = AcpiPm::kTmr | AcpiPm::kGbl | AcpiPm::kPwrBtn | AcpiPm::kSlpBtn | AcpiPm::kRtc;
 }  // namespace
 
 AcpiPm::AcpiPm(Params p) : p_(std::move(p)), overflow_(p_.clock, [this] { update(); }) {}
 
 u64 AcpiPm::ticks() const {
-  return static_cast<u64>(static_cast<u128>(static_cast<u64>(p_.clock.now())) * kTimerHz / static_cast<u64>(kNsPerSecond));
+  return static_cast<u64>(static_cast<u128>(static_cast<u64>(p_.clock.now())) * kTimerHz /
+                          static_cast<u64>(kNsPerSecond));
 }
 
 u32 AcpiPm::timer_value() const { return static_cast<u32>(ticks() & 0xffffff); }
@@ -79,7 +81,8 @@ void AcpiPm::update() {
 
 void AcpiPm::arm_timer() {
   if ((enable_ & kTmr) == 0 || (status_ & kTmr) != 0) return overflow_.disarm();
-  const u64 ns = static_cast<u64>((static_cast<u128>(next_overflow_) * static_cast<u64>(kNsPerSecond) + kTimerHz - 1) / kTimerHz);
+  const u64 ns =
+      static_cast<u64>((static_cast<u128>(next_overflow_) * static_cast<u64>(kNsPerSecond) + kTimerHz - 1) / kTimerHz);
   overflow_.arm_at(static_cast<s64>(ns));
 }
 

@@ -8,15 +8,31 @@ namespace {
 using namespace pci;
 
 // Section 3.2 of the data sheet.
-enum Reg440Fx : u8 { kPmcCfg = 0x50, kDeTurbo = 0x52, kDbc = 0x53, kAxc = 0x54, kDramR = 0x55, kDramC = 0x57, kDramT = 0x58,
-                     kPam0 = 0x59, kDrb0 = 0x60, kFdhc = 0x68, kMtt = 0x70, kClt = 0x71, kSmramc = 0x72, kErrCmd = 0x90, kErrSts = 0x91 };
+enum Reg440Fx : u8 {
+  kPmcCfg = 0x50,
+  kDeTurbo = 0x52,
+  kDbc = 0x53,
+  kAxc = 0x54,
+  kDramR = 0x55,
+  kDramC = 0x57,
+  kDramT = 0x58,
+  kPam0 = 0x59,
+  kDrb0 = 0x60,
+  kFdhc = 0x68,
+  kMtt = 0x70,
+  kClt = 0x71,
+  kSmramc = 0x72,
+  kErrCmd = 0x90,
+  kErrSts = 0x91
+};
 enum PamBits : u8 { kReadEnable = 1, kWriteEnable = 2 };
 enum SmramBits : u8 { kSmmBase = 0x02, kGSmrame = 0x08, kDLck = 0x10, kDCls = 0x20, kDOpen = 0x40 };
 
 }  // namespace
 
 I440Fx::I440Fx(Params p)
-    : PciDevice("i440fx", {.vendor = 0x8086, .device = 0x1237, .revision = 2, .class_code = 0x060000}), p_(std::move(p)) {
+    : PciDevice("i440fx", {.vendor = 0x8086, .device = 0x1237, .revision = 2, .class_code = 0x060000}),
+      p_(std::move(p)) {
   define16(kCommand, kMemorySpace | kBusMaster, kParityErrorResponse | kSerrEnable);
   define16(kStatus, kDevselMedium, 0, kStatusErrors);
   define16(kPmcCfg, 0, 0x7fff);
@@ -46,7 +62,8 @@ PamMap I440Fx::pam() const {
     return PamRegion{start, size, (bits & kReadEnable) != 0, (bits & kWriteEnable) != 0};
   };
   map[0] = region(kPam0, true, 0xf0000, 0x10000);
-  for (unsigned i = 0; i < 12; i++) map[i + 1] = region(static_cast<u8>(kPam0 + 1 + i / 2), i % 2 != 0, 0xc0000 + i * 0x4000, 0x4000);
+  for (unsigned i = 0; i < 12; i++)
+    map[i + 1] = region(static_cast<u8>(kPam0 + 1 + i / 2), i % 2 != 0, 0xc0000 + i * 0x4000, 0x4000);
   return map;
 }
 
@@ -63,8 +80,10 @@ void I440Fx::config_write(u8 offset, u32 value, unsigned size) {
   PciDevice::config_write(offset, value, size);
   if (offset <= kSmramc && offset + size > kSmramc) {
     u8 after = config8(kSmramc);
-    if ((before & kDLck) != 0) after = before;                                      // until reset nothing changes
-    else if ((after & kDLck) != 0) after = static_cast<u8>(after & ~kDOpen);
+    if ((before & kDLck) != 0)
+      after = before;  // until reset nothing changes
+    else if ((after & kDLck) != 0)
+      after = static_cast<u8>(after & ~kDOpen);
     poke8(kSmramc, after);
     tell(false);
   }

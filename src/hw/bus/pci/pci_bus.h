@@ -1,5 +1,6 @@
-// PciBus: PCI bus 0. Finds functions for the host bridge's configuration cycles and collects INTx# into the four PIRQ lines, swizzled
-// by slot as the pc board wires them: PIRQ = (slot + pin - 2) mod 4, that is slot 1 INTA# -> PIRQA, slot 2 INTA# -> PIRQB...
+// PciBus: PCI bus 0. Finds functions for the host bridge's configuration cycles and collects INTx# into the four PIRQ
+// lines, swizzled by slot as the pc board wires them: PIRQ = (slot + pin - 2) mod 4, that is slot 1 INTA# -> PIRQA,
+// slot 2 INTA# -> PIRQB...
 #pragma once
 #include <array>
 #include <functional>
@@ -37,16 +38,16 @@ class PciBus final {
   PortBus& ports() { return p_.ports; }
   DmaPort& dma() { return p_.dma; }
   static unsigned pirq_of(u8 devfn, u8 pin) { return (pci::slot_of(devfn) + pin - 2) & 3; }
-  std::string describe() const;               // info pci
+  std::string describe() const;  // info pci
 
  private:
   friend class PciDevice;
-  void set_intx(const PciDevice& device, bool level);   // called on changes only
+  void set_intx(const PciDevice& device, bool level);  // called on changes only
 
   Params p_;
   std::array<PciDevice*, 256> functions_{};
   std::array<IrqLine, 4> pirq_;
-  std::array<u32, 4> asserted_{};             // how many functions drive each PIRQ
+  std::array<u32, 4> asserted_{};  // how many functions drive each PIRQ
 };
 
 }  // namespace doppel::hw

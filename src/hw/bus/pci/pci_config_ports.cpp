@@ -9,7 +9,7 @@ constexpr u32 kAddressBits = 0x80fffffc;
 u64 PciConfigPorts::read(u64 offset, unsigned size) {
   if (offset < 4) {
     if (offset == 1 && size == 1 && p_.reset_control != nullptr) return p_.reset_control->read(0, 1);
-    return offset == 0 && size == 4 ? address_ : mask_bits(8 * size);   // only dword accesses reach CONFADD
+    return offset == 0 && size == 4 ? address_ : mask_bits(8 * size);  // only dword accesses reach CONFADD
   }
   if ((address_ & kEnable) == 0) return mask_bits(8 * size);
   u32 value = 0;
@@ -21,7 +21,8 @@ u64 PciConfigPorts::read(u64 offset, unsigned size) {
                                 static_cast<u8>((address_ & 0xfc) | (offset & 3)), size);
     }
     value |= p_.bus.config_read(static_cast<u8>(address_ >> 16), static_cast<u8>(address_ >> 8),
-                                static_cast<u8>((address_ & 0xfc) | ((offset + i) & 3)), 1) << (8 * i);
+                                static_cast<u8>((address_ & 0xfc) | ((offset + i) & 3)), 1)
+             << (8 * i);
   }
   return value;
 }
@@ -39,7 +40,8 @@ void PciConfigPorts::write(u64 offset, u64 value, unsigned size) {
     return;
   }
   for (unsigned i = 0; i < size && offset + i < 8; i++) {
-    p_.bus.config_write(bus, devfn, static_cast<u8>((address_ & 0xfc) | ((offset + i) & 3)), static_cast<u8>(value >> (8 * i)), 1);
+    p_.bus.config_write(bus, devfn, static_cast<u8>((address_ & 0xfc) | ((offset + i) & 3)),
+                        static_cast<u8>(value >> (8 * i)), 1);
   }
 }
 

@@ -1,5 +1,6 @@
-// PCI configuration mechanism #1: CONFADD at offset 0 (I/O port 0xcf8) and CONFDATA at offset 4 (0xcfc), eight ports in all. Byte
-// accesses at offset 1 belong to the south bridge's reset control register (port 0xcf9), which overlaps CONFADD.
+// PCI configuration mechanism #1: CONFADD at offset 0 (I/O port 0xcf8) and CONFDATA at offset 4 (0xcfc), eight ports in
+// all. Byte accesses at offset 1 belong to the south bridge's reset control register (port 0xcf9), which overlaps
+// CONFADD.
 #pragma once
 #include "hw/bus/pci/pci_bus.h"
 #include "hw/core/device.h"
@@ -10,7 +11,7 @@ class PciConfigPorts final : public Device, public MmioHandler {
  public:
   struct Params {
     PciBus& bus;
-    MmioHandler* reset_control = nullptr;     // Piix3Isa::reset_control()
+    MmioHandler* reset_control = nullptr;  // Piix3Isa::reset_control()
   };
   explicit PciConfigPorts(Params p) : p_(p) {}
   u64 read(u64 offset, unsigned size) override;

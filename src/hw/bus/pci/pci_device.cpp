@@ -27,10 +27,13 @@ class PciDevice::GatedDma final : public DmaPort {
   PciDevice& d_;
 };
 
-PciDevice::PciDevice(std::string name, const PciIds& ids) : name_(std::move(name)), gated_dma_(std::make_unique<GatedDma>(*this)) {
+PciDevice::PciDevice(std::string name, const PciIds& ids)
+    : name_(std::move(name)), gated_dma_(std::make_unique<GatedDma>(*this)) {
   define16(kVendorId, ids.vendor);
   define16(kDeviceId, ids.device);
-  define16(kCommand, 0, kIoSpace | kMemorySpace | kBusMaster | kSpecialCycles | kParityErrorResponse | kSerrEnable | kInterruptDisable);
+  define16(
+      kCommand, 0,
+      kIoSpace | kMemorySpace | kBusMaster | kSpecialCycles | kParityErrorResponse | kSerrEnable | kInterruptDisable);
   define16(kStatus, 0, 0, kStatusErrors);
   define8(kRevisionId, ids.revision);
   define8(kClassCode, static_cast<u8>(ids.class_code));
@@ -190,7 +193,10 @@ void PciDevice::update_bar(PciBar& bar) {
   } else if (on) {
     bar.window = bus_->memory().map_ram(rom ? name_ + ".rom" : name_ + ".ram", address, bar.size, bar.data, rom);
   }
-  DOPPEL_LOG(Trace, "pci: %s %s at 0x%llx size 0x%llx %s\n", name_.c_str(), rom ? "rom" : io ? "ports" : "memory",
+  DOPPEL_LOG(Trace, "pci: %s %s at 0x%llx size 0x%llx %s\n", name_.c_str(),
+             rom  ? "rom"
+             : io ? "ports"
+                  : "memory",
              static_cast<unsigned long long>(address), static_cast<unsigned long long>(bar.size), on ? "on" : "off");
 }
 
@@ -227,9 +233,10 @@ void PciDevice::archive(StateArchive& ar) {
 
 std::string PciDevice::info() const {
   char text[160];
-  std::snprintf(text, sizeof text, "%02x.%x %04x:%04x class %02x%02x irq %u pin %c  %s\n", slot_of(devfn_), function_of(devfn_),
-                config16(kVendorId), config16(kDeviceId), config8(kClassCode + 2), config8(kClassCode + 1), config8(kInterruptLine),
-                pin() == 0 ? '-' : static_cast<char>('@' + pin()), name_.c_str());
+  std::snprintf(text, sizeof text, "%02x.%x %04x:%04x class %02x%02x irq %u pin %c  %s\n", slot_of(devfn_),
+                function_of(devfn_), config16(kVendorId), config16(kDeviceId), config8(kClassCode + 2),
+                config8(kClassCode + 1), config8(kInterruptLine), pin() == 0 ? '-' : static_cast<char>('@' + pin()),
+                name_.c_str());
   std::string out = text;
   for (unsigned i = 0; i < bars_.size(); i++) {
     if (bars_[i] == nullptr) continue;

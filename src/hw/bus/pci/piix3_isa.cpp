@@ -6,17 +6,34 @@ namespace {
 using namespace pci;
 
 // Section 2.2 of the data sheet.
-enum RegPiix3 : u8 { kIort = 0x4c, kXbcs = 0x4e, kPirqRcA = 0x60, kTom = 0x69, kMstat = 0x6a, kMbirq0 = 0x70, kMbdma0 = 0x76, kPcsc = 0x78,
-                     kApicBase = 0x80, kDlc = 0x82, kSmiCntl = 0xa0, kSmiEn = 0xa2, kSee = 0xa4, kFtmr = 0xa8, kSmiReq = 0xaa,
-                     kCtlTmr = 0xac, kCthTmr = 0xae };
+enum RegPiix3 : u8 {
+  kIort = 0x4c,
+  kXbcs = 0x4e,
+  kPirqRcA = 0x60,
+  kTom = 0x69,
+  kMstat = 0x6a,
+  kMbirq0 = 0x70,
+  kMbdma0 = 0x76,
+  kPcsc = 0x78,
+  kApicBase = 0x80,
+  kDlc = 0x82,
+  kSmiCntl = 0xa0,
+  kSmiEn = 0xa2,
+  kSee = 0xa4,
+  kFtmr = 0xa8,
+  kSmiReq = 0xaa,
+  kCtlTmr = 0xac,
+  kCthTmr = 0xae
+};
 constexpr u8 kNotRouted = 0x80;
-constexpr u16 kAllowed = 0xdef8;      // 3-7, 9-12, 14, 15
+constexpr u16 kAllowed = 0xdef8;  // 3-7, 9-12, 14, 15
 enum RcrBits : u8 { kHardReset = 0x02, kResetCpu = 0x04 };
 
 }  // namespace
 
 Piix3Isa::Piix3Isa(Params p)
-    : PciDevice("piix3-isa", {.vendor = 0x8086, .device = 0x7000, .class_code = 0x060100, .multi_function = true}), p_(std::move(p)) {
+    : PciDevice("piix3-isa", {.vendor = 0x8086, .device = 0x7000, .class_code = 0x060100, .multi_function = true}),
+      p_(std::move(p)) {
   define16(kCommand, kIoSpace | kMemorySpace | kBusMaster, kSpecialCycles | kSerrEnable);
   define16(kStatus, kDevselMedium, 0, kStatusErrors);
   define8(kIort, 0x4d, 0x7f);
@@ -97,7 +114,8 @@ std::string Piix3Isa::info() const {
   std::string out = PciDevice::info();
   for (unsigned n = 0; n < 4; n++) {
     out += "      PIRQ" + std::string(1, static_cast<char>('A' + n)) + " -> " +
-           (route(n) < 0 ? std::string("none") : "irq " + std::to_string(route(n))) + (pirq_level_[n] ? " (high)\n" : "\n");
+           (route(n) < 0 ? std::string("none") : "irq " + std::to_string(route(n))) +
+           (pirq_level_[n] ? " (high)\n" : "\n");
   }
   return out;
 }

@@ -1,6 +1,6 @@
 // Intel 82371SB (PIIX3) PCI-to-ISA bridge, PCI function 00:01.0, 8086:7000. Document 290550.
-// Models the PIRQ routing registers and the reset control register. ELCR is part of the 8259 pair; the IDE and PM functions are
-// PciDevices of their own.
+// Models the PIRQ routing registers and the reset control register. ELCR is part of the 8259 pair; the IDE and PM
+// functions are PciDevices of their own.
 #pragma once
 #include <array>
 #include <functional>
@@ -13,12 +13,13 @@ namespace doppel::hw {
 class Piix3Isa final : public PciDevice {
  public:
   struct Params {
-    std::array<IrqLine, 16> irq;          // ISA interrupts as inputs of the board's OR gates (PIRQs can reach 3-7, 9-12, 14, 15)
+    std::array<IrqLine, 16>
+        irq;  // ISA interrupts as inputs of the board's OR gates (PIRQs can reach 3-7, 9-12, 14, 15)
     std::function<void()> reset_request;  // RCR: hard or soft reset of the machine
   };
   explicit Piix3Isa(Params p);
-  IrqLine pirq(unsigned n);               // input of PIRQA..D: PciBus::connect_pirq(n, isa.pirq(n))
-  MmioHandler& reset_control() { return reset_control_; }   // port 0xcf9, one byte
+  IrqLine pirq(unsigned n);                                // input of PIRQA..D: PciBus::connect_pirq(n, isa.pirq(n))
+  MmioHandler& reset_control() { return reset_control_; }  // port 0xcf9, one byte
   void reset() override;
   void archive(StateArchive& ar) override;
   std::string info() const override;
@@ -34,6 +35,7 @@ class Piix3Isa final : public PciDevice {
     explicit ResetControl(Piix3Isa& isa) : isa_(isa) {}
     u64 read(u64, unsigned) override { return isa_.rcr_; }
     void write(u64 offset, u64 value, unsigned size) override;
+
    private:
     Piix3Isa& isa_;
   };
@@ -44,7 +46,7 @@ class Piix3Isa final : public PciDevice {
   ResetControl reset_control_{*this};
   u8 rcr_ = 0;
   std::array<bool, 4> pirq_level_{};
-  u16 driven_ = 0;                        // ISA interrupts we hold high
+  u16 driven_ = 0;  // ISA interrupts we hold high
 };
 
 }  // namespace doppel::hw

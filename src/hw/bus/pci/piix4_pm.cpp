@@ -10,9 +10,17 @@ namespace {
 
 using namespace pci;
 
-enum ConfigReg : u8 { kPmBa = 0x40, kCntA = 0x44, kDevActB = 0x58, kPmRegMisc = 0x80, kSmbBa = 0x90, kSmbHstCfg = 0xd2, kSmbRev = 0xd6 };
+enum ConfigReg : u8 {
+  kPmBa = 0x40,
+  kCntA = 0x44,
+  kDevActB = 0x58,
+  kPmRegMisc = 0x80,
+  kSmbBa = 0x90,
+  kSmbHstCfg = 0xd2,
+  kSmbRev = 0xd6
+};
 enum PmReg : u8 { kPm1Sts = 0x00, kPm1En = 0x02, kPm1Cnt = 0x04, kPmTmr = 0x08, kGpSts = 0x0c, kGpEn = 0x0e };
-constexpr u8 kApmcEn = 0x02;          // in the top byte of DEVACTB: bit 25
+constexpr u8 kApmcEn = 0x02;  // in the top byte of DEVACTB: bit 25
 constexpr u8 kDevActBTop = kDevActB + 3;
 constexpr u8 kPmiose = 0x01, kSmbHstEn = 0x01;
 
@@ -37,7 +45,8 @@ Piix4Pm::Piix4Pm(Params p)
 
 void Piix4Pm::map_windows() {
   if (bus() == nullptr) return;
-  const auto place = [this](std::unique_ptr<MappedWindow>& window, const char* name, bool on, u16 port, u32 count, MmioHandler& handler) {
+  const auto place = [this](std::unique_ptr<MappedWindow>& window, const char* name, bool on, u16 port, u32 count,
+                            MmioHandler& handler) {
     on = on && port != 0;
     if (window != nullptr) return window->set(on, port);
     if (on) window = bus()->ports().map(name, port, count, handler);
@@ -136,8 +145,8 @@ void Piix4Pm::archive(StateArchive& ar) {
 
 std::string Piix4Pm::info() const {
   char text[120];
-  std::snprintf(text, sizeof text, "      ACPI ports 0x%x, PM1 enable 0x%x control 0x%x, GPE 0x%x/0x%x\n", config16(kPmBa) & 0xffc0,
-                pm_.pm1_enable(), pm_.pm1_control(), pm_.gpe_status(), pm_.gpe_enable());
+  std::snprintf(text, sizeof text, "      ACPI ports 0x%x, PM1 enable 0x%x control 0x%x, GPE 0x%x/0x%x\n",
+                config16(kPmBa) & 0xffc0, pm_.pm1_enable(), pm_.pm1_control(), pm_.gpe_status(), pm_.gpe_enable());
   return PciDevice::info() + text;
 }
 

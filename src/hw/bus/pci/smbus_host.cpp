@@ -3,7 +3,16 @@
 namespace doppel::hw {
 namespace {
 
-enum Offset : u8 { kSmbHstSts = 0, kSmbSlvSts = 1, kSmbHstCnt = 2, kSmbHstCmd = 3, kSmbHstAdd = 4, kSmbHstDat0 = 5, kSmbHstDat1 = 6, kSmbBlkDat = 7 };
+enum Offset : u8 {
+  kSmbHstSts = 0,
+  kSmbSlvSts = 1,
+  kSmbHstCnt = 2,
+  kSmbHstCmd = 3,
+  kSmbHstAdd = 4,
+  kSmbHstDat0 = 5,
+  kSmbHstDat1 = 6,
+  kSmbBlkDat = 7
+};
 enum StatusBits : u8 { kInter = 0x02, kDevErr = 0x04, kClearable = 0x1e };
 enum ControlBits : u8 { kKill = 0x02, kProtocol = 0x1c, kStart = 0x40 };
 enum Protocol : u8 { kQuick = 0, kByte = 1, kByteData = 2, kWordData = 3, kBlock = 5 };
@@ -18,7 +27,7 @@ void SmbusHost::reset() {
 u64 SmbusHost::read(u64 offset, unsigned) {
   switch (offset) {
     case kSmbHstSts: return status_;
-    case kSmbHstCnt: block_at_ = 0; return control_;     // also rewinds the block data pointer
+    case kSmbHstCnt: block_at_ = 0; return control_;  // also rewinds the block data pointer
     case kSmbHstCmd: return command_;
     case kSmbHstAdd: return address_;
     case kSmbHstDat0: return data0_;
@@ -48,7 +57,8 @@ void SmbusHost::write(u64 offset, u64 value, unsigned) {
 void SmbusHost::start() {
   SmbusSlave* slave = slaves_[address_ >> 1];
   block_at_ = 0;
-  status_ = static_cast<u8>(status_ | (slave == nullptr ? u8{kDevErr} : run((control_ & kProtocol) >> 2, (address_ & 1) != 0, *slave)));
+  status_ = static_cast<u8>(
+      status_ | (slave == nullptr ? u8{kDevErr} : run((control_ & kProtocol) >> 2, (address_ & 1) != 0, *slave)));
 }
 
 u8 SmbusHost::run(u8 protocol, bool is_read, SmbusSlave& slave) {
@@ -64,7 +74,8 @@ u8 SmbusHost::run(u8 protocol, bool is_read, SmbusSlave& slave) {
     case kByte: ok = is_read ? get(0, data0_) : slave.write_byte(command_, 0); break;
     case kByteData: ok = is_read ? get(command_, data0_) : slave.write_byte(command_, data0_); break;
     case kWordData:
-      ok = is_read ? get(command_, data0_) && get(next, data1_) : slave.write_byte(command_, data0_) && slave.write_byte(next, data1_);
+      ok = is_read ? get(command_, data0_) && get(next, data1_)
+                   : slave.write_byte(command_, data0_) && slave.write_byte(next, data1_);
       break;
     case kBlock: {
       if (is_read) data0_ = static_cast<u8>(block_.size());
