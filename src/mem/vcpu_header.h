@@ -16,8 +16,9 @@ constexpr size_t kTlbEntries = size_t{1} << kTlbBits;
 constexpr unsigned kMmuModes = 3;           // a guest gives them meaning (x86: 0 supervisor, 1 user, 2 supervisor under SMAP)
 constexpr unsigned kJumpCacheBits = 12;
 
-// A tag is the page's address with low bits as flags; a comparison with a page-aligned address fails if any flag is set.
-enum TlbFlags : u64 { kTlbInvalid = 1, kTlbIo = 2, kTlbWatchWrite = 4, kTlbWatchpoint = 8 };
+// A tag is the page's address with bits 8..11 as flags; a comparison with a page-aligned address fails if any flag is set. The
+// flags are above the bits that a check for alignment leaves in the address, so that a misaligned one never equals a tag.
+enum TlbFlags : u64 { kTlbInvalid = 1 << 8, kTlbIo = 1 << 9, kTlbWatchWrite = 1 << 10, kTlbWatchpoint = 1 << 11 };
 struct alignas(32) TlbEntry {
   std::atomic<u64> read{kTlbInvalid};
   std::atomic<u64> write{kTlbInvalid};
