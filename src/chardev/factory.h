@@ -38,7 +38,7 @@ class Factory {
   struct Options;
   Result<std::shared_ptr<Chardev>> make(const Options& options);
   Result<std::shared_ptr<Chardev>> wrap(std::shared_ptr<Chardev> device, const Options& options);
-  std::unique_ptr<IoLoop> loop_;
+  std::shared_ptr<IoLoop> loop_;
   Mux::Hooks hooks_;
   std::map<std::string, std::shared_ptr<Chardev>> by_id_;
   std::vector<std::pair<std::weak_ptr<Chardev>, std::shared_ptr<Mux>>> muxes_;

@@ -19,8 +19,8 @@ class Mux : public std::enable_shared_from_this<Mux> {
     std::function<void()> save;                 // Ctrl-A s
   };
   static std::shared_ptr<Mux> create(std::shared_ptr<Chardev> device, Hooks hooks);
-  // A new front end; the first one has the focus. `shows_prompt` is called with true when it gets the focus, false when it loses it
-  // (I/O thread; optional).
+  // A new front end; the first one has the focus. `focus` is called with true when it gets the focus by Ctrl-A c, false when it
+  // loses it (I/O thread; optional).
   std::shared_ptr<Chardev> add_front(std::string name, std::function<void(bool)> focus = {});
   void set_focus(const std::shared_ptr<Chardev>& front);
   std::string description() const;
@@ -35,9 +35,8 @@ class Mux : public std::enable_shared_from_this<Mux> {
   bool escape(u8 byte);                         // true: consumed
   void focus_next();
   void move_focus(size_t index);
-  void flush_pending();
   void send_break();
-  void write(Front& from, std::span<const u8> data);
+  void write(std::span<const u8> data);
   void help();
   std::shared_ptr<Front> focused() const;
 
