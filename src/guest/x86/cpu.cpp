@@ -1,7 +1,7 @@
-// X86Cpu: reset and INIT, pins, what is delivered at an instruction boundary and in which order (SDM vol. 3, 6.9, 6.15, 9.1),
-// double and triple faults, saving and loading.
-// Traps: deliver_pending may unwind while it delivers (`delivering` then says what was under way) and is called again;
-// it ends only when nothing is due, because generated code is not left again before the next request.
+// X86Cpu: reset and INIT, pins, what is delivered at an instruction boundary and in which order (SDM vol.
+// 3, 6.9, 6.15, 9.1), double and triple faults, saving and loading. Traps: deliver_pending may unwind while it delivers
+// (`delivering` then says what was under way) and is called again; it ends only when nothing is due, because generated
+// code is not left again before the next request.
 #include "guest/x86/cpu.h"
 
 #include "base/log.h"
@@ -11,12 +11,12 @@
 namespace doppel::x86 {
 namespace {
 
-constexpr s16 kBenign = 0x100;   // or-ed to `delivering`: interrupts, which never make a double fault
+constexpr s16 kBenign = 0x100;  // or-ed to `delivering`: interrupts, which never make a double fault
 
 void log_delivery(const X86State& s, const char* what, unsigned vector, u32 error, u64 rip) {
-  DOPPEL_LOG(Int, "%s: v=%02x e=%04x cpl=%u IP=%04x:%016llx SP=%04x:%016llx CR2=%016llx\n", what, vector, error, s.cpl, s.seg[CS].selector,
-             static_cast<unsigned long long>(rip), s.seg[SS].selector, static_cast<unsigned long long>(s.gpr[RSP]),
-             static_cast<unsigned long long>(s.cr2));
+  DOPPEL_LOG(Int, "%s: v=%02x e=%04x cpl=%u IP=%04x:%016llx SP=%04x:%016llx CR2=%016llx\n", what, vector, error, s.cpl,
+             s.seg[CS].selector, static_cast<unsigned long long>(rip), s.seg[SS].selector,
+             static_cast<unsigned long long>(s.gpr[RSP]), static_cast<unsigned long long>(s.cr2));
 }
 
 u64 advance(const X86State& s, u64 rip, u64 n) {
@@ -24,7 +24,9 @@ u64 advance(const X86State& s, u64 rip, u64 n) {
   return (s.seg[CS].attr & kAttrDB) ? static_cast<u32>(rip + n) : (rip + n) & 0xffff;
 }
 
-bool pushes_rf(u8 vector) { return vector != DB && vector != NMI && vector != BP && vector != OF_ && vector != DF_ && vector != MC; }
+bool pushes_rf(u8 vector) {
+  return vector != DB && vector != NMI && vector != BP && vector != OF_ && vector != DF_ && vector != MC;
+}
 
 void reset_segments(X86State& s) {
   constexpr u16 kData = kAttrP | kAttrS | kAttrWritable | kAttrAccessed;
@@ -50,7 +52,8 @@ void shutdown(X86State& s) {
   s.halted = kShutdown;
   s.delivering = -1;
   s.exc_pending = 0;
-  DOPPEL_LOG(Reset, "CPU %u: shutdown (triple fault) at %04x:%llx\n", s.h.index, s.seg[CS].selector, static_cast<unsigned long long>(s.rip));
+  DOPPEL_LOG(Reset, "CPU %u: shutdown (triple fault) at %04x:%llx\n", s.h.index, s.seg[CS].selector,
+             static_cast<unsigned long long>(s.rip));
   s.platform->shutdown(s.h.index);
 }
 
@@ -188,7 +191,10 @@ void X86Cpu::deliver_exception() {
   const s16 first = s.delivering;
   if (first >= 0 && first < kBenign && !d.soft) {
     const bool second_bad = is_contributory(d.vector) || d.vector == PF_;
-    if (first == DF_ && second_bad) { shutdown(s); return; }
+    if (first == DF_ && second_bad) {
+      shutdown(s);
+      return;
+    }
     if ((is_contributory(static_cast<u8>(first)) && is_contributory(d.vector)) || (first == PF_ && second_bad)) {
       log_delivery(s, "double fault after", d.vector, d.error, s.rip);
       d.vector = DF_;
@@ -246,7 +252,10 @@ void X86Cpu::deliver_event(u32 event) {
       break;
     default: {
       const bool wake_only = s.halted == kMwaitAny && !(s.eflags & IF);
-      if (wake_only) { s.halted = kRunning; return; }
+      if (wake_only) {
+        s.halted = kRunning;
+        return;
+      }
       const int v = platform_.acknowledge_interrupt(s.h.index);
       if (v < 0) return;
       s.halted = kRunning;
@@ -286,7 +295,7 @@ void X86Cpu::deliver_pending() {
       break;
     }
     deliver_event(chosen);
-    if (chosen == kEventIntr) return;   // one at a time: the controller says when there is another
+    if (chosen == kEventIntr) return;  // one at a time: the controller says when there is another
   }
 }
 
@@ -296,15 +305,73 @@ void X86Cpu::archive(StateArchive& ar) {
   X86State& s = *s_;
 #define F(field_name) ar.field(#field_name, s.field_name)
   if (!ar.loading()) sync_mxcsr(s);
-  F(gpr); F(rip); F(flags); F(eflags); F(seg); F(xmm); F(mxcsr);
-  F(st); F(fcw); F(fsw); F(top); F(fptag); F(fop); F(fip); F(fdp); F(fcs); F(fds);
-  F(cr0); F(cr2); F(cr3); F(cr4); F(cr8); F(dr); F(efer); F(gdtr); F(idtr);
-  F(star); F(lstar); F(cstar); F(sfmask); F(kernel_gs_base); F(sysenter_cs); F(sysenter_esp); F(sysenter_eip);
-  F(tsc_offset); F(tsc_aux); F(tsc_deadline); F(apic_base); F(pat); F(misc_enable); F(smbase); F(xcr0);
-  F(mtrr_def_type); F(mtrr_fixed); F(mtrr_var); F(pdpte); F(msr);
-  F(cpl); F(halted); F(smm); F(nmi_blocked); F(shadow); F(a20); F(sipi_vector);
-  F(exc_pending); F(exc_vector); F(exc_has_error); F(exc_soft); F(exc_next_len); F(exc_error); F(exc_cr2); F(exc_dr6);
-  F(delivering); F(monitor_address); F(monitor_armed); F(trap_dr6); F(step_held);
+  F(gpr);
+  F(rip);
+  F(flags);
+  F(eflags);
+  F(seg);
+  F(xmm);
+  F(mxcsr);
+  F(st);
+  F(fcw);
+  F(fsw);
+  F(top);
+  F(fptag);
+  F(fop);
+  F(fip);
+  F(fdp);
+  F(fcs);
+  F(fds);
+  F(cr0);
+  F(cr2);
+  F(cr3);
+  F(cr4);
+  F(cr8);
+  F(dr);
+  F(efer);
+  F(gdtr);
+  F(idtr);
+  F(star);
+  F(lstar);
+  F(cstar);
+  F(sfmask);
+  F(kernel_gs_base);
+  F(sysenter_cs);
+  F(sysenter_esp);
+  F(sysenter_eip);
+  F(tsc_offset);
+  F(tsc_aux);
+  F(tsc_deadline);
+  F(apic_base);
+  F(pat);
+  F(misc_enable);
+  F(smbase);
+  F(xcr0);
+  F(mtrr_def_type);
+  F(mtrr_fixed);
+  F(mtrr_var);
+  F(pdpte);
+  F(msr);
+  F(cpl);
+  F(halted);
+  F(smm);
+  F(nmi_blocked);
+  F(shadow);
+  F(a20);
+  F(sipi_vector);
+  F(exc_pending);
+  F(exc_vector);
+  F(exc_has_error);
+  F(exc_soft);
+  F(exc_next_len);
+  F(exc_error);
+  F(exc_cr2);
+  F(exc_dr6);
+  F(delivering);
+  F(monitor_address);
+  F(monitor_armed);
+  F(trap_dr6);
+  F(step_held);
 #undef F
   u32 events = s.events.load();
   ar.field("events", events);

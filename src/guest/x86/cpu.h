@@ -24,8 +24,8 @@ class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
   const CpuModel& model() const { return model_; }
 
   // --- pins: any thread. The board then calls Vcpu::kick.
-  void set_intr(bool level) { set_event(kEventIntr, level); }        // INTR: the 8259s
-  void apic_event(bool level) { set_event(kEventApic, level); }      // the local APIC has a vector to deliver
+  void set_intr(bool level) { set_event(kEventIntr, level); }    // INTR: the 8259s
+  void apic_event(bool level) { set_event(kEventApic, level); }  // the local APIC has a vector to deliver
   void nmi() { set_event(kEventNmi, true); }
   void smi() { set_event(kEventSmi, true); }
   void init() { set_event(kEventInit, true); }

@@ -17,18 +17,25 @@ constexpr FeatureRow kFeatures[] = {
 };
 
 // Other spellings QEMU takes.
-struct Alias { const char* alias; const char* name; };
-constexpr Alias kAliases[] = {{"sse3", "pni"}, {"sse4-1", "sse4.1"}, {"sse4-2", "sse4.2"}, {"xd", "nx"}, {"i64", "lm"}, {"ffxsr", "fxsr-opt"}, {"sha", "sha-ni"}};
+struct Alias {
+  const char* alias;
+  const char* name;
+};
+constexpr Alias kAliases[] = {{"sse3", "pni"}, {"sse4-1", "sse4.1"},  {"sse4-2", "sse4.2"}, {"xd", "nx"},
+                              {"i64", "lm"},   {"ffxsr", "fxsr-opt"}, {"sha", "sha-ni"}};
 
 constexpr const char* kBase486 = "fpu vme pse";
 constexpr const char* kPentium = "fpu vme pse de tsc msr mce cx8 mmx";
 constexpr const char* kPentium2 = "fpu vme pse de tsc msr mce cx8 mmx pae sep mtrr pge mca cmov pat pse36 fxsr apic";
-constexpr const char* kPentium3 = "fpu vme pse de tsc msr mce cx8 mmx pae sep mtrr pge mca cmov pat pse36 fxsr apic sse";
+constexpr const char* kPentium3 =
+    "fpu vme pse de tsc msr mce cx8 mmx pae sep mtrr pge mca cmov pat pse36 fxsr apic sse";
 constexpr const char* kQemu32 = "fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic pni hypervisor";
 constexpr const char* kQemu64 =
-    "fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic mtrr clflush mca pse36 pni cx16 lm syscall nx lahf-lm hypervisor";
+    "fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic mtrr clflush mca pse36 pni cx16 lm syscall "
+    "nx lahf-lm hypervisor";
 constexpr const char* kNehalem =
-    "vme sse2 sse fxsr mmx clflush pse36 pat cmov mca pge mtrr sep apic cx8 mce pae msr tsc pse de fpu popcnt sse4.2 sse4.1 cx16 ssse3 pni "
+    "vme sse2 sse fxsr mmx clflush pse36 pat cmov mca pge mtrr sep apic cx8 mce pae msr tsc pse de fpu popcnt sse4.2 "
+    "sse4.1 cx16 ssse3 pni "
     "lm syscall nx lahf-lm hypervisor";
 
 struct ModelRow {
@@ -36,9 +43,10 @@ struct ModelRow {
   const char* vendor;
   const char* brand;
   u32 family, model, stepping, level, xlevel, phys_bits;
-  const char* features;   // null: all that is built
+  const char* features;  // null: all that is built
 };
-// `max` is an AMD of family 15 as qemu64 is: kernels know it to be free of Meltdown, L1TF and MDS, whose workarounds cost much.
+// `max` is an AMD of family 15 as qemu64 is: kernels know it to be free of Meltdown, L1TF and MDS, whose workarounds
+// cost much.
 constexpr ModelRow kModels[] = {
     {"486", "GenuineIntel", "", 4, 8, 0, 1, 0, 32, kBase486},
     {"pentium", "GenuineIntel", "", 5, 4, 3, 1, 0, 32, kPentium},
@@ -51,10 +59,21 @@ constexpr ModelRow kModels[] = {
 };
 
 // Names of QEMU that are not built: a clear answer instead of a guess.
-constexpr const char* kNotBuilt[] = {"Broadwell", "Cascadelake-Server", "Conroe", "Cooperlake", "Denverton", "Dhyana", "EPYC", "Haswell", "Icelake-Server",
-                                     "IvyBridge", "KnightsMill", "Opteron_G1", "Opteron_G2", "Opteron_G3", "Opteron_G4", "Opteron_G5", "Penryn",
-                                     "SandyBridge", "SapphireRapids", "Skylake-Client", "Skylake-Server", "Snowridge", "Westmere", "athlon", "core2duo",
-                                     "coreduo", "kvm32", "kvm64", "n270", "phenom"};
+constexpr const char* kNotBuilt[] = {"Broadwell",      "Cascadelake-Server",
+                                     "Conroe",         "Cooperlake",
+                                     "Denverton",      "Dhyana",
+                                     "EPYC",           "Haswell",
+                                     "Icelake-Server", "IvyBridge",
+                                     "KnightsMill",    "Opteron_G1",
+                                     "Opteron_G2",     "Opteron_G3",
+                                     "Opteron_G4",     "Opteron_G5",
+                                     "Penryn",         "SandyBridge",
+                                     "SapphireRapids", "Skylake-Client",
+                                     "Skylake-Server", "Snowridge",
+                                     "Westmere",       "athlon",
+                                     "core2duo",       "coreduo",
+                                     "kvm32",          "kvm64",
+                                     "n270",           "phenom"};
 
 std::string normalise(std::string_view text) {
   std::string out(text);
@@ -75,7 +94,10 @@ const FeatureRow* find_feature(std::string_view name) {
 
 void set_feature(CpuModel& m, const FeatureRow& f, bool on) {
   u32& word = m.features[static_cast<size_t>(f.word)];
-  if (on) word |= u32{1} << f.bit; else word &= ~(u32{1} << f.bit);
+  if (on)
+    word |= u32{1} << f.bit;
+  else
+    word &= ~(u32{1} << f.bit);
 }
 
 CpuModel make_model(const ModelRow& row) {
@@ -141,9 +163,13 @@ Error unknown_model(std::string_view name) {
   if (text == "host") return {"-cpu host needs KVM: the translator has its own CPU models", "use -cpu max", 1};
   std::string_view base = name.substr(0, name.find("-v"));
   for (const char* n : kNotBuilt) {
-    if (base == n || name.starts_with(n)) return {"CPU model '" + text + "' is not built yet", "use -cpu max or -cpu Nehalem", 1};
+    if (base == n || name.starts_with(n))
+      return {"CPU model '" + text + "' is not built yet", "use -cpu max or -cpu Nehalem", 1};
   }
-  return {"there is no CPU model '" + text + "'", "did you mean '" + nearest(name, kModels, [](const ModelRow& m) { return m.name; }) + "'? -cpu help lists them", 1};
+  return {
+      "there is no CPU model '" + text + "'",
+      "did you mean '" + nearest(name, kModels, [](const ModelRow& m) { return m.name; }) + "'? -cpu help lists them",
+      1};
 }
 
 bool parse_number(std::string_view text, u32& out) {
@@ -152,7 +178,10 @@ bool parse_number(std::string_view text, u32& out) {
   if (digits.empty() || digits.size() > 10) return false;
   u64 v = 0;
   for (const char c : digits) {
-    const int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    const int d = c >= '0' && c <= '9'   ? c - '0'
+                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                         : 99;
     if (d >= (hex ? 16 : 10)) return false;
     v = v * (hex ? 16 : 10) + static_cast<u64>(d);
   }
@@ -165,9 +194,12 @@ Status apply_feature(CpuModel& m, std::string_view name, bool on) {
   const FeatureRow* f = find_feature(name);
   if (!f) {
     return Error{"there is no CPU feature '" + std::string(name) + "'",
-                 std::string("did you mean '") + nearest(name, kFeatures, [](const FeatureRow& r) { return r.name; }) + "'? -cpu help lists them", 1};
+                 std::string("did you mean '") + nearest(name, kFeatures, [](const FeatureRow& r) { return r.name; }) +
+                     "'? -cpu help lists them",
+                 1};
   }
-  if (on && !f->supported) return Error{"CPU feature '" + std::string(f->name) + "' (" + f->doc + ") is not built yet", "leave it out", 1};
+  if (on && !f->supported)
+    return Error{"CPU feature '" + std::string(f->name) + "' (" + f->doc + ") is not built yet", "leave it out", 1};
   set_feature(m, *f, on);
   return success();
 }
@@ -175,10 +207,15 @@ Status apply_feature(CpuModel& m, std::string_view name, bool on) {
 // family=, vendor= and the like. `known` tells whether there is such a property.
 Status apply_property(CpuModel& m, std::string_view key, std::string_view value, bool& known) {
   known = true;
-  struct Number { const char* key; u32* field; };
-  const Number numbers[] = {{"family", &m.family}, {"model", &m.model}, {"stepping", &m.stepping}, {"level", &m.level}, {"xlevel", &m.xlevel},
-                            {"phys-bits", &m.phys_bits}};
-  const auto bad = [&](const char* what) { return Error{"-cpu " + std::string(key) + "=" + std::string(value) + ": " + what, "", 1}; };
+  struct Number {
+    const char* key;
+    u32* field;
+  };
+  const Number numbers[] = {{"family", &m.family}, {"model", &m.model},   {"stepping", &m.stepping},
+                            {"level", &m.level},   {"xlevel", &m.xlevel}, {"phys-bits", &m.phys_bits}};
+  const auto bad = [&](const char* what) {
+    return Error{"-cpu " + std::string(key) + "=" + std::string(value) + ": " + what, "", 1};
+  };
   for (const Number& n : numbers) {
     if (key != n.key) continue;
     if (!parse_number(value, *n.field)) return bad("not a number");
@@ -196,7 +233,8 @@ Status apply_property(CpuModel& m, std::string_view key, std::string_view value,
     return success();
   }
   // Accepted for the sake of command lines made for QEMU: they ask for what always holds here.
-  for (const char* accepted : {"check", "enforce", "migratable", "kvm", "tcg-cpuid", "l3-cache", "host-cache-info", "pmu", "host-phys-bits"}) {
+  for (const char* accepted :
+       {"check", "enforce", "migratable", "kvm", "tcg-cpuid", "l3-cache", "host-cache-info", "pmu", "host-phys-bits"}) {
     if (key == accepted) return success();
   }
   known = false;
@@ -247,7 +285,8 @@ Result<CpuModel> parse_cpu(std::string_view spec, bool default_64bit) {
   if (name.empty()) name = default_64bit ? "qemu64" : "qemu32";
   const ModelRow* row = nullptr;
   for (const ModelRow& r : kModels) {
-    const std::string versioned = std::string(r.name) + "-v1", typed = std::string(r.name) + "-x86_64-cpu", typed32 = std::string(r.name) + "-i386-cpu";
+    const std::string versioned = std::string(r.name) + "-v1", typed = std::string(r.name) + "-x86_64-cpu",
+                      typed32 = std::string(r.name) + "-i386-cpu";
     if (name == r.name || name == versioned || name == typed || name == typed32) row = &r;
   }
   if (!row && name == "base") row = &kModels[0];
@@ -266,9 +305,11 @@ Result<CpuModel> parse_cpu(std::string_view spec, bool default_64bit) {
     for (const char* f : {"lm", "lahf-lm"}) set_feature(m, *find_feature(f), false);
   }
   // Leaves that hold a feature must be visible.
-  if (m.features[static_cast<size_t>(FeatureWord::L7Ebx)] | m.features[static_cast<size_t>(FeatureWord::L7Ecx)]) m.level = std::max<u32>(m.level, 7);
+  if (m.features[static_cast<size_t>(FeatureWord::L7Ebx)] | m.features[static_cast<size_t>(FeatureWord::L7Ecx)])
+    m.level = std::max<u32>(m.level, 7);
   if (m.has(FeatureWord::L1Ecx, 26)) m.level = std::max<u32>(m.level, 0xd);
-  if (m.features[static_cast<size_t>(FeatureWord::E1Ecx)] | m.features[static_cast<size_t>(FeatureWord::E1Edx)]) m.xlevel = std::max(m.xlevel, 0x80000008u);
+  if (m.features[static_cast<size_t>(FeatureWord::E1Ecx)] | m.features[static_cast<size_t>(FeatureWord::E1Edx)])
+    m.xlevel = std::max(m.xlevel, 0x80000008u);
   if (m.features[static_cast<size_t>(FeatureWord::E7Edx)]) m.xlevel = std::max(m.xlevel, 0x80000008u);
   return m;
 }

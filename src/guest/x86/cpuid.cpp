@@ -20,10 +20,11 @@ bool is_amd(const CpuModel& m) { return m.vendor == "AuthenticAMD"; }
 
 CpuidResult leaf1(const X86State& s, const CpuModel& m) {
   const u32 cpus = s.platform->cpu_count();
-  CpuidResult r{cpuid_signature(m), 8u << 8 | s.platform->apic_id(s.h.index) << 24, word(m, FeatureWord::L1Ecx), word(m, FeatureWord::L1Edx)};
+  CpuidResult r{cpuid_signature(m), 8u << 8 | s.platform->apic_id(s.h.index) << 24, word(m, FeatureWord::L1Ecx),
+                word(m, FeatureWord::L1Edx)};
   if (cpus > 1) {
     r.ebx |= (u32{1} << id_bits(cpus)) << 16;
-    r.edx |= 1u << 28;   // HTT: more than one logical CPU in the package
+    r.edx |= 1u << 28;  // HTT: more than one logical CPU in the package
   }
   if (s.cr4 & CR4_OSXSAVE) r.ecx |= 1u << 27;
   const u64 base = s.platform->apic_base(s.h.index);
@@ -34,7 +35,9 @@ CpuidResult leaf1(const X86State& s, const CpuModel& m) {
 // Deterministic cache parameters.
 CpuidResult leaf4(const X86State& s, const CpuModel& m, u32 index) {
   if (is_amd(m)) return {};
-  struct Cache { u32 type, level, ways, sets; };
+  struct Cache {
+    u32 type, level, ways, sets;
+  };
   static constexpr Cache kCaches[] = {{1, 1, 8, 64}, {2, 1, 8, 64}, {3, 2, 16, 4096}};
   if (index >= std::size(kCaches)) return {};
   const Cache& c = kCaches[index];
@@ -47,18 +50,19 @@ CpuidResult leaf_topology(const X86State& s, u32 subleaf) {
   CpuidResult r{0, 0, subleaf & 0xff, id};
   if (subleaf == 0) {
     r.ebx = 1;
-    r.ecx |= 1u << 8;   // threads
+    r.ecx |= 1u << 8;  // threads
   } else if (subleaf == 1) {
     r.eax = id_bits(cpus);
     r.ebx = cpus;
-    r.ecx |= 2u << 8;   // cores
+    r.ecx |= 2u << 8;  // cores
   }
   return r;
 }
 
 CpuidResult leaf_xsave(const X86State& s, const CpuModel& m, u32 subleaf) {
   if (!m.has(FeatureWord::L1Ecx, 26)) return {};
-  if (subleaf == 0) return {static_cast<u32>(kXcr0Supported), xsave_size(s.xcr0, false), xsave_size(kXcr0Supported, false), 0};
+  if (subleaf == 0)
+    return {static_cast<u32>(kXcr0Supported), xsave_size(s.xcr0, false), xsave_size(kXcr0Supported, false), 0};
   if (subleaf == 1) return {word(m, FeatureWord::D1Eax), xsave_size(s.xcr0, true), 0, 0};
   return {};
 }
@@ -93,10 +97,12 @@ CpuidResult extended(const X86State& s, const CpuModel& m, u32 leaf) {
     case 0x80000000u: return {m.xlevel, text4(m.vendor.data()), text4(m.vendor.data() + 8), text4(m.vendor.data() + 4)};
     case 0x80000001u: {
       CpuidResult r = leaf_ext1(m);
-      if (is_amd(m) && s.platform->cpu_count() > 1) r.ecx |= 2;   // CMP legacy
+      if (is_amd(m) && s.platform->cpu_count() > 1) r.ecx |= 2;  // CMP legacy
       return r;
     }
-    case 0x80000002u: case 0x80000003u: case 0x80000004u: return leaf_brand(m, leaf - 0x80000002u);
+    case 0x80000002u:
+    case 0x80000003u:
+    case 0x80000004u: return leaf_brand(m, leaf - 0x80000002u);
     case 0x80000005u:
       if (!is_amd(m)) return {};
       return {0x01ff01ff, 0x01ff01ff, 64u << 24 | 2u << 16 | 1u << 8 | 64, 64u << 24 | 2u << 16 | 1u << 8 | 64};
@@ -116,7 +122,7 @@ u32 cpuid_signature(const CpuModel& m) {
   return (m.stepping & 15) | (m.model & 15) << 4 | family << 8 | (m.model >> 4) << 16 | (m.family - family) << 20;
 }
 
-u32 xsave_size(u64, bool) { return 512 + 64; }   // x87 and SSE live in the legacy area; the header follows
+u32 xsave_size(u64, bool) { return 512 + 64; }  // x87 and SSE live in the legacy area; the header follows
 
 CpuidResult cpuid(const X86State& s, u32 leaf, u32 subleaf) {
   const CpuModel& m = *s.model;
@@ -126,14 +132,16 @@ CpuidResult cpuid(const X86State& s, u32 leaf, u32 subleaf) {
     static constexpr char kSignature[] = "DoppelDoppel";
     return {0x40000001u, text4(kSignature), text4(kSignature + 4), text4(kSignature + 8)};
   }
-  if (leaf > m.level) leaf = m.level;   // what Intel's CPUs answer beyond the last leaf
+  if (leaf > m.level) leaf = m.level;  // what Intel's CPUs answer beyond the last leaf
   switch (leaf) {
     case 0: return {m.level, text4(m.vendor.data()), text4(m.vendor.data() + 8), text4(m.vendor.data() + 4)};
     case 1: return leaf1(s, m);
     case 2: return is_amd(m) ? CpuidResult{} : CpuidResult{0x1, 0, 0x4d, 0x2c307d};
     case 4: return leaf4(s, m, subleaf);
-    case 5: return m.has(FeatureWord::L1Ecx, 3) ? CpuidResult{64, 64, 3, 0} : CpuidResult{};   // MONITOR: line size, interrupts end MWAIT
-    case 6: return {4, 0, 0, 0};   // the APIC timer runs always
+    case 5:
+      return m.has(FeatureWord::L1Ecx, 3) ? CpuidResult{64, 64, 3, 0}
+                                          : CpuidResult{};  // MONITOR: line size, interrupts end MWAIT
+    case 6: return {4, 0, 0, 0};                            // the APIC timer runs always
     case 7:
       if (subleaf != 0) return {};
       return {0, word(m, FeatureWord::L7Ebx), word(m, FeatureWord::L7Ecx), word(m, FeatureWord::L7Edx)};

@@ -1,6 +1,6 @@
-// Exceptions as they are raised: recorded, then the region is left; deliver_pending (cpu.cpp) takes them up at the boundary.
-// Double and triple faults, and debug exceptions (SDM vol. 3, 6.15 and chapter 17).
-// Trap: raise() unwinds by longjmp; the frames between the fault and the vCPU loop must own nothing.
+// Exceptions as they are raised: recorded, then the region is left; deliver_pending (cpu.cpp) takes them up at the
+// boundary. Double and triple faults, and debug exceptions (SDM vol. 3, 6.15 and chapter 17). Trap: raise() unwinds by
+// longjmp; the frames between the fault and the vCPU loop must own nothing.
 #include "base/assert.h"
 #include "base/log.h"
 #include "guest/x86/platform.h"
@@ -26,7 +26,13 @@ void sync_pc(X86State& s) {
 
 bool has_error_code(u8 vector) {
   switch (vector) {
-    case DF_: case TS: case NP: case SS_: case GP: case PF_: case AC_: return true;
+    case DF_:
+    case TS:
+    case NP:
+    case SS_:
+    case GP:
+    case PF_:
+    case AC_: return true;
     default: return false;
   }
 }
@@ -62,7 +68,7 @@ void raise_here(X86State& s, u8 vector) { record_and_leave(s, vector, has_error_
 
 void leave_to_loop(X86State& s) {
   s.h.runtime->unwind();
-  UNREACHABLE();   // the compiler forgets that a virtual function does not return
+  UNREACHABLE();  // the compiler forgets that a virtual function does not return
 }
 
 // --- debug registers

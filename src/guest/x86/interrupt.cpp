@@ -1,6 +1,7 @@
 // Delivery through the interrupt table in every mode, and IRET (SDM vol. 3, chapters 6 and 20; vol. 2, INT n and IRET).
 // Traps:
-// - all checks and probes come first, then the pushes, then the registers: a fault in between leaves the state as it was, and
+// - all checks and probes come first, then the pushes, then the registers: a fault in between leaves the state as it
+// was, and
 //   the second fault becomes a double fault where it must (cpu.cpp);
 // - EXT is 1 in error codes of faults met while delivering anything but a software interrupt;
 // - long mode aligns the stack to 16 bytes, always pushes SS:RSP, and gives a null SS on a change of privilege;
@@ -43,7 +44,8 @@ Gate read_gate(X86State& s, const Delivery& d, u32 ext) {
   const Descriptor g{static_cast<u32>(low), static_cast<u32>(low >> 32)};
   const unsigned type = g.type();
   const bool good = g.system() && (lm ? type == kIntGate32 || type == kTrapGate32
-                                      : type == kTaskGate || type == kIntGate16 || type == kTrapGate16 || type == kIntGate32 || type == kTrapGate32);
+                                      : type == kTaskGate || type == kIntGate16 || type == kTrapGate16 ||
+                                            type == kIntGate32 || type == kTrapGate32);
   if (!good) raise_error(s, GP, error);
   if (d.soft && g.dpl() < s.cpl) raise_error(s, GP, u32{d.vector} * 8 + 2);
   if (!g.present()) raise_error(s, NP, error);
@@ -87,7 +89,10 @@ void deliver_task_gate(X86State& s, const Gate& g, const Delivery& d, u32 ext) {
 
 void deliver_protected(X86State& s, const Delivery& d, u32 ext) {
   const Gate g = read_gate(s, d, ext);
-  if (g.type == kTaskGate) { deliver_task_gate(s, g, d, ext); return; }
+  if (g.type == kTaskGate) {
+    deliver_task_gate(s, g, d, ext);
+    return;
+  }
   unsigned cpl;
   Descriptor cs = gate_code_segment(s, g, ext, cpl);
   const unsigned size = g.type >= kIntGate32 ? 4 : 2;
@@ -140,8 +145,10 @@ void deliver_long(X86State& s, const Delivery& d, u32 ext) {
   Descriptor cs = gate_code_segment(s, g, ext, cpl);
   const bool inner = cpl < s.cpl;
   u64 sp = s.gpr[RSP];
-  if (ist != 0) sp = tss_stack64(s, 3 + ist - 1, ext);
-  else if (inner) sp = tss_stack64(s, cpl, ext);
+  if (ist != 0)
+    sp = tss_stack64(s, 3 + ist - 1, ext);
+  else if (inner)
+    sp = tss_stack64(s, cpl, ext);
   Stack k = Stack::make(s, s.seg[SS], sp & ~u64{15}, true, cpl, ext);
   k.reserve(d.has_error ? 6 : 5, 8);
   if (!canonical(g.offset)) raise_error(s, GP, ext);
@@ -161,9 +168,12 @@ void deliver_long(X86State& s, const Delivery& d, u32 ext) {
 
 void deliver_interrupt(X86State& s, const Delivery& d) {
   const u32 ext = d.soft ? 0 : 1;
-  if (!protected_mode(s)) deliver_real(s, d);
-  else if (long_mode(s)) deliver_long(s, d, ext);
-  else deliver_protected(s, d, ext);
+  if (!protected_mode(s))
+    deliver_real(s, d);
+  else if (long_mode(s))
+    deliver_long(s, d, ext);
+  else
+    deliver_protected(s, d, ext);
   s.shadow = 0;
   update_mode(s);
 }
@@ -252,7 +262,10 @@ void iret_real(X86State& s, unsigned opsize) {
   }
   if (ip > 0xffff && ip > s.seg[CS].limit) raise_error(s, GP, 0);
   k.commit();
-  if (vm86(s)) load_vm86_segment(s, CS, cs); else load_real_segment(s, CS, cs);
+  if (vm86(s))
+    load_vm86_segment(s, CS, cs);
+  else
+    load_real_segment(s, CS, cs);
   s.eflags &= ~u32{RF};
   set_eflags(s, flags, mask);
   s.rip = ip;
@@ -305,10 +318,16 @@ void iret_protected(X86State& s, unsigned opsize) {
     if (!null_ss) mark_accessed(s, ss_selector, ss);
     const bool outer = rpl > s.cpl;
     set_cs(s, selector, cs, rpl);
-    if (null_ss) load_null_segment(s, SS, ss_selector); else s.seg[SS] = ss.segment(ss_selector);
-    if (to64) s.gpr[RSP] = sp;
-    else if (s.seg[SS].attr & kAttrDB) s.gpr[RSP] = static_cast<u32>(sp);
-    else s.gpr[RSP] = (s.gpr[RSP] & ~u64{0xffff}) | (sp & 0xffff);
+    if (null_ss)
+      load_null_segment(s, SS, ss_selector);
+    else
+      s.seg[SS] = ss.segment(ss_selector);
+    if (to64)
+      s.gpr[RSP] = sp;
+    else if (s.seg[SS].attr & kAttrDB)
+      s.gpr[RSP] = static_cast<u32>(sp);
+    else
+      s.gpr[RSP] = (s.gpr[RSP] & ~u64{0xffff}) | (sp & 0xffff);
     if (outer) drop_privileged_segments(s);
   }
   s.eflags &= ~u32{RF};

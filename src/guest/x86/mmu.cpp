@@ -1,5 +1,6 @@
 // The CPU as the soft TLB's page walker and fault deliverer; TLB control after changes of CR0, CR3, CR4 and EFER.
-// Translations: mmu modes are in state.h. A write right is given only when the dirty bit is set, so that the first store walks again.
+// Translations: mmu modes are in state.h. A write right is given only when the dirty bit is set, so that the first
+// store walks again.
 #include "guest/x86/cpu.h"
 #include "guest/x86/paging.h"
 #include "guest/x86/system.h"
@@ -16,7 +17,9 @@ bool X86Cpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mmu_mod
   } else {
     va = static_cast<u32>(va);
   }
-  const WalkKind kind = access == mem::Access::Read ? WalkKind::Read : access == mem::Access::Write ? WalkKind::Write : WalkKind::Exec;
+  const WalkKind kind = access == mem::Access::Read    ? WalkKind::Read
+                        : access == mem::Access::Write ? WalkKind::Write
+                                                       : WalkKind::Exec;
   const WalkResult r = walk(s, va, kind, mmu_mode);
   if (!r.ok) {
     fault_ = {true, r.error};

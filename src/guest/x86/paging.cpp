@@ -1,7 +1,9 @@
 // Page tables: 32-bit (with 4 MiB pages and PSE-36), PAE, four levels (2 MiB and 1 GiB pages). SDM vol. 3, chapter 4.
 // Traps:
-// - accessed and dirty bits are set by compare-and-swap against what was read: another CPU may change the entry; then walk again;
-// - accessed bits of upper levels are set even if a lower level faults only when the walk got past them with rights good; we set all
+// - accessed and dirty bits are set by compare-and-swap against what was read: another CPU may change the entry; then
+// walk again;
+// - accessed bits of upper levels are set even if a lower level faults only when the walk got past them with rights
+// good; we set all
 //   of them after the rights check, which real CPUs may do too;
 // - CR0.WP, SMEP, SMAP are tested against the combined U/S and R/W of all levels;
 // - RSVD faults come before rights.
@@ -17,7 +19,7 @@ constexpr u64 NX = u64{1} << 63;
 enum : u32 { kErrP = 1, kErrW = 2, kErrU = 4, kErrRsvd = 8, kErrI = 16 };
 
 struct Level {
-  u64 address;   // of the entry
+  u64 address;  // of the entry
   u64 entry;
 };
 
@@ -29,11 +31,12 @@ struct Walker {
   WalkResult r{};
   Level levels[4];
   unsigned count = 0;
-  bool wide;               // 8-byte entries
-  u64 rights = RW | US;    // ANDed over the levels
+  bool wide;             // 8-byte entries
+  u64 rights = RW | US;  // ANDed over the levels
   bool nx = false;
 
-  Walker(X86State& state, u64 address, WalkKind k, u32 mode) : s(state), va(address), kind(k), mmu_mode(mode), wide(state.cr4 & CR4_PAE) {}
+  Walker(X86State& state, u64 address, WalkKind k, u32 mode)
+      : s(state), va(address), kind(k), mmu_mode(mode), wide(state.cr4 & CR4_PAE) {}
 
   bool user() const { return mmu_mode == kMmuUser; }
   u64 a20(u64 pa) const { return s.a20 ? pa : pa & ~(u64{1} << 20); }
@@ -87,7 +90,10 @@ WalkResult Walker::finish(u64 page, u64 size) {
     r.writable = rw || !(s.cr0 & CR0_WP);
     r.executable = !nx && !(r.user && (s.cr4 & CR4_SMEP));
   }
-  if (kind == WalkKind::Debug) { r.ok = true; return r; }
+  if (kind == WalkKind::Debug) {
+    r.ok = true;
+    return r;
+  }
   if (user() && !r.user) return fault(kErrP);
   if (mmu_mode == kMmuSupervisorSmap && r.user && kind != WalkKind::Exec) return fault(kErrP);
   if (kind == WalkKind::Write && !r.writable) return fault(kErrP);
@@ -102,8 +108,9 @@ bool Walker::set_bits(bool dirty) {
     u64 want = levels[i].entry | A;
     if (dirty && i + 1 == count) want |= D;
     if (want == levels[i].entry) continue;
-    const bool done = wide ? mem::phys_cas64(s.h, levels[i].address, levels[i].entry, want)
-                           : mem::phys_cas32(s.h, levels[i].address, static_cast<u32>(levels[i].entry), static_cast<u32>(want));
+    const bool done =
+        wide ? mem::phys_cas64(s.h, levels[i].address, levels[i].entry, want)
+             : mem::phys_cas32(s.h, levels[i].address, static_cast<u32>(levels[i].entry), static_cast<u32>(want));
     if (!done) return false;
   }
   if (dirty) r.dirty = true;
@@ -141,7 +148,7 @@ WalkResult Walker::walk_wide() {
     if (huge) return finish(entry & address_mask() & ~mask_bits(30), u64{1} << 30);
     table = entry & address_mask();
   } else {
-    entry = s.pdpte[(va >> 30) & 3];   // no rights, no accessed bit
+    entry = s.pdpte[(va >> 30) & 3];  // no rights, no accessed bit
     if (!(entry & P)) return fault(0);
     table = entry & address_mask();
   }

@@ -9,14 +9,14 @@ enum class WalkKind : u8 { Read, Write, Exec, Debug /* no checks, no accessed an
 
 struct WalkResult {
   bool ok = false;
-  u64 phys = 0;          // of the 4 KiB page
+  u64 phys = 0;  // of the 4 KiB page
   u64 page_size = mem::kPageSize;
   bool writable = false;  // by the access's privilege, whatever the dirty bit is
   bool executable = false;
   bool dirty = false;
   bool global = false;
   bool user = false;
-  u32 error = 0;         // page-fault error code
+  u32 error = 0;  // page-fault error code
 };
 
 // `mmu_mode` gives privilege and SMAP. Sets accessed bits, and the dirty bit for a write.

@@ -53,7 +53,8 @@ void load_real_segment(X86State& s, unsigned reg, u16 selector) {
 }
 
 void load_vm86_segment(X86State& s, unsigned reg, u16 selector) {
-  s.seg[reg] = {u64{selector} << 4, 0xffff, selector, static_cast<u16>(kAttrP | 3 << 5 | kAttrS | kAttrWritable | kAttrAccessed)};
+  s.seg[reg] = {u64{selector} << 4, 0xffff, selector,
+                static_cast<u16>(kAttrP | 3 << 5 | kAttrS | kAttrWritable | kAttrAccessed)};
 }
 
 void load_null_segment(X86State& s, unsigned reg, u16 selector) {
@@ -63,7 +64,10 @@ void load_null_segment(X86State& s, unsigned reg, u16 selector) {
 
 void load_data_segment(X86State& s, unsigned reg, u16 selector) {
   if (real_or_vm86(s)) {
-    if (vm86(s)) load_vm86_segment(s, reg, selector); else load_real_segment(s, reg, selector);
+    if (vm86(s))
+      load_vm86_segment(s, reg, selector);
+    else
+      load_real_segment(s, reg, selector);
     update_mode(s);
     return;
   }
@@ -107,7 +111,10 @@ void drop_privileged_segments(X86State& s) {
     const bool conforming = (g.attr & kAttrCode) && (g.attr & kAttrConforming);
     const bool good = (g.attr & kAttrP) && (g.attr & kAttrS);
     // A null selector keeps its base: SWAPGS and the FS and GS base registers live there.
-    if (null_selector(g.selector)) { g.attr = 0; continue; }
+    if (null_selector(g.selector)) {
+      g.attr = 0;
+      continue;
+    }
     if (good && (conforming || dpl >= s.cpl)) continue;
     g.selector = 0;
     g.attr = 0;
@@ -140,7 +147,9 @@ Stack Stack::current(X86State& s) {
   return k;
 }
 
-u64 Stack::linear(u64 offset) const { return flat64 ? offset : wrap_linear(s, static_cast<u32>(ss.base + (offset & mask))); }
+u64 Stack::linear(u64 offset) const {
+  return flat64 ? offset : wrap_linear(s, static_cast<u32>(ss.base + (offset & mask)));
+}
 
 void Stack::check(u64 offset, unsigned size) const {
   if (flat64) {
@@ -165,9 +174,12 @@ void Stack::push(u64 value, unsigned size) {
   const u64 next = (sp - size) & mask;
   check(next, size);
   const u64 va = linear(next);
-  if (size == 8) mem::store<u64>(s.h, va, value, mmu);
-  else if (size == 4) mem::store<u32>(s.h, va, static_cast<u32>(value), mmu);
-  else mem::store<u16>(s.h, va, static_cast<u16>(value), mmu);
+  if (size == 8)
+    mem::store<u64>(s.h, va, value, mmu);
+  else if (size == 4)
+    mem::store<u32>(s.h, va, static_cast<u32>(value), mmu);
+  else
+    mem::store<u16>(s.h, va, static_cast<u16>(value), mmu);
   sp = next;
 }
 
@@ -175,7 +187,9 @@ u64 Stack::peek(u64 distance, unsigned size) const {
   const u64 offset = (sp + distance) & mask;
   check(offset, size);
   const u64 va = linear(offset);
-  return size == 8 ? mem::load<u64>(s.h, va, mmu) : size == 4 ? mem::load<u32>(s.h, va, mmu) : mem::load<u16>(s.h, va, mmu);
+  return size == 8   ? mem::load<u64>(s.h, va, mmu)
+         : size == 4 ? mem::load<u32>(s.h, va, mmu)
+                     : mem::load<u16>(s.h, va, mmu);
 }
 
 u64 Stack::pop(unsigned size) {

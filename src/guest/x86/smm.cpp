@@ -1,7 +1,7 @@
 // System management mode: SMI, RSM and the save-state map (SDM vol. 3, chapter 31; AMD APM vol. 2, chapter 10).
-// CPUs with long mode use AMD's 64-bit map (revision 0x20064), others the 32-bit map of the SDM (revision 0x20000), whose reserved
-// area holds the hidden parts of the segment registers. Only SMBASE relocation is offered, no I/O restart.
-// Trap: SMRAM must be open before the map is written and until the last byte of it has been read.
+// CPUs with long mode use AMD's 64-bit map (revision 0x20064), others the 32-bit map of the SDM (revision 0x20000),
+// whose reserved area holds the hidden parts of the segment registers. Only SMBASE relocation is offered, no I/O
+// restart. Trap: SMRAM must be open before the map is written and until the last byte of it has been read.
 #include "base/log.h"
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/platform.h"
@@ -14,9 +14,15 @@ constexpr u32 kRevision32 = 0x20000, kRevision64 = 0x20064;
 
 struct Map {
   X86State& s;
-  u64 base;   // SMBASE + 0x8000: offsets are those of the manuals minus 0x8000
-  void put16(u32 at, u64 v) { const u16 x = static_cast<u16>(v); mem::phys_write(s.h, base + at, &x, 2); }
-  void put32(u32 at, u64 v) { const u32 x = static_cast<u32>(v); mem::phys_write(s.h, base + at, &x, 4); }
+  u64 base;  // SMBASE + 0x8000: offsets are those of the manuals minus 0x8000
+  void put16(u32 at, u64 v) {
+    const u16 x = static_cast<u16>(v);
+    mem::phys_write(s.h, base + at, &x, 2);
+  }
+  void put32(u32 at, u64 v) {
+    const u32 x = static_cast<u32>(v);
+    mem::phys_write(s.h, base + at, &x, 4);
+  }
   void put64(u32 at, u64 v) { mem::phys_write(s.h, base + at, &v, 8); }
   u64 get(u32 at, unsigned size) {
     u64 v = 0;
@@ -40,7 +46,8 @@ void save_segment64(Map& m, u32 at, const Segment& g) {
 }
 Segment load_segment64(Map& m, u32 at) {
   const u16 a = static_cast<u16>(m.get(at + 2, 2));
-  return {m.get(at + 8, 8), static_cast<u32>(m.get(at + 4, 4)), static_cast<u16>(m.get(at, 2)), static_cast<u16>((a & 0xff) | (a & 0xf00) << 4)};
+  return {m.get(at + 8, 8), static_cast<u32>(m.get(at + 4, 4)), static_cast<u16>(m.get(at, 2)),
+          static_cast<u16>((a & 0xff) | (a & 0xf00) << 4)};
 }
 
 void save64(X86State& s, Map& m) {
@@ -49,7 +56,7 @@ void save64(X86State& s, Map& m) {
   save_segment64(m, 0x7e70, s.seg[LDTR]);
   save_segment64(m, 0x7e80, s.idtr);
   save_segment64(m, 0x7e90, s.seg[TR]);
-  m.put16(0x7ec8, s.halted == kHalted ? 0x0100 : 0);   // byte 0x7ec9: auto-halt restart
+  m.put16(0x7ec8, s.halted == kHalted ? 0x0100 : 0);  // byte 0x7ec9: auto-halt restart
   m.put64(0x7ed0, s.efer);
   m.put32(0x7efc, kRevision64);
   m.put32(0x7f00, s.smbase);
@@ -84,7 +91,8 @@ void load64(X86State& s, Map& m) {
 
 // 32-bit map: hidden parts at 0x7f10, twelve bytes a register, tables after them.
 constexpr u32 kHidden = 0x7f10;
-constexpr u32 kSelectors32[8] = {0x7fa8, 0x7fac, 0x7fb0, 0x7fb4, 0x7fb8, 0x7fbc, 0x7fc0, 0x7fc4};   // ES CS SS DS FS GS LDTR TR
+constexpr u32 kSelectors32[8] = {0x7fa8, 0x7fac, 0x7fb0, 0x7fb4,
+                                 0x7fb8, 0x7fbc, 0x7fc0, 0x7fc4};  // ES CS SS DS FS GS LDTR TR
 
 void save_hidden(Map& m, unsigned i, const Segment& g) {
   const u32 at = kHidden + 12 * i;
@@ -147,9 +155,12 @@ void enter_smm(X86State& s) {
   s.smm = 1;
   s.platform->smi_entered(s.h.index, true);
   Map m{s, s.smbase + 0x8000};
-  if (wide_map(s)) save64(s, m); else save32(s, m);
+  if (wide_map(s))
+    save64(s, m);
+  else
+    save32(s, m);
   s.halted = kRunning;
-  s.nmi_blocked |= 2;   // bit 1: by SMM, ended by RSM
+  s.nmi_blocked |= 2;  // bit 1: by SMM, ended by RSM
   s.shadow = 0;
   s.efer = 0;
   s.cr0 &= ~u64{CR0_PE | CR0_EM | CR0_TS | u64{CR0_PG}};
@@ -169,7 +180,10 @@ void enter_smm(X86State& s) {
 
 void leave_smm(X86State& s) {
   Map m{s, s.smbase + 0x8000};
-  if (wide_map(s)) load64(s, m); else load32(s, m);
+  if (wide_map(s))
+    load64(s, m);
+  else
+    load32(s, m);
   const bool bad = (s.cr0 & CR0_PG) && !(s.cr0 & CR0_PE);
   s.cpl = (s.cr0 & CR0_PE) ? ((s.eflags & VM) ? 3 : (s.seg[SS].attr >> 5) & 3) : 0;
   s.nmi_blocked &= 1;

@@ -25,10 +25,22 @@ enum MsrSlot : unsigned {
 };
 static_assert(kSlotCount <= kMsrSlots);
 
-bool read_TSC(X86State& s, u64& v) { v = s.platform->tsc() + s.tsc_offset; return true; }
-bool write_TSC(X86State& s, u64 v) { s.tsc_offset = v - s.platform->tsc(); return true; }
-bool read_TSC_ADJUST(X86State& s, u64& v) { v = s.tsc_offset; return true; }
-bool write_TSC_ADJUST(X86State& s, u64 v) { s.tsc_offset = v; return true; }
+bool read_TSC(X86State& s, u64& v) {
+  v = s.platform->tsc() + s.tsc_offset;
+  return true;
+}
+bool write_TSC(X86State& s, u64 v) {
+  s.tsc_offset = v - s.platform->tsc();
+  return true;
+}
+bool read_TSC_ADJUST(X86State& s, u64& v) {
+  v = s.tsc_offset;
+  return true;
+}
+bool write_TSC_ADJUST(X86State& s, u64 v) {
+  s.tsc_offset = v;
+  return true;
+}
 
 bool read_TSC_DEADLINE(X86State& s, u64& v) {
   if (!s.model->has(FeatureWord::L1Ecx, 24)) return false;
@@ -38,7 +50,7 @@ bool read_TSC_DEADLINE(X86State& s, u64& v) {
 bool write_TSC_DEADLINE(X86State& s, u64 v) {
   if (!s.model->has(FeatureWord::L1Ecx, 24)) return false;
   s.tsc_deadline = v;
-  s.platform->tsc_deadline(s.h.index, v == 0 ? 0 : v - s.tsc_offset);   // the board's counter has no offset
+  s.platform->tsc_deadline(s.h.index, v == 0 ? 0 : v - s.tsc_offset);  // the board's counter has no offset
   return true;
 }
 
@@ -48,7 +60,10 @@ bool read_BIOS_SIGN_ID(X86State& s, u64& v) {
 }
 bool write_BIOS_SIGN_ID(X86State&, u64) { return true; }
 
-bool read_EFER(X86State& s, u64& v) { v = s.efer; return true; }
+bool read_EFER(X86State& s, u64& v) {
+  v = s.efer;
+  return true;
+}
 bool write_EFER(X86State& s, u64 v) {
   const u64 allowed = efer_allowed(*s.model);
   if (v & ~(allowed | EFER_LMA)) return false;
@@ -61,7 +76,10 @@ bool write_EFER(X86State& s, u64 v) {
   return true;
 }
 
-bool read_PAT(X86State& s, u64& v) { v = s.pat; return true; }
+bool read_PAT(X86State& s, u64& v) {
+  v = s.pat;
+  return true;
+}
 bool write_PAT(X86State& s, u64 v) {
   for (unsigned i = 0; i < 8; i++) {
     const unsigned type = (v >> (8 * i)) & 0xff;
@@ -90,12 +108,29 @@ bool read_msr(X86State& s, u32 number, u64& value) {
   if (apic_msr(number)) return s.platform->apic_msr_read(s.h.index, number, value);
   if (absent(s, number)) return false;
   switch (number) {
-#define FIELD(number, name, field, mask, doc) case number: value = s.field; return true;
-#define CANONICAL(number, name, field, doc) case number: value = s.field; return true;
-#define STORED(number, name, reset, mask, doc) case number: value = s.msr[kSlot_##name]; return true;
-#define CONSTANT(number, name, constant, doc) case number: value = constant; return true;
-#define IGNORED(number, name, constant, doc) case number: value = constant; return true;
-#define SPECIAL(number, name, doc) case number: return read_##name(s, value);
+#define FIELD(number, name, field, mask, doc) \
+  case number:                                \
+    value = s.field;                          \
+    return true;
+#define CANONICAL(number, name, field, doc) \
+  case number:                              \
+    value = s.field;                        \
+    return true;
+#define STORED(number, name, reset, mask, doc) \
+  case number:                                 \
+    value = s.msr[kSlot_##name];               \
+    return true;
+#define CONSTANT(number, name, constant, doc) \
+  case number:                                \
+    value = constant;                         \
+    return true;
+#define IGNORED(number, name, constant, doc) \
+  case number:                               \
+    value = constant;                        \
+    return true;
+#define SPECIAL(number, name, doc) \
+  case number:                     \
+    return read_##name(s, value);
 #include "guest/x86/sysregs.def"
 #undef FIELD
 #undef CANONICAL
@@ -121,15 +156,19 @@ bool write_msr(X86State& s, u32 number, u64 value) {
     if (!canonical(value)) return false;    \
     s.field = value;                        \
     return true;
-#define STORED(number, name, reset, mask, doc)                            \
-  case number: {                                                          \
-    u64& slot = s.msr[kSlot_##name];                                      \
-    slot = (slot & ~u64{mask}) | (value & u64{mask});                     \
-    return true;                                                          \
+#define STORED(number, name, reset, mask, doc)        \
+  case number: {                                      \
+    u64& slot = s.msr[kSlot_##name];                  \
+    slot = (slot & ~u64{mask}) | (value & u64{mask}); \
+    return true;                                      \
   }
-#define CONSTANT(number, name, value, doc) case number: return false;
-#define IGNORED(number, name, value, doc) case number: return true;
-#define SPECIAL(number, name, doc) case number: return write_##name(s, value);
+#define CONSTANT(number, name, value, doc)      \
+  case number: return false;                    \
+      #define IGNORED(number, name, value, doc) \
+  case number: return true;                     \
+      #define SPECIAL(number, name, doc)        \
+  case number:                                  \
+    return write_##name(s, value);
 #include "guest/x86/sysregs.def"
 #undef FIELD
 #undef CANONICAL

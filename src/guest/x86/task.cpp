@@ -1,6 +1,7 @@
-// Task state segments: task switches, inner stacks, I/O permission (SDM vol. 3, chapter 7; 16-bit TSS 7.6; 64-bit TSS 7.7).
-// Traps:
-// - until the old task is saved, faults belong to it; after TR is loaded they belong to the new task, whose RIP is then exact;
+// Task state segments: task switches, inner stacks, I/O permission (SDM vol. 3, chapter 7; 16-bit TSS 7.6; 64-bit
+// TSS 7.7). Traps:
+// - until the old task is saved, faults belong to it; after TR is loaded they belong to the new task, whose RIP is then
+// exact;
 // - a nested task (CALL, INT) leaves the old TSS busy; JMP and IRET free it; IRET clears NT in the saved flags;
 // - selectors are loaded before any descriptor is checked, so that a handler sees them all.
 #include "guest/x86/system.h"
@@ -13,7 +14,7 @@ struct TaskImage {
   bool has_cr3 = false;
   u32 eip = 0, eflags = 0;
   u32 gpr[8] = {};
-  u16 seg[6] = {};   // ES CS SS DS FS GS
+  u16 seg[6] = {};  // ES CS SS DS FS GS
   u16 ldt = 0;
   bool trap = false;
 };
@@ -61,7 +62,8 @@ void load_task_ldt(X86State& s, u16 selector) {
   if (null_selector(selector)) return;
   const u32 error = selector & 0xfffcu;
   Descriptor d;
-  if ((selector & 4) || !read_descriptor(s, selector, d) || !d.system() || d.type() != kLdt || !d.present()) raise_error(s, TS, error);
+  if ((selector & 4) || !read_descriptor(s, selector, d) || !d.system() || d.type() != kLdt || !d.present())
+    raise_error(s, TS, error);
   s.seg[LDTR] = d.segment(selector);
 }
 
@@ -109,7 +111,8 @@ void load_task_segments(X86State& s, const TaskImage& t) {
 
 }  // namespace
 
-void task_switch(X86State& s, u16 selector, const Descriptor& tss, TaskSource source, u64 next_rip, const u32* error_code) {
+void task_switch(X86State& s, u16 selector, const Descriptor& tss, TaskSource source, u64 next_rip,
+                 const u32* error_code) {
   const bool wide = is32(tss.type()), old_wide = tr_is32(s);
   const u32 error = selector & 0xfffcu;
   const u64 base = tss.base(), old_base = s.seg[TR].base;
@@ -145,7 +148,7 @@ void task_switch(X86State& s, u16 selector, const Descriptor& tss, TaskSource so
   if (wide) mask |= RF | VM | AC | VIF | VIP | ID;
   s.eflags &= ~u32{RF | VM};
   set_eflags(s, flags, mask);
-  s.dr[7] &= ~u64{0x55};   // local breakpoints
+  s.dr[7] &= ~u64{0x55};  // local breakpoints
   load_task_segments(s, t);
   update_mode(s);
   if (s.rip > s.seg[CS].limit) raise_error(s, GP, 0);

@@ -81,7 +81,7 @@ TEST_F(SystemTest, ProtectedModeErrorCodeSamePrivilege) {
 
 TEST_F(SystemTest, InnerPrivilegeThroughTssAndBack) {
   protected_mode();
-  gate(0x80, 8, 0x5000, 0xef);   // trap gate, DPL 3
+  gate(0x80, 8, 0x5000, 0xef);  // trap gate, DPL 3
   user_mode();
   s().gpr[RSP] = 0x7000;
   set_eflags(s(), IF, IF);
@@ -132,7 +132,7 @@ TEST_F(SystemTest, ExtBitWhenDeliveringInterrupt) {
   protected_mode();
   gate(11, 8, 0x5000, 0x8e);
   gate(13, 8, 0x6000, 0x8e);
-  gate(0x40, 0x40, 0x100, 0x8e);   // code segment not good
+  gate(0x40, 0x40, 0x100, 0x8e);  // code segment not good
   set_eflags(s(), IF, IF);
   cpu->set_intr(true);
   platform.vector = 0x40;
@@ -212,7 +212,7 @@ TEST_F(SystemTest, Vm86EntryAndExit) {
 TEST_F(SystemTest, VmeRedirectsSoftwareInterrupt) {
   protected_mode();
   s().cr4 |= CR4_VME;
-  poke<u16>(kTss + 0x66, 0x88);   // redirection map at 0x68, all zero: to the 8086 program
+  poke<u16>(kTss + 0x66, 0x88);  // redirection map at 0x68, all zero: to the 8086 program
   poke<u32>(4 * 0x21, 0x05000777);
   u32 frame[9] = {0x100, 0x2000, VM | IF | VIF | 2, 0x1000, 0x3000, 0, 0, 0, 0};
   for (unsigned i = 0; i < 9; i++) poke<u32>(0x7000 + 4 * i, frame[i]);

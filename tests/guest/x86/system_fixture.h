@@ -1,4 +1,5 @@
-// A CPU without a translator: 4 MiB of RAM at 0, a platform that records, and a runtime that unwinds by a C++ exception.
+// A CPU without a translator: 4 MiB of RAM at 0, a platform that records, and a runtime that unwinds by a C++
+// exception.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -17,8 +18,10 @@ struct Unwound {};
 class FakeRuntime final : public mem::Runtime {
  public:
   X86State* s = nullptr;
-  u64 sync_to = ~u64{0};   // sync_pc's answer while "generated code runs"
-  void sync_pc() override { if (sync_to != ~u64{0}) s->rip = sync_to; }
+  u64 sync_to = ~u64{0};  // sync_pc's answer while "generated code runs"
+  void sync_pc() override {
+    if (sync_to != ~u64{0}) s->rip = sync_to;
+  }
   [[noreturn]] void unwind() override {
     sync_to = ~u64{0};
     throw Unwound{};
@@ -39,9 +42,18 @@ class FakePlatform final : public Platform {
   bool smm = false;
   u8 tpr = 0;
   u32 port_in(u16 port, unsigned) override { return port * 3u; }
-  void port_out(u16 port, u32 value, unsigned size) override { port_writes.insert(port_writes.end(), {port, value, size}); }
-  int acknowledge_interrupt(u32) override { const int v = vector; vector = -1; return v; }
-  bool apic_msr_read(u32, u32 msr, u64& v) override { v = 0xfee00900; return msr == 0x1b; }
+  void port_out(u16 port, u32 value, unsigned size) override {
+    port_writes.insert(port_writes.end(), {port, value, size});
+  }
+  int acknowledge_interrupt(u32) override {
+    const int v = vector;
+    vector = -1;
+    return v;
+  }
+  bool apic_msr_read(u32, u32 msr, u64& v) override {
+    v = 0xfee00900;
+    return msr == 0x1b;
+  }
   bool apic_msr_write(u32, u32 msr, u64) override { return msr == 0x1b; }
   u64 apic_base(u32 cpu) override { return 0xfee00800u | (cpu == 0 ? 0x100u : 0u); }
   u8 read_cr8(u32) override { return tpr; }
@@ -124,13 +136,20 @@ class SystemTest : public ::testing::Test {
     sp->exc_pending = 0;
   }
 
-  template <typename T> T peek(u64 pa) { return load_le<T>(ram + pa); }
-  template <typename T> void poke(u64 pa, std::type_identity_t<T> v) { store_le<T>(ram + pa, v); }
+  template <typename T>
+  T peek(u64 pa) {
+    return load_le<T>(ram + pa);
+  }
+  template <typename T>
+  void poke(u64 pa, std::type_identity_t<T> v) {
+    store_le<T>(ram + pa, v);
+  }
 
   // Descriptor: access byte, flags nibble (G D/B L AVL).
   void descriptor(u64 table, unsigned index, u32 base, u32 limit, u8 access, u8 flags) {
     const u32 lo = (limit & 0xffff) | base << 16;
-    const u32 hi = ((base >> 16) & 0xff) | u32{access} << 8 | (limit & 0xf0000) | u32{flags} << 20 | (base & 0xff000000u);
+    const u32 hi =
+        ((base >> 16) & 0xff) | u32{access} << 8 | (limit & 0xf0000) | u32{flags} << 20 | (base & 0xff000000u);
     poke<u32>(table + 8 * index, lo);
     poke<u32>(table + 8 * index + 4, hi);
   }
@@ -144,7 +163,8 @@ class SystemTest : public ::testing::Test {
     poke<u64>(kIdt + 16 * vector + 8, offset >> 32);
   }
 
-  // Flat 32-bit protected mode. Selectors: 08 code0, 10 data0, 1b code3, 23 data3, 28 TSS, 30 LDT, 38 conforming, 40 not present, 48 TSS2.
+  // Flat 32-bit protected mode. Selectors: 08 code0, 10 data0, 1b code3, 23 data3, 28 TSS, 30 LDT, 38 conforming, 40
+  // not present, 48 TSS2.
   void protected_mode() {
     descriptor(kGdt, 1, 0, 0xfffff, 0x9b, 0xc);
     descriptor(kGdt, 2, 0, 0xfffff, 0x93, 0xc);
@@ -163,8 +183,8 @@ class SystemTest : public ::testing::Test {
     set_cs(*sp, 8, d, 0);
     for (const unsigned r : {ES, SS, DS}) load_data_segment(*sp, r, 0x10);
     for (const unsigned r : {FS, GS}) load_data_segment(*sp, r, 0);
-    poke<u32>(kTss + 4, 0x9000);   // ESP0
-    poke<u16>(kTss + 8, 0x10);     // SS0
+    poke<u32>(kTss + 4, 0x9000);  // ESP0
+    poke<u16>(kTss + 8, 0x10);    // SS0
     poke<u16>(kTss + 0x66, 0x68);
     helper_ltr(sp, 0x28);
     sp->gpr[RSP] = 0x8000;
@@ -195,12 +215,12 @@ class SystemTest : public ::testing::Test {
     sp->efer |= EFER_LME | EFER_NXE | EFER_SCE;
     sp->cr3 = kTables;
     write_cr0(*sp, sp->cr0 | u64{CR0_PG} | CR0_WP);
-    poke<u64>(kGdt + 0x30, 0);   // high half of the TSS descriptor
+    poke<u64>(kGdt + 0x30, 0);  // high half of the TSS descriptor
     Descriptor d;
     read_descriptor(*sp, 8, d);
     set_cs(*sp, 8, d, 0);
-    poke<u64>(kTss + 4, 0x9000);        // RSP0
-    poke<u64>(kTss + 0x24, 0xa000);     // IST1
+    poke<u64>(kTss + 4, 0x9000);     // RSP0
+    poke<u64>(kTss + 0x24, 0xa000);  // IST1
     update_mode(*sp);
   }
 };

@@ -48,7 +48,7 @@ TEST(CpuModels, TablesAreSound) {
 TEST_F(SystemTest, CpuidLeaves) {
   make("qemu64");
   const CpuidResult zero = cpuid(s(), 0, 0);
-  EXPECT_EQ(zero.ebx, 0x68747541u);   // "Auth"
+  EXPECT_EQ(zero.ebx, 0x68747541u);  // "Auth"
   EXPECT_EQ(cpuid(s(), 1, 0).eax, 0x00060fb1u);
   EXPECT_TRUE(cpuid(s(), 0x80000001, 0).edx & (1u << 29));
   EXPECT_TRUE(cpuid(s(), 0x80000001, 0).edx & 1) << "AMD repeats leaf 1";

@@ -24,7 +24,7 @@ TEST_F(SystemTest, PageFaultCodes) {
   EXPECT_TRUE(raises(0x400, [&] { mem::load<u32>(s().h, 0x50ffe); }));
   EXPECT_EQ(s().cr2, 0x50ffeu);
   expect_pending(PF_, 0);
-  poke<u64>(kTables + 0x3000 + 8 * 0x51, 0x51000 | P);   // supervisor, read only
+  poke<u64>(kTables + 0x3000 + 8 * 0x51, 0x51000 | P);  // supervisor, read only
   EXPECT_TRUE(raises(0x400, [&] { mem::store<u32>(s().h, 0x51000, 0); }));
   expect_pending(PF_, 3);
   user_mode();
@@ -77,7 +77,7 @@ TEST_F(SystemTest, LargePages) {
   poke<u64>(kTables + 0x2000 + 8 * 2, 0x200000 | P | W | U | PS);
   EXPECT_FALSE(raises(0, [&] { mem::store<u32>(s().h, 0x400000 + 0x1234, 99); }));
   EXPECT_EQ(peek<u32>(0x201234), 99u);
-  poke<u64>(kTables + 0x1000 + 8, 0 | P | W | U | PS | G);   // 1 GiB
+  poke<u64>(kTables + 0x1000 + 8, 0 | P | W | U | PS | G);  // 1 GiB
   EXPECT_FALSE(raises(0, [&] { mem::store<u32>(s().h, 0x40000000 + 0x201238, 98); }));
   EXPECT_EQ(peek<u32>(0x201238), 98u);
   poke<u64>(kTables + 0x2000 + 8 * 3, 0x202000 | P | PS);
@@ -114,7 +114,7 @@ TEST_F(SystemTest, PaePointersAreLoadedWithCr3) {
   write_cr0(s(), s().cr0 | u64{CR0_PG});
   mem::store<u32>(s().h, 0x1ff000, 5);
   EXPECT_EQ(peek<u32>(0x1ff000), 5u);
-  poke<u64>(kTables, 2 | P);   // reserved bit
+  poke<u64>(kTables, 2 | P);  // reserved bit
   EXPECT_TRUE(raises(0, [&] { helper_mov_to_cr(sp, 3, kTables); }));
   expect_pending(GP, 0);
   EXPECT_EQ(s().cr3, kTables);

@@ -29,8 +29,8 @@ TEST_F(SystemTest, LoadSegmentFaults) {
 TEST_F(SystemTest, SegmentLimits) {
   protected_mode();
   descriptor(kGdt, 10, 0, 0xfff, 0x93, 4);
-  descriptor(kGdt, 11, 0, 0xfff, 0x97, 4);    // expand down
-  descriptor(kGdt, 12, 0, 0xfff, 0x91, 4);    // read only
+  descriptor(kGdt, 11, 0, 0xfff, 0x97, 4);  // expand down
+  descriptor(kGdt, 12, 0, 0xfff, 0x91, 4);  // read only
   helper_load_seg(sp, ES, 0x50);
   EXPECT_FALSE(raises(0, [&] { helper_seg_check(sp, ES, 0xffc, 4, 1); }));
   EXPECT_TRUE(raises(0, [&] { helper_seg_check(sp, ES, 0xffd, 4, 1); }));
@@ -134,7 +134,7 @@ TEST_F(SystemTest, TaskSwitchFaultBelongsToNewTask) {
   poke<u32>(t2 + 0x38, 0x6000);
   for (unsigned i = 0; i < 6; i++) poke<u32>(t2 + 0x48 + 4 * i, 0x10);
   poke<u32>(t2 + 0x4c, 8);
-  poke<u32>(t2 + 0x54, 0x28);   // DS = a TSS
+  poke<u32>(t2 + 0x54, 0x28);  // DS = a TSS
   EXPECT_TRUE(raises(0x400, [&] { helper_far_jmp(sp, 0x48, 0, 4, 0x407); }));
   EXPECT_EQ(s().seg[TR].selector, 0x48);
   EXPECT_EQ(s().rip, 0x7777u);
@@ -144,7 +144,7 @@ TEST_F(SystemTest, TaskSwitchFaultBelongsToNewTask) {
 TEST_F(SystemTest, PortPermission) {
   protected_mode();
   poke<u32>(kTss + 0x68, ~u32{0});
-  poke<u8>(kTss + 0x68 + 0x10, 0xfd);   // port 0x81 is open
+  poke<u8>(kTss + 0x68 + 0x10, 0xfd);  // port 0x81 is open
   for (unsigned i = 0x11; i < 0x100; i++) poke<u8>(kTss + 0x68 + i, 0xff);
   EXPECT_EQ(helper_port_in(sp, 0x60, 1), 0x20u);
   user_mode();
@@ -174,7 +174,7 @@ TEST_F(SystemTest, SmmRoundTrip) {
     EXPECT_FALSE(s().cr0 & CR0_PE);
     const bool wide = std::string_view(model) == "max";
     EXPECT_EQ(peek<u32>(0x20000 + 0xfefc), wide ? 0x20064u : 0x20000u);
-    poke<u32>(wide ? 0x20000 + 0xff00 : 0x20000 + 0xfef8, 0x30000);   // relocate
+    poke<u32>(wide ? 0x20000 + 0xff00 : 0x20000 + 0xfef8, 0x30000);  // relocate
     s().gpr[RBX] = 0;
     helper_rsm(sp);
     EXPECT_FALSE(platform.smm);

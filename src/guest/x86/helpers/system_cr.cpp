@@ -1,12 +1,12 @@
-// Control and debug registers, paging control, XCR0, model-specific registers, CPUID, time, halting (SDM vol. 2; vol. 3, 2.5).
-// Trap: an invalid combination is #GP and changes nothing; changes of paging flush before the next access.
+// Control and debug registers, paging control, XCR0, model-specific registers, CPUID, time, halting (SDM vol. 2; vol.
+// 3, 2.5). Trap: an invalid combination is #GP and changes nothing; changes of paging flush before the next access.
+#include <random>
+#include <thread>
+
 #include "base/log.h"
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/platform.h"
 #include "guest/x86/system.h"
-
-#include <random>
-#include <thread>
 
 namespace doppel::x86 {
 namespace {
@@ -39,7 +39,9 @@ u8 debug_register(X86State& s, u64 n) {
 
 u64 cr4_allowed(const CpuModel& m) {
   u64 v = 0;
-  const auto add = [&](FeatureWord w, unsigned bit, u64 bits) { if (m.has(w, bit)) v |= bits; };
+  const auto add = [&](FeatureWord w, unsigned bit, u64 bits) {
+    if (m.has(w, bit)) v |= bits;
+  };
   add(FeatureWord::L1Edx, 1, CR4_VME | CR4_PVI);
   add(FeatureWord::L1Edx, 4, CR4_TSD);
   add(FeatureWord::L1Edx, 2, CR4_DE);
@@ -61,7 +63,8 @@ u64 cr4_allowed(const CpuModel& m) {
 
 void write_cr0(X86State& s, u64 value) {
   if (value >> 32) raise_error(s, GP, 0);
-  constexpr u64 kKnown = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | u64{CR0_NW} | CR0_CD | u64{CR0_PG};
+  constexpr u64 kKnown =
+      CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | u64{CR0_NW} | CR0_CD | u64{CR0_PG};
   value = (value & kKnown) | CR0_ET;
   if ((value & CR0_PG) && !(value & CR0_PE)) raise_error(s, GP, 0);
   if ((value & CR0_NW) && !(value & CR0_CD)) raise_error(s, GP, 0);
@@ -184,7 +187,7 @@ u64 helper_lmsw(X86State* sp, u64 value) {
   X86State& s = *sp;
   require_cpl0(s);
   const u64 old = s.cr0;
-  write_cr0(s, (old & ~u64{0xe}) | (value & 0xf) | (old & CR0_PE));   // can't clear PE
+  write_cr0(s, (old & ~u64{0xe}) | (value & 0xf) | (old & CR0_PE));  // can't clear PE
   return 0;
 }
 
@@ -206,7 +209,7 @@ u64 helper_xgetbv(X86State* sp) {
   if (!(s.cr4 & CR4_OSXSAVE)) raise(s, UD);
   const u32 n = static_cast<u32>(s.gpr[RCX]);
   if (n == 0) return s.xcr0;
-  if (n == 1 && s.model->has(FeatureWord::D1Eax, 2)) return s.xcr0;   // all components are taken as in use
+  if (n == 1 && s.model->has(FeatureWord::D1Eax, 2)) return s.xcr0;  // all components are taken as in use
   raise_error(s, GP, 0);
 }
 
@@ -240,7 +243,7 @@ u64 helper_invpcid(X86State* sp, u64 type, u64 va) {
   switch (type) {
     case 0: mem::tlb_flush_space_page(s.h, pcid, address); break;
     case 1: mem::tlb_flush_space(s.h, pcid, false); break;
-    default: mem::tlb_flush_all(s.h); break;   // 3 keeps global pages: dropping them is allowed
+    default: mem::tlb_flush_all(s.h); break;  // 3 keeps global pages: dropping them is allowed
   }
   return 0;
 }
@@ -272,7 +275,8 @@ u64 helper_wrmsr(X86State* sp) {
   const u32 n = static_cast<u32>(s.gpr[RCX]);
   const u64 value = (s.gpr[RDX] << 32) | static_cast<u32>(s.gpr[RAX]);
   if (!write_msr(s, n, value)) {
-    DOPPEL_LOG(GuestErrors, "CPU %u: WRMSR of 0x%x, value 0x%llx: #GP\n", s.h.index, n, static_cast<unsigned long long>(value));
+    DOPPEL_LOG(GuestErrors, "CPU %u: WRMSR of 0x%x, value 0x%llx: #GP\n", s.h.index, n,
+               static_cast<unsigned long long>(value));
     raise_error(s, GP, 0);
   }
   return 0;
@@ -336,7 +340,8 @@ u64 helper_monitor(X86State* sp, u64 va) {
 }
 
 u64 helper_mwait(X86State* sp) {
-  // Stores of other CPUs to the monitored line are not seen: with several CPUs MWAIT ends at once, which the SDM allows.
+  // Stores of other CPUs to the monitored line are not seen: with several CPUs MWAIT ends at once, which the SDM
+  // allows.
   X86State& s = *sp;
   if (s.cpl != 0) raise(s, UD);
   const u32 hints = static_cast<u32>(s.gpr[RCX]);

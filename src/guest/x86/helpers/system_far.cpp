@@ -1,16 +1,21 @@
 // Far transfers: JMP, CALL, RET, IRET, INT, SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2; vol. 3, 5.8).
-// Traps: RIP already is the next instruction when these run; a fault finds its own. Gates that change privilege copy parameters
-// (16 and 32 bits) or push a null SS (64 bits).
+// Traps: RIP already is the next instruction when these run; a fault finds its own. Gates that change privilege copy
+// parameters (16 and 32 bits) or push a null SS (64 bits).
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/system.h"
 
 namespace doppel::x86 {
 namespace {
 
-u64 mask_offset(u64 offset, u64 opsize) { return opsize == 2 ? offset & 0xffff : opsize == 4 ? offset & 0xffffffffu : offset; }
+u64 mask_offset(u64 offset, u64 opsize) {
+  return opsize == 2 ? offset & 0xffff : opsize == 4 ? offset & 0xffffffffu : offset;
+}
 
 void real_jump(X86State& s, u16 selector, u64 offset) {
-  if (vm86(s)) load_vm86_segment(s, CS, selector); else load_real_segment(s, CS, selector);
+  if (vm86(s))
+    load_vm86_segment(s, CS, selector);
+  else
+    load_real_segment(s, CS, selector);
   s.rip = offset;
   update_mode(s);
 }
@@ -35,8 +40,8 @@ Descriptor target_descriptor(X86State& s, u16 selector) {
 struct CallGate {
   u16 selector;
   u64 offset;
-  unsigned count;     // parameters
-  unsigned size;      // bytes a push
+  unsigned count;  // parameters
+  unsigned size;   // bytes a push
   Descriptor cs;
 };
 
@@ -78,7 +83,8 @@ bool task_transfer(X86State& s, u16 selector, const Descriptor& d, TaskSource so
     if (!d.present()) raise_error(s, NP, error);
     tss_selector = d.gate_selector();
     const u32 tss_error = tss_selector & 0xfffcu;
-    if ((tss_selector & 4) || null_selector(tss_selector) || !read_descriptor(s, tss_selector, tss)) raise_error(s, GP, tss_error);
+    if ((tss_selector & 4) || null_selector(tss_selector) || !read_descriptor(s, tss_selector, tss))
+      raise_error(s, GP, tss_error);
     if (!tss.system() || (tss.type() != kTss16 && tss.type() != kTss32)) raise_error(s, GP, tss_error);
   }
   if (tss_selector & 4) raise_error(s, GP, tss_selector & 0xfffcu);
@@ -177,7 +183,10 @@ void ret_protected(X86State& s, unsigned opsize, unsigned release) {
   mark_accessed(s, selector, cs);
   if (!null_ss) mark_accessed(s, ss_selector, ss);
   set_cs(s, selector, cs, rpl);
-  if (null_ss) load_null_segment(s, SS, ss_selector); else s.seg[SS] = ss.segment(ss_selector);
+  if (null_ss)
+    load_null_segment(s, SS, ss_selector);
+  else
+    s.seg[SS] = ss.segment(ss_selector);
   Stack outer = Stack::make(s, s.seg[SS], sp, to64, rpl, 0);
   outer.sp = (outer.sp + release) & outer.mask;
   outer.commit();
@@ -186,11 +195,13 @@ void ret_protected(X86State& s, unsigned opsize, unsigned release) {
 }
 
 Segment flat_code(u16 selector, unsigned dpl, bool l, bool d) {
-  const unsigned attr = kAttrP | dpl << 5 | kAttrS | kAttrCode | kAttrReadable | kAttrAccessed | kAttrG | (l ? u32{kAttrL} : 0u) | (d ? u32{kAttrDB} : 0u);
+  const unsigned attr = kAttrP | dpl << 5 | kAttrS | kAttrCode | kAttrReadable | kAttrAccessed | kAttrG |
+                        (l ? u32{kAttrL} : 0u) | (d ? u32{kAttrDB} : 0u);
   return {0, ~u32{0}, selector, static_cast<u16>(attr)};
 }
 Segment flat_data(u16 selector, unsigned dpl) {
-  return {0, ~u32{0}, selector, static_cast<u16>(kAttrP | dpl << 5 | kAttrS | kAttrWritable | kAttrAccessed | kAttrG | kAttrDB)};
+  return {0, ~u32{0}, selector,
+          static_cast<u16>(kAttrP | dpl << 5 | kAttrS | kAttrWritable | kAttrAccessed | kAttrG | kAttrDB)};
 }
 
 }  // namespace
@@ -276,8 +287,10 @@ u64 helper_far_call(X86State* sp, u64 selector_in, u64 offset_in, u64 opsize, u6
 
 u64 helper_far_ret(X86State* sp, u64 opsize, u64 release) {
   X86State& s = *sp;
-  if (real_or_vm86(s)) ret_real(s, static_cast<unsigned>(opsize), static_cast<unsigned>(release));
-  else ret_protected(s, static_cast<unsigned>(opsize), static_cast<unsigned>(release));
+  if (real_or_vm86(s))
+    ret_real(s, static_cast<unsigned>(opsize), static_cast<unsigned>(release));
+  else
+    ret_protected(s, static_cast<unsigned>(opsize), static_cast<unsigned>(release));
   update_mode(s);
   return 0;
 }
@@ -401,7 +414,8 @@ u64 helper_sysenter(X86State* sp) {
 
 u64 helper_sysexit(X86State* sp, u64 opsize) {
   X86State& s = *sp;
-  if (!protected_mode(s) || vm86(s) || s.cpl != 0 || null_selector(static_cast<u16>(s.sysenter_cs))) raise_error(s, GP, 0);
+  if (!protected_mode(s) || vm86(s) || s.cpl != 0 || null_selector(static_cast<u16>(s.sysenter_cs)))
+    raise_error(s, GP, 0);
   const bool wide = opsize == 8;
   if (wide && (!canonical(s.gpr[RCX]) || !canonical(s.gpr[RDX]))) raise_error(s, GP, 0);
   const u16 base = static_cast<u16>(s.sysenter_cs & 0xfffc);

@@ -6,7 +6,9 @@
 namespace doppel::x86 {
 
 u64 helper_raise_vector(X86State* s, u64 vector) { raise(*s, static_cast<u8>(vector)); }
-u64 helper_raise_error(X86State* s, u64 vector, u64 error) { raise_error(*s, static_cast<u8>(vector), static_cast<u32>(error)); }
+u64 helper_raise_error(X86State* s, u64 vector, u64 error) {
+  raise_error(*s, static_cast<u8>(vector), static_cast<u32>(error));
+}
 u64 helper_raise_ud(X86State* s) { raise(*s, UD); }
 u64 helper_raise_gp0(X86State* s) { raise_error(*s, GP, 0); }
 u64 helper_raise_nm(X86State* s) { raise(*s, NM); }
@@ -17,7 +19,8 @@ u64 helper_fetch_fault(X86State* s, u64 va) {
   // Returns when the page is there by now: the region is then made again.
   X86Cpu& cpu = *static_cast<X86Cpu*>(s->cpu);
   mem::Translation t;
-  if (!cpu.translate(s->h, va, mem::Access::Exec, s->h.mmu_mode, t)) cpu.raise_fault(s->h, va, mem::Access::Exec, s->h.mmu_mode, false);
+  if (!cpu.translate(s->h, va, mem::Access::Exec, s->h.mmu_mode, t))
+    cpu.raise_fault(s->h, va, mem::Access::Exec, s->h.mmu_mode, false);
   return 0;
 }
 

@@ -1,4 +1,5 @@
-// I/O ports, the interrupt flag, PUSHF and POPF, AC by CLAC and STAC (SDM vol. 1, chapter 19; vol. 2; vol. 3, 20.3 for VME and PVI).
+// I/O ports, the interrupt flag, PUSHF and POPF, AC by CLAC and STAC (SDM vol. 1, chapter 19; vol. 2; vol. 3, 20.3 for
+// VME and PVI).
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/platform.h"
 #include "guest/x86/system.h"
@@ -67,9 +68,12 @@ u64 helper_port_check(X86State* s, u64 port, u64 size) {
 
 u64 helper_cli(X86State* sp) {
   X86State& s = *sp;
-  if (!protected_mode(s) || s.cpl <= iopl(s)) s.eflags &= ~u32{IF};
-  else if (virtual_interrupts(s)) s.eflags &= ~u32{VIF};
-  else raise_error(s, GP, 0);
+  if (!protected_mode(s) || s.cpl <= iopl(s))
+    s.eflags &= ~u32{IF};
+  else if (virtual_interrupts(s))
+    s.eflags &= ~u32{VIF};
+  else
+    raise_error(s, GP, 0);
   return 0;
 }
 

@@ -1,6 +1,7 @@
-// FXSAVE, XSAVE and their kin, MXCSR (SDM vol. 1, 10.5 and chapter 13). The legacy area holds x87 and SSE; bytes 464 to 511 are the
-// program's own and never written. Traps: the tag word is abridged (1 = not empty) and in physical order, the registers are in
-// stack order; XRSTOR checks everything before it loads anything; MXCSR is loaded with SSE or with AVX bits of the mask.
+// FXSAVE, XSAVE and their kin, MXCSR (SDM vol. 1, 10.5 and chapter 13). The legacy area holds x87 and SSE; bytes 464 to
+// 511 are the program's own and never written. Traps: the tag word is abridged (1 = not empty) and in physical order,
+// the registers are in stack order; XRSTOR checks everything before it loads anything; MXCSR is loaded with SSE or with
+// AVX bits of the mask.
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/platform.h"
 #include "guest/x86/system.h"
@@ -112,7 +113,8 @@ u64 requested(const X86State& s) { return ((s.gpr[RDX] << 32) | static_cast<u32>
 // FFXSR: 64-bit kernels of AMD leave the XMM registers out.
 bool fast_fxsr(const X86State& s) { return (s.efer & EFER_FFXSR) && code64(s) && s.cpl == 0; }
 
-// XSAVE's common part; `compact` is XSAVEC. Components in their initial state are still written: XSTATE_BV tells them apart.
+// XSAVE's common part; `compact` is XSAVEC. Components in their initial state are still written: XSTATE_BV tells them
+// apart.
 void xsave_common(X86State& s, u64 va, bool wide, bool compact) {
   check_xsave(s, va);
   const u64 mask = requested(s);
@@ -188,10 +190,16 @@ u64 helper_xrstor(X86State* sp, u64 va, u64 wide) {
   const bool load_csr = (mask & kSse) && (!compact || (bv & kSse));
   if (load_csr && (mxcsr & ~kMxcsrMask)) raise_error(s, GP, 0);
   if (mask & kX87) {
-    if (bv & kX87) load_x87(s, va, wide); else init_x87(s);
+    if (bv & kX87)
+      load_x87(s, va, wide);
+    else
+      init_x87(s);
   }
   if (mask & kSse) {
-    if (load_csr) set_mxcsr(s, mxcsr); else set_mxcsr(s, 0x1f80);
+    if (load_csr)
+      set_mxcsr(s, mxcsr);
+    else
+      set_mxcsr(s, 0x1f80);
     if (bv & kSse) {
       load_xmm(s, va);
     } else {
