@@ -104,6 +104,7 @@ u64 efer_allowed(const CpuModel& m) {
   return v;
 }
 
+// clang-format off: it takes rows of labels in macros apart
 bool read_msr(X86State& s, u32 number, u64& value) {
   if (apic_msr(number)) return s.platform->apic_msr_read(s.h.index, number, value);
   if (absent(s, number)) return false;
@@ -179,6 +180,8 @@ bool write_msr(X86State& s, u32 number, u64 value) {
     default: return false;
   }
 }
+
+// clang-format on
 
 void reset_msrs(X86State& s) {
   s.star = s.lstar = s.cstar = s.sfmask = s.kernel_gs_base = 0;
