@@ -1,6 +1,6 @@
 // Repeated string instructions (SDM vol. 2, REP). Work goes by runs: as many elements as lie on one page of source and destination
 // and do not wrap the address size; a run on plain RAM is a host loop, anything else goes element by element through the slow path.
-// The registers are exact after each run, so a fault or an interrupt leaves the instruction restartable. Traps: overlapping moves
+// The registers (and the flags of the last comparison) are exact after each run, so a fault or an interrupt leaves the instruction restartable. Traps: overlapping moves
 // must behave as element-wise copies; the same page may be mapped at both addresses, so host pointers are compared.
 #include <algorithm>
 
@@ -252,17 +252,16 @@ u64 helper_rep_scas(X86State* s, u64 packed) {
   const unsigned size = op.info().size;
   const u64 m = mask_bits(size * 8), want = s->gpr[RAX] & m;
   u64 last = 0;
-  bool any = false;
-  const u64 again = repeat(op, [&](u64 left, bool& stop) {
+  return repeat(op, [&](u64 left, bool& stop) {
     const u64 off = op.offset(RDI);
     const u64 n = limit(op, std::min(left, op.run(ES, off)));
     const u64 va = op.linear(ES, off);
     const u8* p = n > 1 && op.segment_allows(ES, off, n, false) ? op.host(op.low(va, n), n * size, mem::Access::Read) : nullptr;
-    any = true;
     if (!p) {
       op.check_element(ES, off, false);
       last = op.load_element(va);
       stop = (last == want) == op.info().until_equal;
+      s->flags = compare_flags(want, last, size);
       return op.advance(1, false, true);
     }
     u64 i = 0;
@@ -279,19 +278,16 @@ u64 helper_rep_scas(X86State* s, u64 packed) {
         i++;
       }
     }
+    s->flags = compare_flags(want, last, size);
     op.advance(i, false, true);
   });
-  if (any && !again) s->flags = compare_flags(want, last, size);
-  if (any && again && op.info().one) s->flags = compare_flags(want, last, size);
-  return again;
 }
 
 u64 helper_rep_cmps(X86State* s, u64 packed) {
   StringOp op(*s, packed);
   const unsigned size = op.info().size, seg = op.info().segment;
   u64 a = 0, b = 0;
-  bool any = false;
-  const u64 again = repeat(op, [&](u64 left, bool& stop) {
+  return repeat(op, [&](u64 left, bool& stop) {
     const u64 so = op.offset(RSI), dof = op.offset(RDI);
     const u64 n = limit(op, std::min({left, op.run(seg, so), op.run(ES, dof)}));
     const u64 sva = op.linear(seg, so), dva = op.linear(ES, dof);
@@ -300,13 +296,13 @@ u64 helper_rep_cmps(X86State* s, u64 packed) {
       p = op.host(op.low(sva, n), n * size, mem::Access::Read);
       if (p) q = op.host(op.low(dva, n), n * size, mem::Access::Read);
     }
-    any = true;
     if (!p || !q) {
       op.check_element(seg, so, false);
       a = op.load_element(sva);
       op.check_element(ES, dof, false);
       b = op.load_element(dva);
       stop = (a == b) == op.info().until_equal;
+      s->flags = compare_flags(a, b, size);
       return op.advance(1, true, true);
     }
     u64 i = 0;
@@ -317,10 +313,9 @@ u64 helper_rep_cmps(X86State* s, u64 packed) {
       stop = (a == b) == op.info().until_equal;
       i++;
     }
+    s->flags = compare_flags(a, b, size);
     op.advance(i, true, true);
   });
-  if (any && (!again || op.info().one)) s->flags = compare_flags(a, b, size);
-  return again;
 }
 
 u64 helper_string_in(X86State* s, u64 packed) {

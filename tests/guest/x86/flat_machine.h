@@ -1,0 +1,97 @@
+// A CPU without a board: a few pages of the test's own memory, mapped by long-mode page tables at their host addresses, user
+// privilege, 64-bit or compatibility code. Runs until the first exception and reports it: the whole translator with the soft TLB, by
+// the JIT or the interpreter.
+#pragma once
+#include <memory>
+
+#include "exec/vcpu_loop.h"
+#include "guest/x86/cpu.h"
+#include "guest/x86/translate/frontend.h"
+
+namespace doppel::x86::test {
+
+class NullPlatform final : public Platform {
+ public:
+  u32 port_in(u16, unsigned) override { return ~u32{0}; }
+  void port_out(u16, u32, unsigned) override {}
+  int acknowledge_interrupt(u32) override { return -1; }
+  bool apic_msr_read(u32, u32, u64&) override { return false; }
+  bool apic_msr_write(u32, u32, u64) override { return false; }
+  u64 apic_base(u32) override { return 0xfee00900; }
+  u8 read_cr8(u32) override { return 0; }
+  void write_cr8(u32, u8) override {}
+  void tsc_deadline(u32, u64) override {}
+  u64 tsc() override { return 0; }
+  u64 tsc_hz() override { return 1000000000; }
+  void ferr(u32, bool) override {}
+  void shutdown(u32) override {}
+  void smi_entered(u32, bool) override {}
+  void cpu_halted(u32) override {}
+  u32 cpu_count() override { return 1; }
+};
+
+// Hides the exceptions of the real CPU from the loop: the first one ends the run.
+class ProbeCpu final : public guest::GuestCpu {
+ public:
+  explicit ProbeCpu(X86Cpu& cpu) : cpu_(cpu) {}
+  bool stopped = false;
+  u8 vector = 0;
+
+  mem::VcpuHeader& header() override { return cpu_.header(); }
+  guest::Frontend& frontend() override { return cpu_.frontend(); }
+  u64 pc() const override { return cpu_.pc(); }
+  void set_pc(u64 pc) override { cpu_.set_pc(pc); }
+  u64 mode() const override { return cpu_.mode(); }
+  u64 code_base() const override { return cpu_.code_base(); }
+  u64 linear_pc() const override { return cpu_.linear_pc(); }
+  void reset() override { cpu_.reset(); }
+  bool has_work() const override { return stopped || cpu_.state().exc_pending; }
+  bool halted() const override { return stopped; }
+  void deliver_pending() override {
+    stopped = true;
+    vector = cpu_.state().exc_vector;
+    cpu_.state().exc_pending = 0;
+    header().exit_request.store(1);
+  }
+  bool single_stepping() const override { return cpu_.single_stepping(); }
+  void after_single_step() override { cpu_.after_single_step(); }
+  void archive(StateArchive&) override {}
+  std::string dump_registers() const override { return cpu_.dump_registers(); }
+  const std::vector<guest::GdbRegister>& gdb_registers() const override { return cpu_.gdb_registers(); }
+  std::string gdb_feature() const override { return {}; }
+  size_t gdb_read(size_t, u8*) const override { return 0; }
+  size_t gdb_write(size_t, const u8*) override { return 0; }
+  bool debug_translate(u64 va, u64& pa) override { return cpu_.debug_translate(va, pa); }
+
+ private:
+  X86Cpu& cpu_;
+};
+
+class FlatMachine {
+ public:
+  FlatMachine(const CpuModel& model, bool interpreter, bool optimise, int max_pinned = -1);
+  // Makes [host, host + size) visible at its own address (below 4 GiB), for user code. Page aligned.
+  void map(u8* host, u64 size, bool writable);
+  X86State& state() { return cpu_.state(); }
+  // Prepares user mode with flat segments and these registers; then runs. The vector of the exception that ended it.
+  void user_mode(bool bits32);
+  u8 run();
+  // The host changed bytes of [host, host + size) behind the emulator's back.
+  void code_changed(u8* host, u64 size) { loop_.post_invalidate(reinterpret_cast<u64>(host), size); }
+  std::string jit_info() { return loop_.jit_info(); }
+
+ private:
+  u64 table(u64 index) const { return kTables + index * mem::kPageSize; }
+  static constexpr u64 kTables = u64{4} << 30;  // physical address of the page tables
+  static constexpr u64 kTablePages = 64;
+  NullPlatform platform_;
+  mem::AddressSpace memory_;
+  exec::CodePages pages_;
+  X86Cpu cpu_;
+  ProbeCpu probe_;
+  exec::VcpuLoop loop_;
+  u64* tables_ = nullptr;
+  u64 used_ = 1;
+};
+
+}  // namespace doppel::x86::test
