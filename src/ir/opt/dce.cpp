@@ -22,15 +22,16 @@ void pass_dce(Region& region, PassContext& c) {
   for (size_t i = n; i-- > 0;) {
     if (!c.used[i] && removable(region, ops[i])) continue;
     c.used[i] = true;
-    for (unsigned k = 0; k < ops[i].nargs; k++) c.used[ops[i].arg[k]] = true;
+    for (const Value v : ops[i].arg) c.used[v] = true;   // 0, where there is none, is the first insn: it stays
   }
   size_t to = 0;
   for (size_t i = 0; i < n; i++) {
-    if (!c.used[i]) continue;
+    // Every op is moved, needed or not: a branch would be a coin toss for the host.
+    Op op = ops[i];
     c.map[i] = static_cast<Value>(to);
-    if (to != i) ops[to] = ops[i];
-    for (unsigned k = 0; k < ops[to].nargs; k++) ops[to].arg[k] = c.map[ops[to].arg[k]];
-    to++;
+    remap_args(op, c.map);
+    ops[to] = op;
+    to += c.used[i];
   }
   region.ops.resize(to);
 }

@@ -12,7 +12,7 @@ void pass_fold(Region& region, PassContext& c) {
     Op& op = ops[i];
     c.map[i] = static_cast<Value>(i);
     if (op.nargs == 0) continue;
-    for (unsigned k = 0; k < op.nargs; k++) op.arg[k] = c.map[op.arg[k]];
+    remap_args(op, c.map);
     Value alias = 0;
     switch (simplify(ops, op, alias)) {
       case Simplified::Keep: break;

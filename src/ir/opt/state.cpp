@@ -32,7 +32,7 @@ void forward_walk(Region& region, PassContext& c) {
   for (size_t i = 0; i < n; i++) {
     Op& op = ops[i];
     c.map[i] = static_cast<Value>(i);
-    for (unsigned k = 0; k < op.nargs; k++) op.arg[k] = c.map[op.arg[k]];
+    remap_args(op, c.map);
     if (op.code == Opcode::get_reg) {
       if (op.aux >= count) continue;
       const u32 reg = op.aux;
