@@ -104,34 +104,18 @@ u64 efer_allowed(const CpuModel& m) {
   return v;
 }
 
-// clang-format off: it takes rows of labels in macros apart
+// The formatter takes rows of labels in macros apart.
+// clang-format off
 bool read_msr(X86State& s, u32 number, u64& value) {
   if (apic_msr(number)) return s.platform->apic_msr_read(s.h.index, number, value);
   if (absent(s, number)) return false;
   switch (number) {
-#define FIELD(number, name, field, mask, doc) \
-  case number:                                \
-    value = s.field;                          \
-    return true;
-#define CANONICAL(number, name, field, doc) \
-  case number:                              \
-    value = s.field;                        \
-    return true;
-#define STORED(number, name, reset, mask, doc) \
-  case number:                                 \
-    value = s.msr[kSlot_##name];               \
-    return true;
-#define CONSTANT(number, name, constant, doc) \
-  case number:                                \
-    value = constant;                         \
-    return true;
-#define IGNORED(number, name, constant, doc) \
-  case number:                               \
-    value = constant;                        \
-    return true;
-#define SPECIAL(number, name, doc) \
-  case number:                     \
-    return read_##name(s, value);
+#define FIELD(number, name, field, mask, doc) case number: value = s.field; return true;
+#define CANONICAL(number, name, field, doc) case number: value = s.field; return true;
+#define STORED(number, name, reset, mask, doc) case number: value = s.msr[kSlot_##name]; return true;
+#define CONSTANT(number, name, constant, doc) case number: value = constant; return true;
+#define IGNORED(number, name, constant, doc) case number: value = constant; return true;
+#define SPECIAL(number, name, doc) case number: return read_##name(s, value);
 #include "guest/x86/sysregs.def"
 #undef FIELD
 #undef CANONICAL
@@ -157,19 +141,15 @@ bool write_msr(X86State& s, u32 number, u64 value) {
     if (!canonical(value)) return false;    \
     s.field = value;                        \
     return true;
-#define STORED(number, name, reset, mask, doc)        \
-  case number: {                                      \
-    u64& slot = s.msr[kSlot_##name];                  \
-    slot = (slot & ~u64{mask}) | (value & u64{mask}); \
-    return true;                                      \
+#define STORED(number, name, reset, mask, doc)                            \
+  case number: {                                                          \
+    u64& slot = s.msr[kSlot_##name];                                      \
+    slot = (slot & ~u64{mask}) | (value & u64{mask});                     \
+    return true;                                                          \
   }
-#define CONSTANT(number, name, value, doc)      \
-  case number: return false;                    \
-      #define IGNORED(number, name, value, doc) \
-  case number: return true;                     \
-      #define SPECIAL(number, name, doc)        \
-  case number:                                  \
-    return write_##name(s, value);
+#define CONSTANT(number, name, value, doc) case number: return false;
+#define IGNORED(number, name, value, doc) case number: return true;
+#define SPECIAL(number, name, doc) case number: return write_##name(s, value);
 #include "guest/x86/sysregs.def"
 #undef FIELD
 #undef CANONICAL
