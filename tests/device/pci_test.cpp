@@ -192,6 +192,19 @@ TEST_F(PciTest, I440FxPamAndSmram) {
   EXPECT_FALSE(pam[0].read_ram);
 }
 
+TEST_F(PciTest, BusMayGoFirst) {
+  Widget late;
+  {
+    PciBus short_lived({address_bus, ports, memory});
+    short_lived.attach(pci::devfn(4, 0), late);
+    short_lived.config_write(0, 0x20, 0x10, 0xe8000000, 4);
+    short_lived.config_write(0, 0x20, 0x04, 3, 2);
+    late.set_intx(true);
+    EXPECT_NE(address_bus.at(0xe8000000), nullptr);
+  }
+  EXPECT_EQ(address_bus.at(0xe8000000), nullptr);
+}
+
 TEST_F(PciTest, StateReturns) {
   config(0x10, 0x10, 0xe0000000);
   config(0x10, 0x04, 3, 2);

@@ -23,10 +23,6 @@ Fdc::Fdc(Params p)
   Fdc::reset();
 }
 
-Fdc::~Fdc() {
-  if (p_.dma != nullptr) p_.dma->set_listener(nullptr);
-}
-
 void Fdc::change_medium(unsigned drive, std::shared_ptr<block::Node> medium) {
   drives_[drive & 1].insert(std::move(medium));
 }

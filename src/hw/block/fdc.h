@@ -20,12 +20,11 @@ class Fdc final : public Device, private IsaDmaChannel::Listener {
   struct Params {
     Clock& clock;
     IrqLine irq;                   // ISA interrupt 6
-    IsaDmaChannel* dma = nullptr;  // channel 2; null: PIO only
+    IsaDmaChannel* dma = nullptr;  // channel 2; null: PIO only. Calls us only while the machine runs
     std::array<FloppyType, 2> types = {FloppyType::D1440, FloppyType::None};
     std::array<std::shared_ptr<block::Node>, 2> media;
   };
   explicit Fdc(Params p);
-  ~Fdc() override;
   MmioHandler& registers() { return registers_; }
   MmioHandler& dir_ccr() { return dir_ccr_; }
   FloppyDrive& drive(unsigned n) { return drives_[n]; }

@@ -20,6 +20,13 @@ void PciBus::attach(u8 devfn, PciDevice& device) {
   if (device.driven_) set_intx(device, true);
 }
 
+PciBus::~PciBus() {
+  pirq_ = {};  // nobody listens any more
+  for (PciDevice* device : functions_) {
+    if (device != nullptr) detach(*device);
+  }
+}
+
 void PciBus::detach(PciDevice& device) {
   if (functions_[device.devfn_] != &device) return;
   if (device.driven_) set_intx(device, false);

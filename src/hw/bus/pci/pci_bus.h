@@ -20,10 +20,11 @@ class PciBus final {
     DmaPort& dma;
   };
   explicit PciBus(Params p) : p_(p) {}
+  ~PciBus();  // devices that are still plugged in lose their windows; memory and port bus must be alive
   // Where PIRQA..PIRQD go (the ISA bridge's pirq(n)). Levels now high are driven at once.
   void connect_pirq(unsigned n, IrqLine line);
 
-  // Plugs a function in; it must outlive the bus's use. ASSERTs when the place is taken.
+  // Plugs a function in; it may be destroyed before or after the bus. ASSERTs when the place is taken.
   void attach(u8 devfn, PciDevice& device);
   void detach(PciDevice& device);
   // First slot from `from` up whose eight functions are all free; -1: bus full.
