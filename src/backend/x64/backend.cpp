@@ -97,7 +97,7 @@ class X64Backend final : public Backend {
     csh handle;
     if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK) return "(no disassembler)\n";
     std::string text;
-    char line[200];
+    char line[240];
     cs_insn* insn = cs_malloc(handle);
     const u8* p = code;
     size_t left = size;

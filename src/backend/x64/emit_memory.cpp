@@ -21,6 +21,20 @@ void Emitter::swap_bytes(int r, unsigned bits) {
   if (bits == 64) c.bswap(r64(r));
 }
 
+// d = the bytes of s in reverse, through memory.
+void Emitter::swap_vector(int d, int s) {
+  const int t = scratch();
+  store_xmm(stack_mem(128, kAreaOffset), s, true);
+  c.mov(r64(t), stack_mem(64, kAreaOffset));
+  c.bswap(r64(t));
+  c.mov(stack_mem(64, kAreaOffset + 24), r64(t));
+  c.mov(r64(t), stack_mem(64, kAreaOffset + 8));
+  c.bswap(r64(t));
+  c.mov(stack_mem(64, kAreaOffset + 16), r64(t));
+  unlock(gpr_, t);
+  host_.avx ? c.vmovaps(Xbyak::Xmm(d), stack_mem(128, kAreaOffset + 16)) : c.movaps(Xbyak::Xmm(d), stack_mem(128, kAreaOffset + 16));
+}
+
 // The virtual address in a register, then the TLB check. m.entry: the addend, if `keep_entry` (else it is only checked).
 Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write, bool keep_entry) {
   MemAddress m;
@@ -128,7 +142,7 @@ void Emitter::op_load(const Op& op) {
     s.vector = true;
     s.result = static_cast<s8>(x);
     s.resume = static_cast<u32>(c.getSize());
-    ASSERT_MSG(!info.big_endian, "x64 backend: big-endian vector load");
+    if (info.big_endian) swap_vector(x, x);
     return;
   }
   // The result may take the place of the address or the entry.
@@ -170,7 +184,12 @@ void Emitter::op_store(const Op& op) {
   const unsigned bits = ir::type_bits(t), size = bits / 8;
   const MemInfo info = MemInfo::unpack(op.aux);
   if (t == Type::V128) {
-    const int x = use(b);
+    int x = use(b);
+    if (info.big_endian) {
+      const int swapped = scratch_xmm();
+      swap_vector(swapped, x);
+      x = swapped;
+    }
     const MemAddress m = address_of(op, size, true, true);
     SlowPath& s = slow_path(m, SlowKind::Store, op, size);
     const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
@@ -275,9 +294,24 @@ void Emitter::op_atomic_rmw(const Op& op) {
   s->resume = static_cast<u32>(c.getSize());
 }
 
+// 16 bytes: always by C++ (CMPXCHG16B wants RBX, which is pinned). The new value goes through the frame's area.
+void Emitter::cas_vector(const Op& op) {
+  const int expected = use(op.arg[1]), desired = use(op.arg[2]);
+  store_xmm(stack_mem(128, kAreaOffset), desired, true);
+  const MemAddress m = address_of(op, 16, true, false);
+  SlowPath& s = slow_path(m, SlowKind::Cas, op, 16);
+  s.jump = jmp32();
+  patch_to(m.jump, s.jump - 1);
+  s.vector = true;
+  s.value = static_cast<s8>(expected);
+  s.result = static_cast<s8>(def(cur_));
+  s.resume = static_cast<u32>(c.getSize());
+}
+
 void Emitter::op_atomic_cas(const Op& op) {
   clobber_flags();
   const unsigned bits = ir::type_bits(op.type), size = bits / 8;
+  if (op.type == Type::V128) { cas_vector(op); return; }
   const MemInfo info = MemInfo::unpack(op.aux);
   take(kRax);
   use_in(op.arg[1], kRax);

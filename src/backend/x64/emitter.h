@@ -251,6 +251,8 @@ class Emitter {
   void emit_slow_paths();
   bool any_xmm_live() const;
   void swap_bytes(int r, unsigned bits);
+  void swap_vector(int d, int s);
+  void cas_vector(const Op& op);
 
   // --- emit_control.cpp
   void entry(const EmitConfig& config);

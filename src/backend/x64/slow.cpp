@@ -114,6 +114,50 @@ void access(VcpuHeader& cpu, SlowKind kind, u64 va, bool stack, u32 desc) {
   }
 }
 
+// 16-byte compare-and-exchange: the expected value in the scratch words, the new one in the frame's area.
+struct WideCas {
+  VcpuHeader* cpu;
+  u64 va;
+  u128 expected, desired, old;
+  bool big, stack;
+};
+u128 swap_wide(u128 v, bool big) {
+  return big ? static_cast<u128>(__builtin_bswap64(static_cast<u64>(v))) << 64 | __builtin_bswap64(static_cast<u64>(v >> 64)) : v;
+}
+bool cas_host(u8* p, u128& old, u128 desired) {   // p is a multiple of 16
+  u64 lo = static_cast<u64>(old), hi = static_cast<u64>(old >> 64);
+  bool equal;
+  asm volatile("lock cmpxchg16b %1\n\tsete %0"
+               : "=q"(equal), "+m"(*reinterpret_cast<u128*>(p)), "+a"(lo), "+d"(hi)
+               : "b"(static_cast<u64>(desired)), "c"(static_cast<u64>(desired >> 64))
+               : "cc", "memory");
+  old = static_cast<u128>(hi) << 64 | lo;
+  return equal;
+}
+void wide_alone(void* context) {
+  WideCas& w = *static_cast<WideCas*>(context);
+  const u32 mode = w.cpu->mmu_mode;
+  w.old = mem::slow_load<u128>(*w.cpu, w.va, mode, w.stack);
+  if (w.old == w.expected) mem::slow_store<u128>(*w.cpu, w.va, w.desired, mode, w.stack);
+}
+void wide_cas(VcpuHeader& cpu, u64 va, bool stack, bool big) {
+  u128 expected, desired;
+  std::memcpy(&expected, &cpu.scratch[5], 16);
+  std::memcpy(&desired, reinterpret_cast<const void*>(cpu.entry_sp + kAreaOffset), 16);   // SAFETY: the running region's frame
+  WideCas w{&cpu, va, swap_wide(expected, big), swap_wide(desired, big), 0, big, stack};
+  u8* p = va % 16 == 0 ? mem::host_pointer(cpu, va, 16, Access::Write, cpu.mmu_mode) : nullptr;
+  if (p) {
+    w.old = w.expected;
+    cas_host(p, w.old, w.desired);
+  } else {
+    mem::probe(cpu, va, 16, Access::Read, cpu.mmu_mode);
+    mem::probe(cpu, va, 16, Access::Write, cpu.mmu_mode);
+    mem::exclusive(cpu, &wide_alone, &w);
+  }
+  const u128 old = swap_wide(w.old, big);
+  std::memcpy(&cpu.scratch[5], &old, 16);
+}
+
 }  // namespace
 
 void slow_access(VcpuHeader* cpu) {
@@ -129,6 +173,7 @@ void slow_access(VcpuHeader* cpu) {
     mem::probe(*cpu, va, (desc >> 20) & 0xff, Access::Write, cpu->mmu_mode);
     return;
   }
+  if (kind == SlowKind::Cas && ((desc >> 4) & 15) == 4) return wide_cas(*cpu, va, stack, (desc & (1u << 9)) != 0);
   switch ((desc >> 4) & 15) {
     case 0: return access<u8>(*cpu, kind, va, stack, desc);
     case 1: return access<u16>(*cpu, kind, va, stack, desc);
