@@ -84,6 +84,9 @@ Factory::~Factory() {
 
 Result<std::shared_ptr<Chardev>> Factory::make(const Options& o) {
   const std::string& kind = o.head;
+  if (kind == "null" || kind == "pty" || kind == "ringbuf") {
+    if (const Status s = o.only(with_common("size")); !s) return s.error();
+  }
   if (kind == "null") return std::shared_ptr<Chardev>(std::make_shared<NullDevice>());
   if (kind == "socket") return make_socket(loop_, o);
   if (kind == "stdio") {
