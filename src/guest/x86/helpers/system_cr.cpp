@@ -274,11 +274,13 @@ u64 helper_wrmsr(X86State* sp) {
   require_cpl0(s);
   const u32 n = static_cast<u32>(s.gpr[RCX]);
   const u64 value = (s.gpr[RDX] << 32) | static_cast<u32>(s.gpr[RAX]);
+  const u64 before = s.mode_cache;
   if (!write_msr(s, n, value)) {
     DOPPEL_LOG(GuestErrors, "CPU %u: WRMSR of 0x%x, value 0x%llx: #GP\n", s.h.index, n,
                static_cast<unsigned long long>(value));
     raise_error(s, GP, 0);
   }
+  if (s.mode_cache != before) pull_exit(s);  // the caller's exit may be chained to code of the old mode
   return 0;
 }
 

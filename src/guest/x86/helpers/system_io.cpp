@@ -137,7 +137,9 @@ u64 helper_popf(X86State* sp, u64 value, u64 opsize) {
     if (s.cpl == 0) mask |= IOPL;
   }
   s.eflags &= ~u32{RF};
+  const u64 before = s.mode_cache;
   set_eflags(s, f, mask);
+  if (s.mode_cache != before) pull_exit(s);  // the caller's exit may be chained to code of the old mode
   if (s.eflags & IF) look_for_interrupts(s);
   return 0;
 }

@@ -120,7 +120,9 @@ u64 helper_str(X86State* s) {
 u64 helper_load_seg(X86State* s, u64 reg, u64 selector) {
   const u64 before = s->mode_cache;
   load_data_segment(*s, static_cast<unsigned>(reg), static_cast<u16>(selector));
-  return s->mode_cache != before;
+  if (s->mode_cache == before) return 0;
+  pull_exit(*s);  // the caller's exit may be chained to code of the old mode
+  return 1;
 }
 
 u64 helper_lar(X86State* s, u64 selector) {

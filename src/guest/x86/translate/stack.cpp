@@ -28,14 +28,12 @@ void tr_pop(Translator& t, const Insn& in) {
 void tr_pop_seg(Translator& t, const Insn& in) {
   const Operand& d = in.op[0];
   const Value v = t.stack_load(Type::I16, 0);
-  t.b.set_reg(kRegRip, t.imm(t.addr_type(), t.next_pc()));
   // The stack is as wide as it was before SS changes.
   const Value sp = t.b.addi(t.gpr(RSP, t.stack_size()), in.opsize);
-  t.call(Helper::load_seg, {t.k32(d.reg), v});
+  if (d.reg == SS) t.b.set_reg(kRegRip, t.imm(t.addr_type(), t.next_pc()));
+  const Value changed = t.call(Helper::load_seg, {t.k32(d.reg), v});
   t.set_gpr(RSP, sp);
-  if (d.reg == SS) t.b.set_reg(kRegShadow, t.imm(Type::I8, 2));
-  t.b.exit_loop();
-  t.ended = true;
+  t.after_segment_load(d.reg, changed);
 }
 
 void tr_pusha(Translator& t, const Insn& in) {
@@ -63,11 +61,9 @@ void tr_pushf(Translator& t, const Insn& in) {
 
 void tr_popf(Translator& t, const Insn& in) {
   const Value v = t.stack_load(int_type(in.opsize), 0);
-  t.b.set_reg(kRegRip, t.imm(t.addr_type(), t.next_pc()));
   t.call(Helper::popf, {v, t.k32(in.opsize)});
   t.add_sp(in.opsize);
-  t.b.exit_loop();
-  t.ended = true;
+  t.end_direct(t.next_pc());
 }
 
 void tr_enter(Translator& t, const Insn& in) {

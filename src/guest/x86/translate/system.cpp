@@ -14,13 +14,6 @@ void set_edx_eax(Translator& t, Value v) {
   t.set_gpr(RAX, t.b.trunc(Type::I32, v));
   t.set_gpr(RDX, t.b.trunc(Type::I32, t.b.shri(v, 32)));
 }
-// After a load of SS the next instruction runs before any interrupt.
-void leave_after_segment(Translator& t, unsigned reg) {
-  if (reg == SS) t.b.set_reg(kRegShadow, t.imm(Type::I8, 2));
-  t.b.exit_loop();
-  t.ended = true;
-}
-
 }  // namespace
 
 // --- segment registers
@@ -35,9 +28,8 @@ void tr_mov_to_seg(Translator& t, const Insn& in) {
   const unsigned reg = in.op[0].reg;
   if (reg > GS || reg == CS) return t.ud();
   const Value sel = t.read(1);
-  t.b.set_reg(kRegRip, t.imm(t.addr_type(), t.next_pc()));
-  t.call(Helper::load_seg, {t.k32(reg), sel});
-  leave_after_segment(t, reg);
+  if (reg == SS) t.b.set_reg(kRegRip, t.imm(t.addr_type(), t.next_pc()));
+  t.after_segment_load(reg, t.call(Helper::load_seg, {t.k32(reg), sel}));
 }
 
 void tr_load_far(Translator& t, const Insn& in) {
@@ -52,11 +44,9 @@ void tr_load_far(Translator& t, const Insn& in) {
   const Addr a = t.address(in.op[1].size, false);
   const Value offset = t.load(int_type(in.opsize), a);
   const Value sel = t.load(Type::I16, a, in.opsize);
-  t.b.set_reg(kRegRip, t.imm(t.addr_type(), t.next_pc()));
   t.call(Helper::load_seg, {t.k32(reg), sel});
   t.write(0, offset);
-  t.b.exit_loop();  // LSS has no shadow: it loads both halves
-  t.ended = true;
+  t.leave_next();  // LSS has no shadow: it loads both halves
 }
 
 // --- control and debug registers
@@ -160,7 +150,7 @@ void tr_world_change(Translator& t, const Insn& in) {
     case Mnemonic::SYSCALL: return t.call_and_leave(Helper::syscall, {t.imm(t.addr_type(), t.next_pc())});
     case Mnemonic::SYSENTER: return t.call_and_leave(Helper::sysenter);
     case Mnemonic::RSM: return t.call_and_leave(Helper::rsm);
-    case Mnemonic::WRMSR: return t.call_and_leave(Helper::wrmsr);
+    case Mnemonic::WRMSR: return t.call_and_chain(Helper::wrmsr);
     default: return t.call_and_leave(Helper::xsetbv);
   }
 }
@@ -208,7 +198,7 @@ void tr_sti(Translator& t, const Insn&) {
   t.end_after_next = true;
 }
 
-void tr_ac(Translator& t, const Insn& in) { t.call_and_leave(in.mnemonic == Mnemonic::STAC ? Helper::stac : Helper::clac); }
+void tr_ac(Translator& t, const Insn& in) { t.call_and_chain(in.mnemonic == Mnemonic::STAC ? Helper::stac : Helper::clac); }
 void tr_swapgs(Translator& t, const Insn&) { t.call(Helper::swapgs); }
 
 void tr_monitor(Translator& t, const Insn& in) {

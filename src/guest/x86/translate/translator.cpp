@@ -218,6 +218,16 @@ bool Translator::same_page(u64 pc) const {
   return (((pc + request.base) ^ (request.pc + request.base)) & mask & mem::kPageMask) == 0;
 }
 
+void Translator::after_segment_load(unsigned reg, Value changed) {
+  if (reg == SS) {
+    b.set_reg(kRegShadow, imm(Type::I8, 2));
+    b.exit_loop();
+    ended = true;
+    return;
+  }
+  branch_if(b.cmp(Cond::NZ, changed, imm(b.type(changed), 0)), next_pc());
+}
+
 void Translator::end_direct(u64 pc) {
   if (must_leave()) return leave(pc);
   b.exit_direct(pc, same_page(pc));

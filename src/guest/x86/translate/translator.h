@@ -8,6 +8,8 @@
 // - An instruction that changes mode, paging, segments or interrupts: t.call_and_leave(Helper::x, {...}). It sets RIP to the next
 //   instruction BEFORE the call (helpers that jump overwrite s->rip; faults restore the pc of the instruction themselves) and
 //   ends the region with exit_loop.
+// - Helpers that seldom change the mode (load_seg, popf, wrmsr, stac) set exit_request when they did: the region may end in a chained
+//   exit after them, because the next region's entry looks at exit_request first. t.call_and_chain(Helper::x, {...}).
 // - An instruction that ends a region without such changes: t.end_direct(t.next_pc()).
 // - t.ud() and t.raise() end the region: return right after them.
 #pragma once
@@ -122,10 +124,16 @@ class Translator {
   void raise(u8 vector);
   void raise_error(u8 vector, u32 error);
   void call_and_leave(Helper h, std::initializer_list<Value> args = {});
+  void call_and_chain(Helper h, std::initializer_list<Value> args = {}) {
+    call(h, args);
+    end_direct(next_pc());
+  }
   void leave(u64 pc);                          // RIP = pc, exit_loop
   void leave_next() { leave(next_pc()); }
   void end_direct(u64 pc);                     // chains; checks nothing
   void end_indirect(Value pc);
+  // After Helper::load_seg: on with the region unless the mode changed (`changed`); SS leaves, for its shadow.
+  void after_segment_load(unsigned reg, Value changed);
   bool same_page(u64 pc) const;                // pc lies on the linear page of the region's start
 
   // CR0.EM, CR0.TS and CR4.OSFXSR by the mode word: false when the exception was emitted and the function must return.
