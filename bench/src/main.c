@@ -1,0 +1,35 @@
+// loops NAME ROUNDS: runs one loop, prints its name and result.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loops.h"
+
+static const struct {
+  const char* name;
+  uint64_t (*run)(long);
+} kLoops[] = {
+    {"alu", alu},           {"branch", branch},     {"crc", crc},           {"hz", hz},
+    {"stride", stride},     {"chase", chase},       {"copy", copy},         {"movsb", movsb},     {"stosd", stosd},
+    {"fib", fib},           {"icall", icall},
+    {"dbl", dbl},           {"flt", flt},           {"x87", x87},           {"libm", libm},
+    {"simd_f32", simd_f32}, {"simd_f64", simd_f64}, {"simd_int", simd_int},
+#ifdef __i386__
+    {"mmx", mmx},
+#endif
+    {"pipe", pipe_switch},  {"fork", fork_wait},    {"yield", yield},
+    {"syscall", syscalls},  {"signal", signals},    {"exec", exec_self},
+    {"newcode", newcode},   {"seed", seed},
+};
+
+int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "true") == 0) return 0;
+  for (unsigned i = 0; argc == 3 && i < sizeof kLoops / sizeof kLoops[0]; i++) {
+    if (strcmp(argv[1], kLoops[i].name) != 0) continue;
+    const uint64_t result = kLoops[i].run(atol(argv[2]));
+    printf("%s %llx\n", argv[1], (unsigned long long)result);
+    return 0;
+  }
+  fprintf(stderr, "usage: loops NAME ROUNDS\n");
+  return 2;
+}
