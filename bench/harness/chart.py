@@ -41,7 +41,7 @@ def svg(document):
             first = y
             for m in machines:
                 row = next((r for r in document["rows"][m] if r["name"] == name), None)
-                if row is None or row["ours_problem"] == "skipped":
+                if row is None or row["qemu_problem"] == row["ours_problem"] == "skipped":
                     continue
                 if row["ratio"]:
                     x = at(row["ratio"])
@@ -62,12 +62,13 @@ def svg(document):
         label = f"{2 ** power}x" if power >= 0 else f"1/{2 ** -power}x"
         grid.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="60" y2="{y}" stroke="{"#333" if power == 0 else "#ddd"}"/>')
         grid.append(_text(x, 56, label, 10, "middle"))
-    legend = [_text(LEFT, 38, "QEMU's CPU time / doppel's: right of 1x doppel is faster. Dashed: the gate.", 11)]
+    legend = [_text(8, 38, "QEMU's CPU time / doppel's: right of 1x doppel is faster. Dashed: the gate.", 11)]
     for i, m in enumerate(machines):
-        legend.append(f'<rect x="{LEFT + 440 + i * 70}" y="12" width="11" height="11" fill="{COLOURS.get(m, "#888")}"/>')
-        legend.append(_text(LEFT + 455 + i * 70, 22, m, 11))
+        x = LEFT + WIDTH - 70 * (len(machines) - i) + 60
+        legend.append(f'<rect x="{x}" y="28" width="11" height="11" fill="{COLOURS.get(m, "#888")}"/>')
+        legend.append(_text(x + 15, 38, m, 11))
     facts = document["facts"]
-    head = _text(8, 22, "doppel against " + facts["theirs_version"], 14, extra='font-weight="bold"')
+    head = _text(8, 22, "doppel against " + facts["theirs_version"].split(" (")[0], 14, extra='font-weight="bold"')
     foot = _text(8, y + 18, f"{facts['date']}, {facts['host_cpu']}, {facts['runs']} run(s), medians of ratios", 9, extra='fill="#666"')
     total = LEFT + WIDTH + RIGHT
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="{y + 28}" font-family="sans-serif">\n'

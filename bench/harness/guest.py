@@ -114,28 +114,29 @@ def run(template, machine, cpu, build, names, timeout):
         try:
             _follow(process, result, monitor, timeout)
         finally:
-            if not result.finished:
-                process.kill()
-            _, _, usage = _reap(process)
+            usage = _reap(process, 10 if result.finished else 0)
             monitor.close()
         result.peak_rss_kib = usage.ru_maxrss
         result.total_cpu = usage.ru_utime + usage.ru_stime
         errors.seek(0)
         result.message = errors.read(2000).decode(errors="replace").strip()
+        if not result.finished and process.returncode != -signal.SIGKILL:
+            result.message += f"\nended with status {process.returncode}"
     return result
 
 
-def _reap(process):
-    """Waits for the end; a guest that cannot power off is ended after ten seconds (its measurements are complete by then)."""
-    end = time.monotonic() + 10
+def _reap(process, patience):
+    """Waits for the end and returns the resources used. After `patience` seconds (a guest that hangs or cannot power off) the
+    emulator is killed: what was measured is complete by then. Popen must not wait for it: the usage would be lost."""
+    end = time.monotonic() + patience
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
             process.stdin.close()
             process.stdout.close()
-            return pid, status, usage
-        if time.monotonic() > end:
+            return usage
+        if time.monotonic() >= end:
             os.kill(process.pid, signal.SIGKILL)
             end = float("inf")
         time.sleep(0.02)

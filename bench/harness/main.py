@@ -8,9 +8,9 @@ import pathlib
 import subprocess
 import sys
 
+import alternate
 import chart
 import report
-import session
 import workloads as tables
 
 ROOT = tables.BENCH.parent
@@ -93,7 +93,10 @@ def facts(args, machines):
 def main():
     args = options()
     if args.show:
-        document = json.loads(args.show.read_text())
+        try:
+            document = json.loads(args.show.read_text())
+        except (OSError, ValueError) as error:
+            usage_error(f"{args.show}: {error}")
         print(report.text_of(document, [tables.MACHINES[n] for n in document["facts"]["machines"]]))
         return 0
     machines, rows = choose(args)
@@ -104,7 +107,7 @@ def main():
     if args.quick:
         args.runs = 1
     builds = {m.name: tables.BENCH / "out" / "build" / m.name for m in machines}
-    measured = session.Session(args)
+    measured = alternate.Measurements(args)
     known = facts(args, machines)
     measured.execute(machines, rows, builds)
     document = report.build_document(measured, machines, rows, known)

@@ -17,6 +17,11 @@ def times(value):
     return "-" if value is None else f"{value:.1f}" if value < 99.5 else f"{value:.0f}"
 
 
+def slowdown(row, side):
+    known = row[side] and row["native"] and not row[side + "_problem"]
+    return times(row[side] / row["native"] if known else None)
+
+
 def ratio(value):
     return "-" if value is None else f"{value:.2f}"
 
@@ -32,8 +37,8 @@ def table_of(machine, cpu, rows):
             native = r["native"]
             lines.append(
                 f"  {r['name']:<18}{seconds(native, r['native_problem']):>10}{seconds(r['qemu'], r['qemu_problem']):>10}"
-                f"{seconds(r['ours'], r['ours_problem']):>10}{times(r['qemu'] / native if r['qemu'] and native else None):>10}"
-                f"{times(r['ours'] / native if r['ours'] and native else None):>10}{ratio(r['ratio']):>13}{ratio(r['spread']):>8}")
+                f"{seconds(r['ours'], r['ours_problem']):>10}{slowdown(r, 'qemu'):>10}"
+                f"{slowdown(r, 'ours'):>10}{ratio(r['ratio']):>13}{ratio(r['spread']):>8}")
     return "\n".join(lines)
 
 
@@ -86,17 +91,20 @@ def failures(entries):
     return "Failures\n" + "\n".join(lines) if lines else ""
 
 
-def build_document(session, machines, workload_list, facts):
+def build_document(measured, machines, workload_list, facts):
     """Everything as one JSON-able dictionary; the printed tables and the chart come from it alone."""
-    rows = {m.name: summary.rows_for(session, m, workload_list) for m in machines}
+    rows = {m.name: summary.rows_for(measured, m, workload_list) for m in machines}
+    wrong = [{"where": f"{m} {side}", "what": f"{r['name']} printed something else than the others",
+              "console": [f"expected: {r['output']}", f"got:      {r[side + '_output']}"], "stderr": ""}
+             for m, mine in rows.items() for r in mine for side in ("qemu", "ours", "native") if r[f"{side}_problem"] == "WRONG"]
     return {
         "facts": facts,
-        "host_hz": session.host_hz,
+        "host_hz": measured.host_hz,
         "rows": rows,
         "gates": summary.gates(rows),
-        "memory": {m.name: summary.memory(session, m) for m in machines},
-        "translation": {m.name: summary.translation(session, m, rows[m.name]) for m in machines},
-        "failures": session.failures,
+        "memory": {m.name: summary.memory(measured, m) for m in machines},
+        "translation": {m.name: summary.translation(measured, m, rows[m.name]) for m in machines},
+        "failures": measured.failures + wrong,
     }
 
 

@@ -54,6 +54,8 @@ def _row(name, group, theirs, ours, natives, needs_same_output):
         "native_problem": _problem(natives, reference) if natives else None,
         "ratios": _ratios(theirs, ours),
         "output": reference,
+        **{f"{side}_output": next((s.output for s in samples if s.status == "ok" and s.output != reference), None)
+           for side, samples in (("qemu", theirs), ("ours", ours), ("native", natives))},
     }
     if row["ours_problem"] or row["qemu_problem"]:
         row["ratios"] = []
@@ -62,17 +64,17 @@ def _row(name, group, theirs, ours, natives, needs_same_output):
     return row
 
 
-def rows_for(session, machine, workload_list):
+def rows_for(measured, machine, workload_list):
     """The table of one machine: the boot first, then every workload."""
-    boots = session.boots[machine.name]
+    boots = measured.boots[machine.name]
     sides = {}
     for side, runs in boots.items():
         sides[side] = [b.boot or _dead_boot() for b in runs]
     rows = [_row("boot to shell", "boot", sides["qemu"], sides["ours"], [], False)]
     for w in workload_list:
         if w.on(machine.name):
-            s = session.samples[machine.name]
-            rows.append(_row(w.name, w.group, s["qemu"][w.name], s["ours"][w.name], session.natives[machine.name][w.name], True))
+            s = measured.samples[machine.name]
+            rows.append(_row(w.name, w.group, s["qemu"][w.name], s["ours"][w.name], measured.natives[machine.name][w.name], True))
     return rows
 
 
@@ -87,7 +89,7 @@ def gates(rows_by_machine):
     for group, (gate, title) in tables.GROUPS.items():
         entry = {"group": group, "title": title, "gate": gate, "machines": {}, "lowest": None}
         for machine, rows in rows_by_machine.items():
-            mine = [r for r in rows if r["group"] == group and r["ours_problem"] != "skipped"]
+            mine = [r for r in rows if r["group"] == group and not (r["qemu_problem"] == r["ours_problem"] == "skipped")]
             if not mine:
                 continue
             measured = [r for r in mine if r["ratio"]]
@@ -107,10 +109,10 @@ def gates(rows_by_machine):
     return result
 
 
-def memory(session, machine):
+def memory(measured, machine):
     """Peak resident memory in MiB: median of the runs, at the shell and over the whole run."""
     result = {}
-    for side, boots in session.boots[machine.name].items():
+    for side, boots in measured.boots[machine.name].items():
         result[side] = {
             "at_shell": median([b.boot_rss_kib / 1024 for b in boots]),
             "peak": median([b.peak_rss_kib / 1024 for b in boots if b.finished]),
@@ -124,12 +126,12 @@ def parse_jit(text):
     patterns = {
         "guest_insns": r"guest instructions\s+(\d+)",
         "translate_ms": r"translation time\s+([\d.]+) ms",
-        "regions": r"(?:regions|TB count)\s+(\d+)",
+        "regions": r"^(?:regions|TB count)\s+(\d+)",
         "host_bytes": r"(?:host code\s+|gen code size\s+)(\d+)",
         "tb_avg_bytes": r"TB avg target size\s+(\d+)",
     }
     for key, pattern in patterns.items():
-        values = [float(v) for v in re.findall(pattern, text)]
+        values = [float(v) for v in re.findall(pattern, text, re.M)]
         if values:
             figures[key] = sum(values)
     if figures.get("translate_ms"):
@@ -137,11 +139,11 @@ def parse_jit(text):
     return figures
 
 
-def translation(session, machine, rows):
+def translation(measured, machine, rows):
     """Per side: what `info jit` says after the boot and at the end, and the cost of new code measured from outside."""
     result = {}
     fresh = next((r for r in rows if r["group"] == "translate"), None)
-    for side, boots in session.boots[machine.name].items():
+    for side, boots in measured.boots[machine.name].items():
         entry = {}
         for key, attribute in (("boot", "jit_boot"), ("end", "jit_end")):
             texts = [getattr(b, attribute) for b in boots if getattr(b, attribute)]
@@ -149,13 +151,13 @@ def translation(session, machine, rows):
                 entry[key] = parse_jit(texts[-1])
                 entry[key + "_text"] = texts[-1]
                 if "translate_ms" in entry[key] and entry[key]["guest_insns"]:
-                    entry[key]["cycles_per_insn"] = entry[key]["translate_ms"] / 1000 / entry[key]["guest_insns"] * session.host_hz
+                    entry[key]["cycles_per_insn"] = entry[key]["translate_ms"] / 1000 / entry[key]["guest_insns"] * measured.host_hz
         insns = re.search(r"insns=(\d+)", fresh["output"] or "") if fresh else None
         if insns and fresh[side]:
             entry["new_code"] = {
                 "insns": int(insns.group(1)),
                 "insns_per_second": int(insns.group(1)) / fresh[side],
-                "cycles_per_insn": fresh[side] / int(insns.group(1)) * session.host_hz,
+                "cycles_per_insn": fresh[side] / int(insns.group(1)) * measured.host_hz,
             }
         result[side] = entry
     return result

@@ -12,8 +12,8 @@ MAX_RESTARTS = 4
 
 
 @dataclasses.dataclass
-class Session:
-    """All measurements: samples[machine][side][workload] and boots[machine][side] are lists with one entry a run."""
+class Measurements:
+    """samples[machine][side][workload] and boots[machine][side] are lists with one entry a run."""
     options: object
     samples: dict = dataclasses.field(default_factory=dict)
     boots: dict = dataclasses.field(default_factory=dict)
