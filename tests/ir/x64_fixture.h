@@ -45,6 +45,9 @@ class X64Jit {
     ram_ = memory_.wrap_ram("ram", ram_bytes_, mem::kPageSize, false);
     memory_.map_ram("ram", TestMemory::kBase, ram_, 0, mem::kPageSize, 0);
     jump_cache_.resize(size_t{1} << mem::kJumpCacheBits);
+    prepare(state);
+    tlb_ = std::make_unique<mem::SoftTlb>(state.h, memory_);
+    state.h.soft_tlb = tlb_.get();
   }
   ~X64Jit() { munmap(area_, kArea); }
 
@@ -61,22 +64,33 @@ class X64Jit {
     backend->install(e, block_->code, *block_);
     return *block_;
   }
+  // From `s`, which gets the state afterwards.
   Result run(const Region& r, TestState& s, std::vector<u8>& bytes) {
-    prepare(s);
-    mem::SoftTlb tlb(s.h, memory_);
-    s.h.soft_tlb = &tlb;
-    mem::tlb_flush_all(s.h);
+    copy_guest(state, s);
+    tlb_->flush_page(TestMemory::kBase);
     std::memcpy(ram_bytes_, bytes.data(), mem::kPageSize);
     CodeBlock& block = compile(r);
-    const Result result = enter(s, block);
+    const Result result = enter(state, block);
     std::memcpy(bytes.data(), ram_bytes_, mem::kPageSize);
+    copy_guest(s, state);
     return result;
+  }
+  static void copy_guest(TestState& to, const TestState& from) {
+    std::memcpy(to.r, from.r, sizeof to.r);
+    to.pc = from.pc;
+    to.flags = from.flags;
+    to.byte = from.byte;
+    to.word = from.word;
+    to.dword = from.dword;
+    std::memcpy(to.x, from.x, sizeof to.x);
+    to.h.fp_env = from.h.fp_env;
   }
   std::string code() const { return block_ ? backend->disassemble(block_->code, block_->code_size, 0) : ""; }
 
   std::unique_ptr<backend::Backend> backend;
   backend::EmitConfig config;
   X64Hooks hooks;
+  TestState state;
   std::vector<mem::JumpCacheEntry> jump_cache_;
   u8* area() { return area_; }
   u8* ram() { return ram_bytes_; }
@@ -110,23 +124,18 @@ class X64Jit {
   alignas(4096) u8 ram_bytes_[mem::kPageSize] = {};
   mem::AddressSpace memory_;
   mem::RamBlock* ram_;
+  std::unique_ptr<mem::SoftTlb> tlb_;
   std::unique_ptr<CodeBlock> block_;
 };
 
 // Both ways; false (with a report) if anything differs.
 inline bool same(X64Jit& jit, const Region& r, const TestState& start, const std::vector<u8>& bytes) {
-  auto copy = [](TestState& to, const TestState& from) {
-    std::memcpy(to.r, from.r, sizeof to.r);
-    to.pc = from.pc; to.flags = from.flags; to.byte = from.byte; to.word = from.word; to.dword = from.dword;
-    std::memcpy(to.x, from.x, sizeof to.x);
-    to.h.fp_env = from.h.fp_env;
-  };
   const std::string wrong = verify(r);
   EXPECT_EQ(wrong, "") << dump(r);
   if (!wrong.empty()) return false;
   TestState a, b;
-  copy(a, start);
-  copy(b, start);
+  X64Jit::copy_guest(a, start);
+  X64Jit::copy_guest(b, start);
   TestMemory m;
   m.bytes = bytes;
   std::vector<u8> jit_bytes = bytes;

@@ -674,8 +674,9 @@ void Emitter::op_sextract(const Op& op) {
   }
   clobber_flags();
   const int d = def_copy(cur_, op.arg[0]);
+  if (width >= bits) return;   // all of it
   if (lsb + width < bits) c.shl(reg(d, bits), static_cast<int>(bits - lsb - width));
-  if (width < bits) c.sar(reg(d, bits), static_cast<int>(bits - width));
+  c.sar(reg(d, bits), static_cast<int>(bits - width));
   set_zx(cur_, bits);
 }
 

@@ -58,6 +58,7 @@ struct Val {
   s16 slot = -1;          // spill slot
   s8 reg = kNoReg;
   u8 zx = 64;             // bits of the register at and above this are zero
+  u8 slot_zx = 64;        // the same, of the spill slot
   Type type = Type::Void;
   bool dead = false;
 };

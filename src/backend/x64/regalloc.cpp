@@ -109,6 +109,7 @@ void Emitter::save(Value v, bool home_is_safe) {
   if (w.reg < 0) use(v);
   const int slot = alloc_slot(xmm, v);
   w.slot = static_cast<s16>(slot);
+  w.slot_zx = w.zx;
   if (xmm) {
     host_.avx ? c.vmovaps(stack_mem(128, kXmmSlotOffset + slot * 16), Xbyak::Xmm(w.reg))
               : c.movaps(stack_mem(128, kXmmSlotOffset + slot * 16), Xbyak::Xmm(w.reg));
@@ -177,6 +178,7 @@ void Emitter::load_into(int r, Value v) {
   }
   if (w.slot >= 0) {
     c.mov(r64(r), stack_mem(64, kGprSlotOffset + w.slot * 8));
+    w.zx = w.slot_zx;
     return;
   }
   ASSERT_MSG(w.home != 0, "x64 backend: a value was lost");
