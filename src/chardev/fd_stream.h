@@ -54,7 +54,7 @@ class FdStream : public std::enable_shared_from_this<FdStream> {
   Poll* write_poll_ = nullptr;
   std::vector<u8> sending_;
   size_t sent_ = 0;
-  bool want_read_ = true, want_write_ = false, file_ = false, finished_ = false;
+  bool want_read_ = true, want_write_ = false, file_ = false, finished_ = false, input_ended_ = false;
 };
 
 }  // namespace doppel::chardev

@@ -101,7 +101,11 @@ void FdStream::readable() {
     h_.input({buffer, static_cast<size_t>(n)});
   } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
     want_read_ = false;
-    finish(true);
+    if (o_.read_fd == o_.write_fd || o_.write_fd < 0) {
+      finish(true);
+    } else {
+      input_ended_ = true;    // stdin is at its end: output goes on
+    }
   }
 }
 
@@ -163,7 +167,7 @@ void FdStream::write(std::span<const u8> data) {
 void FdStream::accept_input() {
   loop_->post([weak = weak_from_this()] {
     const auto s = weak.lock();
-    if (!s || s->finished_ || s->o_.read_fd < 0 || s->want_read_) return;
+    if (!s || s->finished_ || s->o_.read_fd < 0 || s->want_read_ || s->input_ended_) return;
     s->want_read_ = true;
     if (s->file_) s->read_file(); else s->update();
   });
