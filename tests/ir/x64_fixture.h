@@ -48,6 +48,7 @@ class X64Jit {
     prepare(state);
     tlb_ = std::make_unique<mem::SoftTlb>(state.h, memory_);
     state.h.soft_tlb = tlb_.get();
+    prepare(state);
   }
   ~X64Jit() { munmap(area_, kArea); }
 
