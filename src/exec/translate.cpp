@@ -137,7 +137,8 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   counters_.guest_bytes += region.guest_bytes;
   counters_.ir_ops_opt += region.ops.size();
   counters_.host_bytes += host.code.size();
-  Installed& result = cache_.add(std::move(block), options.keyed);
+  const bool fetched = !block->ranges.empty();   // else it raises a fetch fault, which may not happen the next time
+  Installed& result = cache_.add(std::move(block), options.keyed && fetched);
   if (dump && log_on(LogItem::OutAsm)) dump_host(result);
   if (perf_) write_perf_map(result);
   counters_.translate_ns += static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count());

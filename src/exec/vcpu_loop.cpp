@@ -171,6 +171,7 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
       block = translator_.compile(key, linear, options);
       ASSERT_MSG(block, "a region larger than the code cache");
     }
+    keyed = keyed && !block->ranges.empty();
     if (keyed) {
       for (const CodeRange& r : block->ranges) {
         for (u64 page = r.first >> mem::kPageBits; page <= r.last >> mem::kPageBits; page++)
@@ -273,7 +274,7 @@ void VcpuLoop::leave(ExitReason reason) {
     if (!slot.from->valid || slot.to || !slot.chainable) { h_.exit_slot = 0; return; }
     Installed* to = lookup(false, true);
     const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
-    if (h_.exit_slot != 0 && slot.from->valid && to->phys_page2 == ~u64{0} && to->valid && !stops && to->phys != ~u64{0} && slot.pc == to->pc &&
+    if (h_.exit_slot != 0 && slot.from->valid && !to->ranges.empty() && to->phys_page2 == ~u64{0} && to->valid && !stops && to->phys != ~u64{0} && slot.pc == to->pc &&
         slot.from->mode == to->mode && slot.from->base == to->base) {
       translator_.backend().link(slot, *to);
       slot.to = to;

@@ -103,7 +103,7 @@ class RegionMaker {
     if (rq_.limits.icount && count_ > 0 && status == DecodeStatus::Ok && looks_outside(in_.mnemonic)) return stop();
 
     t_.insn = &in_;
-    t_.b.insn(pc_, in_.length);
+    t_.b.insn(pc_, status == DecodeStatus::NeedMore ? 0 : in_.length);   // no bytes: the executor does not keep the region
     r_.insn_count++;
     begin_instruction();
     const bool after_sti = t_.end_after_next;
