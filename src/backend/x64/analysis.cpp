@@ -157,7 +157,7 @@ bool Emitter::match_address(Value address, Value at) {
   if (y != 0) {
     auto scaled = [&](Value s) {
       if (!foldable(s, Opcode::shl) || !is_const(op_of(s).arg[1])) return false;
-      const u64 k = const_value(op_of(s).arg[1]) & 31;
+      const u64 k = const_value(op_of(s).arg[1]) & (t == Type::I64 ? 63 : 31);
       return k >= 1 && k <= 3;
     };
     if (!scaled(y) && scaled(x)) std::swap(x, y);
