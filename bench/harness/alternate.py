@@ -66,7 +66,10 @@ class Measurements:
             self.failures.append({"where": where, "what": "did not reach the shell", "console": boot.tail, "stderr": boot.message})
         elif not boot.finished:
             bad = [name for name, s in boot.samples.items() if s.status in ("hung", "died")] or ["between two workloads"]
-            what = boot.samples[bad[0]].status if bad[0] in boot.samples else "stopped"
+            sample = boot.samples.get(bad[0])
+            what = sample.status if sample else "stopped"
+            if what == "hung":
+                bad[0] += f" ({sample.cpu:.0f} s of CPU in {sample.wall:.0f} s)"
             self.failures.append({"where": where, "what": f"{what} in {bad[0]}", "console": boot.tail, "stderr": boot.message})
         if boot.boot is not None and not boot.finished and left and not boot.samples:
             left.pop(0)                                   # no marker came at all: do not start the same one for ever

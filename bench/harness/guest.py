@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 
@@ -32,9 +33,13 @@ class CpuClock:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+TOGETHER = 0.002   # seconds; no workload is that short
+
+
 @dataclasses.dataclass
 class Sample:
-    """One workload in one boot. status: ok, failed (exit status), skipped, hung, died (the emulator ended), not-run."""
+    """One workload in one boot. status: ok, failed (exit status), skipped, hung, died (the emulator ended), not-run,
+    late (the console held the marker of the beginning back until that of the end: no time is known)."""
     status: str
     cpu: float = 0.0
     wall: float = 0.0
@@ -66,9 +71,8 @@ class Monitor:
         try:
             if self.socket is None:
                 self.socket = socket.socket(socket.AF_UNIX)
-                self.socket.settimeout(seconds)
                 self.socket.connect(self.path)
-                self._until_prompt(seconds)
+                self._until_prompt(0.3)                    # the greeting, if there is one
             self.socket.sendall(command.encode() + b"\n")
             lines = self._until_prompt(seconds).replace("\r", "").split("\n")
             return "\n".join(line for line in lines if "\x1b" not in line and command not in line and not line.startswith("("))
@@ -77,7 +81,10 @@ class Monitor:
 
     def _until_prompt(self, seconds):
         data, end = b"", time.monotonic() + seconds
-        while not re.search(rb"\(\w+\) $", data) and time.monotonic() < end:
+        while not re.search(rb"\(\w+\) $", data):
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                break
             chunk = self.socket.recv(65536)
             if not chunk:
                 break
@@ -120,7 +127,8 @@ def run(template, machine, cpu, build, names, timeout):
         result.total_cpu = usage.ru_utime + usage.ru_stime
         errors.seek(0)
         result.message = errors.read(2000).decode(errors="replace").strip()
-        if not result.finished and process.returncode != -signal.SIGKILL:
+        hung = any(sample.status == "hung" for sample in result.samples.values())
+        if not result.finished and not hung:
             result.message += f"\nended with status {process.returncode}"
     return result
 
@@ -145,13 +153,14 @@ def _reap(process, patience):
 def _follow(process, result, monitor, timeout):
     clock = CpuClock(process.pid)
     start_wall = time.monotonic()
-    current = begin = None
+    current = begin = asking = None
     for line in _lines(process, timeout):
         cpu, wall = clock.read() if line is not None else 0, time.monotonic()
         if line is None:                                   # silence for too long, or the end
             alive = _alive(process.pid)
             if current:
-                result.samples[current] = Sample("hung" if alive else "died")
+                used = clock.read() - begin[0] if alive else 0.0
+                result.samples[current] = Sample("hung" if alive else "died", used, time.monotonic() - begin[1])
             return
         if not line.startswith("@@"):
             result.tail = (result.tail + [line])[-15:]
@@ -160,12 +169,16 @@ def _follow(process, result, monitor, timeout):
         if word == "boot":
             result.boot = Sample("ok", cpu, wall - start_wall)
             result.boot_rss_kib = _status_kib(process.pid, "VmHWM")
-            result.jit_boot = monitor.ask("info jit")
+            asking = threading.Thread(target=lambda: setattr(result, "jit_boot", monitor.ask("info jit")))
+            asking.start()                                 # beside the reading: a monitor that is slow to answer must not delay a clock reading
         elif word == "begin":
             current, begin = rest, (cpu, wall)
         elif word == "end" and current:
             name, status, output = (rest.split(" ", 2) + [""])[:3]
-            result.samples[name] = Sample("ok" if status == "0" else "failed", cpu - begin[0], wall - begin[1], output.strip())
+            verdict = "ok" if status == "0" else "failed"
+            if verdict == "ok" and wall - begin[1] < TOGETHER:
+                verdict = "late"
+            result.samples[name] = Sample(verdict, cpu - begin[0], wall - begin[1], output.strip())
             current = None
         elif word == "skip":
             name, flag = rest.split(" ", 1)
@@ -173,6 +186,8 @@ def _follow(process, result, monitor, timeout):
         elif word == "note":
             result.tail = (result.tail + [rest])[-15:]
         elif word == "done":
+            if asking:
+                asking.join()
             result.jit_end = monitor.ask("info jit")
             result.finished = True
             return

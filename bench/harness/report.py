@@ -1,4 +1,5 @@
 """Prints the tables and writes the JSON file."""
+import dataclasses
 import json
 
 import summary
@@ -101,6 +102,8 @@ def build_document(measured, machines, workload_list, facts):
         "facts": facts,
         "host_hz": measured.host_hz,
         "rows": rows,
+        "samples": {m: {side: {name: [dataclasses.asdict(s) for s in runs] for name, runs in by_name.items()} for side, by_name in sides.items()}
+                    for m, sides in measured.samples.items()},
         "gates": summary.gates(rows),
         "memory": {m.name: summary.memory(measured, m) for m in machines},
         "translation": {m.name: summary.translation(measured, m, rows[m.name]) for m in machines},
