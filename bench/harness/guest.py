@@ -129,7 +129,8 @@ def run(template, machine, cpu, build, names, timeout):
         result.message = errors.read(2000).decode(errors="replace").strip()
         hung = any(sample.status == "hung" for sample in result.samples.values())
         if not result.finished and not hung:
-            result.message += f"\nended with status {process.returncode}"
+            killed = process.returncode == -signal.SIGKILL and not any(s.status == "died" for s in result.samples.values())
+            result.message += f"\nsilent for {timeout:.0f} s: killed" if killed else f"\nended with status {process.returncode}"
     return result
 
 
