@@ -22,6 +22,12 @@ class StateArchive {
   template <typename T>
   void field(std::string_view name, T& value) {
     static_assert(std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>);
+    if constexpr (std::is_same_v<T, bool>) {   // a stored byte that is neither 0 nor 1 must not become a bool
+      uint8_t byte = value;
+      bytes(name, {&byte, 1});
+      value = byte != 0;
+      return;
+    }
     bytes(name, {reinterpret_cast<uint8_t*>(&value), sizeof value});
   }
   // Raw bytes of fixed size. A field absent from a loaded state keeps its value; a size mismatch is recorded as an error.

@@ -173,8 +173,16 @@ void I8237::archive(StateArchive& ar) {
       ar.field("request", c.request_);
     });
   }
-  ar.field("chip0", chip_[0]);
-  ar.field("chip1", chip_[1]);
+  for (unsigned n = 0; n < 2; n++) {
+    Chip& chip = chip_[n];
+    ar.section(n == 0 ? "chip0" : "chip1", [&] {
+      ar.field("command", chip.command);
+      ar.field("mask", chip.mask);
+      ar.field("request", chip.request);
+      ar.field("terminal_count", chip.terminal_count);
+      ar.field("flip_flop", chip.flip_flop);
+    });
+  }
   ar.field("page", page_);
   ar.field("high_page", high_page_);
 }

@@ -1,0 +1,225 @@
+#include "device/conformance_rigs.h"
+
+#include "block/memory_node.h"
+#include "chardev/devices.h"
+#include "firmware/fw_cfg.h"
+#include "hw/block/ata_disk.h"
+#include "hw/block/atapi_cd.h"
+#include "hw/block/fdc.h"
+#include "hw/block/piix_ide.h"
+#include "hw/bus/pci/i440fx.h"
+#include "hw/bus/pci/pci_config_ports.h"
+#include "hw/bus/pci/piix3_isa.h"
+#include "hw/bus/pci/piix4_pm.h"
+#include "hw/char/uart_16550a.h"
+#include "hw/display/std_vga.h"
+#include "hw/input/i8042.h"
+#include "hw/intc/i8259.h"
+#include "hw/intc/ioapic_82093aa.h"
+#include "hw/intc/local_apic.h"
+#include "hw/misc/debug_console.h"
+#include "hw/misc/debug_exit.h"
+#include "hw/misc/i8237.h"
+#include "hw/misc/pc_testdev.h"
+#include "hw/misc/port92.h"
+#include "hw/misc/vmport.h"
+#include "hw/rtc/mc146818.h"
+#include "hw/timer/hpet.h"
+#include "hw/timer/i8254.h"
+#include "hw/timer/port61.h"
+
+namespace doppel::hw::test {
+namespace {
+
+// Configuration space of one function as a window.
+class ConfigWindow final : public MmioHandler {
+ public:
+  ConfigWindow(PciBus& bus, u8 devfn) : bus_(bus), devfn_(devfn) {}
+  u64 read(u64 offset, unsigned size) override {
+    size = std::min(size, 4u);
+    return bus_.config_read(0, devfn_, static_cast<u8>(offset & ~u64{size - 1}), size);
+  }
+  void write(u64 offset, u64 value, unsigned size) override {
+    size = std::min(size, 4u);
+    bus_.config_write(0, devfn_, static_cast<u8>(offset & ~u64{size - 1}), static_cast<u32>(value), size);
+  }
+
+ private:
+  PciBus& bus_;
+  u8 devfn_;
+};
+
+void attach_pci(Rig& r, PciDevice& d) {
+  r.pci.attach(0x10, d);
+  d.reset();
+  r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+}
+
+struct ApicWorld {
+  explicit ApicWorld(Rig& r) : bus({.device_lock = r.lock, .current_cpu = [] { return 0; }, .pic_acknowledge = [] { return u8{0x20}; }}) {}
+  ApicBus bus;
+};
+
+LocalApic::Params apic_params(Rig& r, ApicBus& bus) {
+  return {.bus = bus, .clock = r.clock, .bsp = true, .tsc_to_ns = [](u64 tsc) { return static_cast<s64>(tsc >> 2); }};
+}
+
+// MSRs as a window: offset is the MSR number. They are used without the device lock, the register window with it.
+class MsrWindow final : public MmioHandler {
+ public:
+  explicit MsrWindow(LocalApic& a) : a_(a) {}
+  u64 read(u64 offset, unsigned) override {
+    u64 v = 0;
+    a_.read_msr(number(offset), v);
+    a_.acknowledge();
+    return v;
+  }
+  void write(u64 offset, u64 value, unsigned size) override {
+    // A base register that stays off would end the test early.
+    a_.write_msr(number(offset), size == 1 && (value & 3) == 0 ? 0xfee00900 | (value & 4) << 8 : value);
+  }
+
+ private:
+  static u32 number(u64 offset) { return offset % 5 == 0 ? 0x1b : offset % 5 == 1 ? 0x6e0 : 0x800 + offset % 0x41; }
+  LocalApic& a_;
+};
+
+class ApicWindow final : public MmioHandler {
+ public:
+  ApicWindow(ApicBus& bus, std::mutex& lock) : bus_(bus), lock_(lock) {}
+  u64 read(u64 offset, unsigned size) override { std::lock_guard guard(lock_); return bus_.read(offset & 0xfff, size); }
+  void write(u64 offset, u64 value, unsigned size) override { std::lock_guard guard(lock_); bus_.write(offset & 0xff0, value, size); }
+
+ private:
+  ApicBus& bus_;
+  std::mutex& lock_;
+};
+
+void build_local_apic(Rig& r) {
+  ApicBus& bus = r.part<ApicWorld>(r).bus;
+  LocalApic& a = r.make<LocalApic>(apic_params(r, bus));
+  bus.attach(a);
+  r.windows = {&r.part<ApicWindow>(bus, r.lock), &r.part<MsrWindow>(a)};
+}
+
+void build_io_apic(Rig& r) {
+  ApicBus& bus = r.part<ApicWorld>(r).bus;
+  LocalApic& cpu = r.part<LocalApic>(apic_params(r, bus));
+  bus.attach(cpu);
+  IoApic82093& io = r.make<IoApic82093>(IoApic82093::Params{.bus = bus});
+  bus.attach(io);
+  r.windows = {&io};
+}
+
+void build_hpet(Rig& r) {
+  Hpet::Params p{.clock = r.clock};
+  p.irq.resize(24);
+  p.msi = [](u64, u32) {};
+  r.windows = {&r.make<Hpet>(std::move(p))};
+}
+
+void build_i8042(Rig& r) {
+  auto& k = r.part<Ps2Keyboard>(Ps2Keyboard::Params{});
+  auto& m = r.part<Ps2Mouse>();
+  I8042& c = r.make<I8042>(I8042::Params{.keyboard = &k, .mouse = &m, .clock = &r.clock});
+  r.windows = {&c.data(), &c.command()};
+}
+
+// The PS/2 devices end at the controller's port: bytes to the device are writes of this window.
+class Ps2Window final : public MmioHandler {
+ public:
+  explicit Ps2Window(Ps2Device& d) : d_(d) {}
+  u64 read(u64, unsigned) override { return d_.next(); }
+  void write(u64 offset, u64 value, unsigned) override {
+    if (auto* k = dynamic_cast<Ps2Keyboard*>(&d_); k != nullptr && offset % 3 == 0) k->key(static_cast<u32>(value & 0x1ff), (value & 0x200) != 0);
+    if (auto* m = dynamic_cast<Ps2Mouse*>(&d_); m != nullptr && offset % 3 == 0) m->move(static_cast<int>(value), static_cast<int>(value >> 32), static_cast<s8>(value >> 16), static_cast<u32>(value >> 8));
+    d_.send(static_cast<u8>(value));
+  }
+
+ private:
+  Ps2Device& d_;
+};
+
+void build_uart(Rig& r) {
+  auto ring = std::make_shared<chardev::RingBuffer>(4096);
+  r.windows = {&r.make<Uart16550>(Uart16550::Params{.clock = r.clock, .device_lock = r.lock, .chardev = ring})};
+}
+
+void build_ide(Rig& r) {
+  PiixIde::Params p{.clock = r.clock};
+  p.drives[0][0] = std::make_unique<AtaDisk>(AtaDisk::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20)});
+  p.drives[1][0] = std::make_unique<AtapiCd>(AtapiCd::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20, true)});
+  PiixIde& ide = r.make<PiixIde>(std::move(p));
+  attach_pci(r, ide);
+  for (unsigned n = 0; n < 2; n++) {
+    r.windows.push_back(&ide.channel(n).command_block());
+    r.windows.push_back(&ide.channel(n).control_block());
+  }
+}
+
+void build_fdc(Rig& r) {
+  auto& dma = r.part<I8237>(I8237::Params{.memory = r.memory});
+  Fdc::Params p{.clock = r.clock, .dma = &dma.channel(2)};
+  p.media[0] = std::make_shared<block::MemoryNode>(u64{1474560});
+  Fdc& fdc = r.make<Fdc>(std::move(p));
+  r.windows = {&fdc.registers(), &fdc.dir_ccr(), &dma.bytes()};
+}
+
+void build_vga(Rig& r) {
+  StdVga& vga = r.make<StdVga>(StdVga::Params{.core = {.memory = r.address_bus, .clock = r.clock, .lock = r.lock, .vram_bytes = 1 << 20}});
+  attach_pci(r, vga);
+  r.windows.push_back(&vga.core().ports());
+  r.windows.push_back(&vga.core().vbe_ports());
+}
+
+void build_testdev(Rig& r) {
+  PcTestdev& d = r.make<PcTestdev>(PcTestdev::Params{.irq = {IrqLine{}, IrqLine{}}});
+  r.windows = {&d.latch(), &d.lines(), &d.memory()};
+}
+
+void build_vmport(Rig& r) {
+  Vmport::Params p;
+  p.load_registers = [n = u32{0}](VmportRegisters& regs) mutable { regs = {0x564d5868, n, 39 + n % 3, 0, 0, 0}; return ++n != 0; };
+  r.windows = {&r.make<Vmport>(std::move(p))};
+}
+
+void build_fw_cfg(Rig& r) {
+  auto& d = r.make<firmware::FwCfg>(firmware::FwCfg::Params{.dma = r.memory});
+  d.add_file("opt/test", "some text");
+  r.windows = {&d};
+}
+
+}  // namespace
+
+const std::vector<RigEntry>& rigs() {
+  static const std::vector<RigEntry> list = {
+      {"i8259", [](Rig& r) { auto& d = r.make<I8259Pair>(I8259Pair::Params{}); r.windows = {&d.master(), &d.slave(), &d.elcr()}; }},
+      {"local_apic", build_local_apic},
+      {"ioapic", build_io_apic},
+      {"i8254", [](Rig& r) { r.windows = {&r.make<I8254>(I8254::Params{.clock = r.clock})}; }},
+      {"port61", [](Rig& r) { auto& pit = r.part<I8254>(I8254::Params{.clock = r.clock}); r.windows = {&r.make<Port61>(Port61::Params{.clock = r.clock, .pit = pit})}; }},
+      {"hpet", build_hpet},
+      {"mc146818", [](Rig& r) { r.windows = {&r.make<Mc146818>(Mc146818::Params{.clock = r.clock, .start_seconds = 1'700'000'000})}; }},
+      {"i8042", build_i8042},
+      {"ps2_keyboard", [](Rig& r) { r.windows = {&r.part<Ps2Window>(r.make<Ps2Keyboard>(Ps2Keyboard::Params{}))}; }},
+      {"ps2_mouse", [](Rig& r) { r.windows = {&r.part<Ps2Window>(r.make<Ps2Mouse>())}; }},
+      {"uart_16550a", build_uart},
+      {"i8237", [](Rig& r) { auto& d = r.make<I8237>(I8237::Params{.memory = r.memory}); r.windows = {&d.bytes(), &d.words(), &d.pages(), &d.high_pages()}; }},
+      {"port92", [](Rig& r) { r.windows = {&r.make<Port92>(Port92::Params{})}; }},
+      {"debug_console", [](Rig& r) { r.windows = {&r.make<DebugConsole>(DebugConsole::Params{})}; }},
+      {"debug_exit", [](Rig& r) { r.windows = {&r.make<DebugExit>(DebugExit::Params{})}; }},
+      {"pc_testdev", build_testdev},
+      {"vmport", build_vmport},
+      {"piix_ide", build_ide},
+      {"fdc", build_fdc},
+      {"std_vga", build_vga},
+      {"i440fx", [](Rig& r) { attach_pci(r, r.make<I440Fx>(I440Fx::Params{.ram_bytes = 1 << 27})); }},
+      {"piix3_isa", [](Rig& r) { auto& d = r.make<Piix3Isa>(Piix3Isa::Params{}); attach_pci(r, d); r.windows.push_back(&d.reset_control()); }},
+      {"piix4_pm", [](Rig& r) { auto& d = r.make<Piix4Pm>(Piix4Pm::Params{.clock = r.clock}); attach_pci(r, d); r.windows.push_back(&d.apm_ports()); }},
+      {"pci_config_ports", [](Rig& r) { r.windows = {&r.make<PciConfigPorts>(PciConfigPorts::Params{.bus = r.pci})}; }},
+      {"fw_cfg", build_fw_cfg},
+  };
+  return list;
+}
+
+}  // namespace doppel::hw::test
