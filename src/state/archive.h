@@ -1,6 +1,7 @@
 // StateArchive: one visitor that saves, loads and prints a component's state. A component has one archive() that both
 // saves and loads; fields are found by name within their section, so that a state saved by one build loads in the next.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -29,6 +30,13 @@ class StateArchive {
       return;
     }
     bytes(name, {reinterpret_cast<uint8_t*>(&value), sizeof value});
+  }
+  template <size_t N>
+  void field(std::string_view name, std::array<bool, N>& values) {
+    std::array<uint8_t, N> stored{};
+    for (size_t i = 0; i < N; i++) stored[i] = values[i];
+    bytes(name, stored);
+    for (size_t i = 0; i < N; i++) values[i] = stored[i] != 0;
   }
   // Raw bytes of fixed size. A field absent from a loaded state keeps its value; a size mismatch is recorded as an error.
   void bytes(std::string_view name, std::span<uint8_t> data);
