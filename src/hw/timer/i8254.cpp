@@ -7,7 +7,13 @@ namespace doppel::hw {
 namespace {
 constexpr s64 kShortestPeriod = 10'000;   // ns between two interrupts at least
 
-u64 to_ticks(s64 ns) { return ns <= 0 ? 0 : static_cast<u64>(static_cast<u128>(ns) * I8254::kHz / kNsPerSecond); }
+// Boot code reads counters in tight loops: two hours of nanoseconds fit 64-bit arithmetic, whose division is a multiplication.
+u64 to_ticks(s64 ns) {
+  if (ns <= 0) return 0;
+  const u64 t = static_cast<u64>(ns);
+  if (t < u64{1} << 43) [[likely]] return t * I8254::kHz / kNsPerSecond;
+  return static_cast<u64>(static_cast<u128>(ns) * I8254::kHz / kNsPerSecond);
+}
 s64 to_ns(u64 ticks) { return static_cast<s64>((static_cast<u128>(ticks) * kNsPerSecond + I8254::kHz - 1) / I8254::kHz); }
 bool periodic(u8 mode) { return mode == 2 || mode == 3; }
 u16 to_bcd(u32 v) { return static_cast<u16>(v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 | (v / 1000 % 10) << 12); }
