@@ -18,20 +18,20 @@ constexpr TranslateFn kHandlers[] = {
 };
 static_assert(std::size(kHandlers) == static_cast<size_t>(Mnemonic::Count));
 
-// What an instruction does to the arithmetic flags, for the look at an exit's target.
+// What an instruction does to the arithmetic flags, for the look at an exit's target. A fault does not count as a look at them
+// (ir/opt/pipeline.h): the instruction is run again, and comes to the same overwriting one.
 enum class FlagUse : u8 {
-  None,   // neither reads nor writes them, cannot fault
-  Kill,   // writes all of them without a look at the old ones, cannot fault
+  None,   // neither reads nor writes them
+  Kill,   // writes all of them without a look at the old ones
   Stop,   // anything else
 };
 FlagUse flag_use(const Insn& in) {
-  for (const Operand& o : in.op)
-    if (o.is_mem() && in.mnemonic != Mnemonic::LEA && in.mnemonic != Mnemonic::NOP) return FlagUse::Stop;
   switch (in.mnemonic) {
     case Mnemonic::ADD: case Mnemonic::SUB: case Mnemonic::CMP: case Mnemonic::AND: case Mnemonic::OR: case Mnemonic::XOR:
     case Mnemonic::TEST: case Mnemonic::NEG: return FlagUse::Kill;
     case Mnemonic::MOV: case Mnemonic::MOVZX: case Mnemonic::MOVSX: case Mnemonic::MOVSXD: case Mnemonic::LEA: case Mnemonic::NOP:
-    case Mnemonic::NOT: case Mnemonic::BSWAP: case Mnemonic::CBW: case Mnemonic::CWD: return FlagUse::None;
+    case Mnemonic::NOT: case Mnemonic::BSWAP: case Mnemonic::CBW: case Mnemonic::CWD:
+    case Mnemonic::PUSH: case Mnemonic::POP: return FlagUse::None;
     default: return FlagUse::Stop;
   }
 }
