@@ -3,6 +3,7 @@
 import pathlib
 import re
 import statistics
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -12,11 +13,12 @@ LIMIT = 1000
 
 def main():
     sizes, ifs, bad = [], [], []
+    names = subprocess.run(["git", "ls-files", "src", "tools", "tests", "bench"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for folder in ("src", "tools", "tests", "bench"):
-        for file in sorted((ROOT / folder).rglob("*")):
-            if file.suffix not in (".h", ".cpp"):
+        for rel in names:
+            file = ROOT / rel
+            if file.suffix not in (".h", ".cpp") or not rel.startswith(folder + "/") or not file.exists():
                 continue
-            rel = file.relative_to(ROOT).as_posix()
             lines = file.read_text().splitlines()
             sizes.append((len(lines), rel))
             if len(lines) > LIMIT:

@@ -55,7 +55,7 @@ fi
 case $end in
     shell)
         echo; echo "Doppel guest: $(b uname -srm). 'poweroff -f' ends the machine."
-        while :; do b setsid b cttyhack sh; done ;;
+        while :; do b setsid busybox cttyhack sh; done ;;
     reboot) b reboot -f ;;
     halt) b halt -f ;;
     *) b poweroff -f ;;

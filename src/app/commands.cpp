@@ -51,8 +51,10 @@ int run_file(const std::vector<std::string>& args, bool explain) {
   std::string file;
   bool throwaway = false;
   for (size_t i = 0; i < args.size(); i++) {
-    if (args[i] == "--throwaway") throwaway = true;
-    else if (file.empty() && !args[i].starts_with("-")) file = args[i];
+    if (args[i] == "--throwaway")
+      throwaway = true;
+    else if (file.empty() && !args[i].starts_with("-"))
+      file = args[i];
     else {
       rest.push_back(args[i]);
       // An option's argument is not the file.
@@ -70,7 +72,8 @@ int run_file(const std::vector<std::string>& args, bool explain) {
     for (const std::string& a : all) line += " " + (a.find(' ') == std::string::npos ? a : "'" + a + "'");
     return print(line + "\n");
   }
-  std::fprintf(stderr, "doppel: %s; accelerator: translator (hardware virtualisation is not built yet)\n", found->what.c_str());
+  std::fprintf(stderr, "doppel: %s; accelerator: translator (hardware virtualisation is not built yet)\n",
+               found->what.c_str());
   return qemu_command("qemu-system-" + found->arch, all);
 }
 
@@ -88,21 +91,28 @@ int main_entry(int argc, char** argv) {
   const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "doppel";
   std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
   if (program.starts_with("qemu-system-") || program.starts_with("doppel-system-")) return qemu_command(program, args);
-  if (args.empty()) { std::fputs(kUsage, stderr); return 2; }
+  if (args.empty()) {
+    std::fputs(kUsage, stderr);
+    return 2;
+  }
   const std::string command = args[0];
   args.erase(args.begin());
   if (command.starts_with("qemu-system-")) {
-    if (command != "qemu-system-x86_64" && command != "qemu-system-i386") return fail({"there is no " + command + " yet", "qemu-system-x86_64 and qemu-system-i386 are built", 1});
+    if (command != "qemu-system-x86_64" && command != "qemu-system-i386")
+      return fail({"there is no " + command + " yet", "qemu-system-x86_64 and qemu-system-i386 are built", 1});
     return qemu_command(command, args);
   }
   if (command == "run") return run_file(args, false);
   if (command == "explain") return run_file(args, true);
   if (command == "doctor") return print(doctor());
   if (command == "list") return list(args);
-  if (command == "version" || command == "--version" || command == "-version") return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
+  if (command == "version" || command == "--version" || command == "-version")
+    return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
   if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
-  const std::string near = nearest(command, {"run", "explain", "doctor", "list", "version", "help", "qemu-system-x86_64", "qemu-system-i386"});
-  return fail({"unknown command '" + command + "'", near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
+  const std::string near = nearest(
+      command, {"run", "explain", "doctor", "list", "version", "help", "qemu-system-x86_64", "qemu-system-i386"});
+  return fail({"unknown command '" + command + "'",
+               near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
 }
 
 }  // namespace doppel::app

@@ -1,4 +1,5 @@
-// Content detection. Sources: Linux x86 boot protocol, ISO 9660 and El Torito, ELF, Multiboot, MBR; image headers of other formats.
+// Content detection. Sources: Linux x86 boot protocol, ISO 9660 and El Torito, ELF, Multiboot, MBR; image headers of
+// other formats.
 #include "app/detect.h"
 
 #include <cstring>
@@ -12,8 +13,13 @@ namespace {
 
 struct Bytes {
   std::vector<u8> data;
-  bool has(size_t at, std::string_view text) const { return data.size() >= at + text.size() && std::memcmp(data.data() + at, text.data(), text.size()) == 0; }
-  template <typename T> T get(size_t at) const { return data.size() >= at + sizeof(T) ? load_le<T>(data.data() + at) : T{}; }
+  bool has(size_t at, std::string_view text) const {
+    return data.size() >= at + text.size() && std::memcmp(data.data() + at, text.data(), text.size()) == 0;
+  }
+  template <typename T>
+  T get(size_t at) const {
+    return data.size() >= at + sizeof(T) ? load_le<T>(data.data() + at) : T{};
+  }
 };
 
 Bytes read_head(const std::string& path, size_t size) {
@@ -28,18 +34,23 @@ Bytes read_head(const std::string& path, size_t size) {
 std::string linux_version(const Bytes& b) {
   const size_t at = b.get<u16>(0x20e) + 0x200u;
   std::string text;
-  for (size_t i = at; i < b.data.size() && b.data[i] > ' ' && text.size() < 80; i++) text += static_cast<char>(b.data[i]);
+  for (size_t i = at; i < b.data.size() && b.data[i] > ' ' && text.size() < 80; i++)
+    text += static_cast<char>(b.data[i]);
   return text;
 }
 
 Error other_format(const std::string& path, const char* format) {
-  return {path + " is a " + format + " image; that format is not built yet", std::string("convert it first: qemu-img convert -O raw ") + path + " disk.img", 1};
+  return {path + " is a " + format + " image; that format is not built yet",
+          std::string("convert it first: qemu-img convert -O raw ") + path + " disk.img", 1};
 }
 
 }  // namespace
 
 bool option_takes_argument(const std::string& option) {
-  static constexpr struct { const char* name; const char* argument; } kRows[] = {
+  static constexpr struct {
+    const char* name;
+    const char* argument;
+  } kRows[] = {
 #define OPT(name, argument, state, help) {name, argument},
 #include "app/options.def"
 #undef OPT
@@ -54,20 +65,28 @@ bool option_takes_argument(const std::string& option) {
 Result<Detected> detect(const std::string& path) {
   std::error_code ec;
   if (!std::filesystem::exists(path, ec)) return Error{"there is no file " + path, "check the path", 1};
-  if (std::filesystem::is_directory(path, ec)) return Error{path + " is a folder", "give an image, a kernel or a CD", 1};
+  if (std::filesystem::is_directory(path, ec))
+    return Error{path + " is a folder", "give an image, a kernel or a CD", 1};
   const u64 size = std::filesystem::is_regular_file(path, ec) ? std::filesystem::file_size(path, ec) : 0;
   const Bytes b = read_head(path, 40960);
   if (b.data.empty()) return Error{path + " is empty or can't be read", "check its permissions", 1};
   if (b.has(0x202, "HdrS")) {
     const bool is_64 = b.get<u16>(0x206) >= 0x20c && (b.get<u16>(0x236) & 1);
-    return Detected{"Linux kernel " + linux_version(b) + (is_64 ? " (x86-64)" : " (i386)"), is_64 ? "x86_64" : "i386", {"-kernel", path, "-m", "512"}};
+    return Detected{"Linux kernel " + linux_version(b) + (is_64 ? " (x86-64)" : " (i386)"),
+                    is_64 ? "x86_64" : "i386",
+                    {"-kernel", path, "-m", "512"}};
   }
-  if (b.has(0, "\x7f" "ELF")) {
+  if (b.has(0,
+            "\x7f"
+            "ELF")) {
     const u16 machine = b.get<u16>(18);
     bool multiboot = false;
-    for (size_t i = 0; i + 12 <= std::min<size_t>(b.data.size(), 8192); i += 4) multiboot |= b.get<u32>(i) == 0x1badb002;
-    if (multiboot && (machine == 3 || machine == 62)) return Detected{"multiboot kernel", machine == 3 ? "i386" : "x86_64", {"-kernel", path}};
-    return Error{path + " is an ELF file for machine " + std::to_string(machine) + ", not a multiboot kernel", "only bzImage and multiboot kernels boot so far", 1};
+    for (size_t i = 0; i + 12 <= std::min<size_t>(b.data.size(), 8192); i += 4)
+      multiboot |= b.get<u32>(i) == 0x1badb002;
+    if (multiboot && (machine == 3 || machine == 62))
+      return Detected{"multiboot kernel", machine == 3 ? "i386" : "x86_64", {"-kernel", path}};
+    return Error{path + " is an ELF file for machine " + std::to_string(machine) + ", not a multiboot kernel",
+                 "only bzImage and multiboot kernels boot so far", 1};
   }
   if (b.has(0x8001, "CD001")) return Detected{"CD image", "x86_64", {"-cdrom", path, "-boot", "d", "-m", "512"}};
   if (b.has(0, "QFI\xfb")) return other_format(path, "qcow2");
@@ -78,9 +97,11 @@ Result<Detected> detect(const std::string& path) {
   if (b.get<u16>(510) == 0xaa55) {
     if (size == 1474560 || size == 737280 || size == 1228800 || size == 368640 || size == 2949120)
       return Detected{"floppy image", "x86_64", {"-fda", path, "-boot", "a"}};
-    return Detected{"disk image with a boot sector", "x86_64", {"-drive", "file=" + path + ",format=raw,if=ide", "-m", "512"}};
+    return Detected{
+        "disk image with a boot sector", "x86_64", {"-drive", "file=" + path + ",format=raw,if=ide", "-m", "512"}};
   }
-  return Error{path + " is nothing that boots (no kernel, CD, or boot sector found)", "give a kernel, an ISO or a raw disk image", 1};
+  return Error{path + " is nothing that boots (no kernel, CD, or boot sector found)",
+               "give a kernel, an ISO or a raw disk image", 1};
 }
 
 }  // namespace doppel::app

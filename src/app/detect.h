@@ -8,9 +8,9 @@
 namespace doppel::app {
 
 struct Detected {
-  std::string what;                       // "Linux kernel 6.1.0-50-amd64 (x86-64)"
-  std::string arch;                       // x86_64 or i386
-  std::vector<std::string> arguments;     // QEMU-compatible options
+  std::string what;                    // "Linux kernel 6.1.0-50-amd64 (x86-64)"
+  std::string arch;                    // x86_64 or i386
+  std::vector<std::string> arguments;  // QEMU-compatible options
 };
 // Errors: no such file, a folder, content that nothing here boots (says what it is).
 Result<Detected> detect(const std::string& path);

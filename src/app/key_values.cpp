@@ -12,7 +12,11 @@ KeyValues parse_key_values(std::string_view text, std::string_view first_key) {
     std::string item;
     while (at < text.size()) {
       if (text[at] == ',') {
-        if (at + 1 < text.size() && text[at + 1] == ',') { item += ','; at += 2; continue; }
+        if (at + 1 < text.size() && text[at + 1] == ',') {
+          item += ',';
+          at += 2;
+          continue;
+        }
         break;
       }
       item += text[at++];
@@ -50,7 +54,10 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
         diagonal = above;
       }
     }
-    if (row[c.size()] < best_distance) { best_distance = row[c.size()]; best = c; }
+    if (row[c.size()] < best_distance) {
+      best_distance = row[c.size()];
+      best = c;
+    }
   }
   return best;
 }
@@ -62,15 +69,22 @@ Result<u64> parse_size(std::string_view text, u64 unit) {
     if (v > (~u64{0} - 9) / 10) return Error{"the size " + std::string(text) + " is too large", "", 1};
     v = v * 10 + static_cast<u64>(text[i++] - '0');
   }
-  if (i == 0) return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
+  if (i == 0)
+    return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
   if (i < text.size()) {
     switch (text[i]) {
-      case 'b': case 'B': unit = 1; break;
-      case 'k': case 'K': unit = u64{1} << 10; break;
-      case 'm': case 'M': unit = u64{1} << 20; break;
-      case 'g': case 'G': unit = u64{1} << 30; break;
-      case 't': case 'T': unit = u64{1} << 40; break;
-      default: return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
+      case 'b':
+      case 'B': unit = 1; break;
+      case 'k':
+      case 'K': unit = u64{1} << 10; break;
+      case 'm':
+      case 'M': unit = u64{1} << 20; break;
+      case 'g':
+      case 'G': unit = u64{1} << 30; break;
+      case 't':
+      case 'T': unit = u64{1} << 40; break;
+      default:
+        return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};
     }
     if (i + 1 < text.size() && !(text.substr(i + 1) == "B" || text.substr(i + 1) == "iB"))
       return Error{"'" + std::string(text) + "' is not a size", "write a number with K, M, G or T, such as 512M", 1};

@@ -15,7 +15,12 @@ namespace doppel::app {
 namespace {
 
 enum class State { Yes, Later, Quiet };
-struct Row { const char* name; const char* argument; State state; const char* help; };
+struct Row {
+  const char* name;
+  const char* argument;
+  State state;
+  const char* help;
+};
 constexpr Row kRows[] = {
 #define OPT(name, argument, state, help) {name, argument, State::state, help},
 #include "app/options.def"
@@ -36,7 +41,9 @@ Result<u64> parse_number(std::string_view text, std::string_view what, u64 low, 
   const std::string copy(text);
   const u64 v = std::strtoull(copy.c_str(), &end, 0);
   if (copy.empty() || *end != 0 || copy[0] == '-' || v < low || v > high) {
-    return Error{std::string(what) + " '" + copy + "' is not a number from " + std::to_string(low) + " to " + std::to_string(high), "", 1};
+    return Error{std::string(what) + " '" + copy + "' is not a number from " + std::to_string(low) + " to " +
+                     std::to_string(high),
+                 "", 1};
   }
   return v;
 }
@@ -45,13 +52,17 @@ Error bad_property(std::string_view option, std::string_view key, const std::vec
   const std::string near = nearest(key, known);
   std::string all;
   for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
-  return Error{"-" + std::string(option) + " has no property '" + std::string(key) + "'", near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
+  return Error{"-" + std::string(option) + " has no property '" + std::string(key) + "'",
+               near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
 }
 
 Status take_machine(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "type")) {
     if (key == "type") {
-      if (value == "help" || value == "?") { o.text = machine::boards_help(); return success(); }
+      if (value == "help" || value == "?") {
+        o.text = machine::boards_help();
+        return success();
+      }
       o.machine.board = value;
     } else if (key == "help") {
       o.text = machine::boards_help();
@@ -81,12 +92,18 @@ Status take_smp(Options& o, const std::string& text) {
     auto n = parse_number(value, "-smp " + key, 1, 64);
     if (!n) return n.error();
     const u32 v = static_cast<u32>(*n);
-    if (key == "cpus") o.machine.cpus = v;
-    else if (key == "sockets") o.machine.sockets = v;
-    else if (key == "cores") o.machine.cores = v;
-    else if (key == "threads") o.machine.threads = v;
-    else if (key == "maxcpus") { if (v < o.machine.cpus) return Error{"-smp maxcpus is less than cpus", "", 1}; }
-    else return bad_property("smp", key, {"cpus", "sockets", "cores", "threads", "maxcpus"});
+    if (key == "cpus")
+      o.machine.cpus = v;
+    else if (key == "sockets")
+      o.machine.sockets = v;
+    else if (key == "cores")
+      o.machine.cores = v;
+    else if (key == "threads")
+      o.machine.threads = v;
+    else if (key == "maxcpus") {
+      if (v < o.machine.cpus) return Error{"-smp maxcpus is less than cpus", "", 1};
+    } else
+      return bad_property("smp", key, {"cpus", "sockets", "cores", "threads", "maxcpus"});
   }
   return success();
 }
@@ -106,7 +123,8 @@ Status take_boot(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "order")) {
     if (key == "order" || key == "once") {
       for (const char c : value) {
-        if (c < 'a' || c > 'p') return Error{std::string("-boot: '") + c + "' is not a boot device", "a floppy, c disk, d CD, n network", 1};
+        if (c < 'a' || c > 'p')
+          return Error{std::string("-boot: '") + c + "' is not a boot device", "a floppy, c disk, d CD, n network", 1};
       }
       (key == "order" ? o.machine.boot_order : o.machine.boot_once) = value;
     } else if (key == "menu") {
@@ -121,24 +139,35 @@ Status take_boot(Options& o, const std::string& text) {
 Status take_drive(Options& o, const std::string& text) {
   machine::DriveConfig d;
   for (const auto& [key, value] : parse_key_values(text, "file")) {
-    if (key == "file") d.file = value;
-    else if (key == "if") d.interface = value;
-    else if (key == "media") d.media = value;
-    else if (key == "id") d.id = value;
-    else if (key == "format" || key == "driver") d.format = value;
-    else if (key == "readonly" || key == "read-only") d.read_only = is_on(value);
-    else if (key == "snapshot") d.snapshot = is_on(value);
+    if (key == "file")
+      d.file = value;
+    else if (key == "if")
+      d.interface = value;
+    else if (key == "media")
+      d.media = value;
+    else if (key == "id")
+      d.id = value;
+    else if (key == "format" || key == "driver")
+      d.format = value;
+    else if (key == "readonly" || key == "read-only")
+      d.read_only = is_on(value);
+    else if (key == "snapshot")
+      d.snapshot = is_on(value);
     else if (key == "index" || key == "bus" || key == "unit") {
       auto n = parse_number(value, "-drive " + key, 0, 3);
       if (!n) return n.error();
       (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
-    } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" && key != "detect-zeroes" && key != "serial") {
-      return bad_property("drive", key, {"file", "if", "media", "id", "format", "readonly", "snapshot", "index", "bus", "unit", "cache", "aio", "discard"});
+    } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" &&
+               key != "detect-zeroes" && key != "serial") {
+      return bad_property("drive", key,
+                          {"file", "if", "media", "id", "format", "readonly", "snapshot", "index", "bus", "unit",
+                           "cache", "aio", "discard"});
     }
   }
   if (d.interface != "ide" && d.interface != "floppy" && d.interface != "none")
     return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide or if=floppy", 1};
-  if (d.media != "disk" && d.media != "cdrom") return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
+  if (d.media != "disk" && d.media != "cdrom")
+    return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
   o.machine.drives.push_back(d);
   return success();
 }
@@ -156,17 +185,21 @@ void add_drive(Options& o, const std::string& file, const char* interface, const
 Status take_fw_cfg(Options& o, const std::string& text) {
   std::string name, contents;
   for (const auto& [key, value] : parse_key_values(text, "name")) {
-    if (key == "name") name = value;
-    else if (key == "string") contents = value;
+    if (key == "name")
+      name = value;
+    else if (key == "string")
+      contents = value;
     else if (key == "file") {
       std::ifstream in(value, std::ios::binary);
       if (!in) return Error{"can't read the fw_cfg file " + value, "check the path", 1};
       std::stringstream all;
       all << in.rdbuf();
       contents = all.str();
-    } else return bad_property("fw_cfg", key, {"name", "file", "string"});
+    } else
+      return bad_property("fw_cfg", key, {"name", "file", "string"});
   }
-  if (name.empty() || name.size() > 55) return Error{"-fw_cfg needs a name of at most 55 characters", "-fw_cfg name=opt/org.example,string=text", 1};
+  if (name.empty() || name.size() > 55)
+    return Error{"-fw_cfg needs a name of at most 55 characters", "-fw_cfg name=opt/org.example,string=text", 1};
   o.machine.fw_cfg.emplace_back(name, contents);
   return success();
 }
@@ -174,10 +207,16 @@ Status take_fw_cfg(Options& o, const std::string& text) {
 Status take_accel(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "accel")) {
     if (key == "accel") {
-      if (value == "help") { o.text = "Accelerators:\ntcg     the translator (default)\ninterp  the portable interpreter\n"; return success(); }
-      if (value == "tcg" || value == "dbt") o.machine.accel.interpreter = false;
-      else if (value == "interp") o.machine.accel.interpreter = true;
-      else return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
+      if (value == "help") {
+        o.text = "Accelerators:\ntcg     the translator (default)\ninterp  the portable interpreter\n";
+        return success();
+      }
+      if (value == "tcg" || value == "dbt")
+        o.machine.accel.interpreter = false;
+      else if (value == "interp")
+        o.machine.accel.interpreter = true;
+      else
+        return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
     } else if (key == "tb-size") {
       auto n = parse_number(value, "-accel tb-size", 1, 2048);
       if (!n) return n.error();
@@ -193,9 +232,12 @@ Status take_accel(Options& o, const std::string& text) {
 
 Status take_rtc(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "base")) {
-    if (key == "base") o.machine.rtc_base = value;
-    else if (key == "clock") o.machine.rtc_clock = value;
-    else if (key != "driftfix") return bad_property("rtc", key, {"base", "clock", "driftfix"});
+    if (key == "base")
+      o.machine.rtc_base = value;
+    else if (key == "clock")
+      o.machine.rtc_clock = value;
+    else if (key != "driftfix")
+      return bad_property("rtc", key, {"base", "clock", "driftfix"});
   }
   return success();
 }
@@ -203,7 +245,10 @@ Status take_rtc(Options& o, const std::string& text) {
 Status take_icount(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "shift")) {
     if (key == "shift") {
-      if (value == "auto") { o.machine.accel.icount_shift = 3; continue; }
+      if (value == "auto") {
+        o.machine.accel.icount_shift = 3;
+        continue;
+      }
       auto n = parse_number(value, "-icount shift", 0, 10);
       if (!n) return n.error();
       o.machine.accel.icount_shift = static_cast<int>(*n);
@@ -217,9 +262,15 @@ Status take_icount(Options& o, const std::string& text) {
 Status take_device(Options& o, const std::string& text) {
   machine::DeviceConfig d;
   for (const auto& [key, value] : parse_key_values(text, "driver")) {
-    if (key == "driver") d.driver = value; else d.properties[key] = value;
+    if (key == "driver")
+      d.driver = value;
+    else
+      d.properties[key] = value;
   }
-  if (d.driver == "help" || d.driver == "?") { o.text = machine::devices_help(); return success(); }
+  if (d.driver == "help" || d.driver == "?") {
+    o.text = machine::devices_help();
+    return success();
+  }
   o.machine.devices.push_back(d);
   return success();
 }
@@ -229,9 +280,12 @@ Status take_dfilter(Options& o, const std::string& text) {
   const size_t dots = text.find(".."), plus = text.find('+');
   char* end = nullptr;
   from = std::strtoull(text.c_str(), &end, 0);
-  if (dots != std::string::npos) to = std::strtoull(text.c_str() + dots + 2, &end, 0);
-  else if (plus != std::string::npos) to = from + std::strtoull(text.c_str() + plus + 1, &end, 0) - 1;
-  else return Error{"-dfilter '" + text + "' is not a range", "write FROM..TO or FROM+SIZE", 1};
+  if (dots != std::string::npos)
+    to = std::strtoull(text.c_str() + dots + 2, &end, 0);
+  else if (plus != std::string::npos)
+    to = from + std::strtoull(text.c_str() + plus + 1, &end, 0) - 1;
+  else
+    return Error{"-dfilter '" + text + "' is not a range", "write FROM..TO or FROM+SIZE", 1};
   o.machine.accel.dump_from = from;
   o.machine.accel.dump_to = to;
   return success();
@@ -239,7 +293,13 @@ Status take_dfilter(Options& o, const std::string& text) {
 
 using Handler = std::function<Status(Options&, const std::string&)>;
 
-#define SET(...) [](Options& o, const std::string& v) -> Status { (void)o; (void)v; __VA_ARGS__; return success(); }
+#define SET(...)                                   \
+  [](Options& o, const std::string& v) -> Status { \
+    (void)o;                                       \
+    (void)v;                                       \
+    __VA_ARGS__;                                   \
+    return success();                              \
+  }
 const std::unordered_map<std::string, Handler>& handlers() {
   static const std::unordered_map<std::string, Handler> table = {
       {"help", SET(o.show_help = true)}, {"version", SET(o.show_version = true)},
@@ -333,7 +393,7 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
   for (size_t i = 0; i < args.size(); i++) {
     const std::string& word = args[i];
     if (word.empty() || word[0] != '-' || word == "-") {
-      add_drive(o, word, "ide", "disk", 0);   // a bare word is the first disk, as in QEMU
+      add_drive(o, word, "ide", "disk", 0);  // a bare word is the first disk, as in QEMU
       continue;
     }
     std::string name = word.substr(word.starts_with("--") ? 2 : 1), value;
@@ -350,11 +410,14 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
       std::vector<std::string> names;
       for (const Row& r : kRows) names.emplace_back(r.name);
       const std::string near = nearest(name, names);
-      return Error{"unknown option '" + word + "'", near.empty() ? "-help lists the options" : "did you mean '-" + near + "'?", 2};
+      return Error{"unknown option '" + word + "'",
+                   near.empty() ? "-help lists the options" : "did you mean '-" + near + "'?", 2};
     }
-    if (row->state == State::Later) return Error{"the option -" + std::string(row->name) + " is known but not built yet", "leave it out", 1};
+    if (row->state == State::Later)
+      return Error{"the option -" + std::string(row->name) + " is known but not built yet", "leave it out", 1};
     if (*row->argument && !has_value) {
-      if (i + 1 >= args.size()) return Error{"the option " + word + " needs an argument: " + row->argument, "-help lists the options", 2};
+      if (i + 1 >= args.size())
+        return Error{"the option " + word + " needs an argument: " + row->argument, "-help lists the options", 2};
       value = args[++i];
     }
     if (row->state == State::Quiet) continue;
@@ -364,12 +427,16 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
   if (o.machine.board_options.contains("snapshot")) {
     for (auto& d : o.machine.drives) d.snapshot = true;
   }
-  if (!o.machine.append.empty() && o.machine.kernel.empty()) return Error{"-append is only for -kernel", "give a kernel with -kernel FILE", 1};
-  if (!o.machine.initrd.empty() && o.machine.kernel.empty()) return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
+  if (!o.machine.append.empty() && o.machine.kernel.empty())
+    return Error{"-append is only for -kernel", "give a kernel with -kernel FILE", 1};
+  if (!o.machine.initrd.empty() && o.machine.kernel.empty())
+    return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
   const auto& c = o.machine;
   if (c.sockets || c.cores || c.threads) {
     const u32 n = std::max(c.sockets, 1u) * std::max(c.cores, 1u) * std::max(c.threads, 1u);
-    if (c.sockets && c.cores && c.threads && n != c.cpus) return Error{"-smp: sockets * cores * threads is " + std::to_string(n) + ", not cpus=" + std::to_string(c.cpus), "", 1};
+    if (c.sockets && c.cores && c.threads && n != c.cpus)
+      return Error{"-smp: sockets * cores * threads is " + std::to_string(n) + ", not cpus=" + std::to_string(c.cpus),
+                   "", 1};
   }
   return o;
 }
@@ -379,7 +446,10 @@ std::string options_help(std::string_view program) {
   for (const Row& r : kRows) {
     if (r.state == State::Later || !*r.help) continue;
     std::string left = std::string("-") + r.name + (*r.argument ? " " + std::string(r.argument) : "");
-    if (left.size() < 32) left.resize(32, ' '); else left += "\n" + std::string(32, ' ');
+    if (left.size() < 32)
+      left.resize(32, ' ');
+    else
+      left += "\n" + std::string(32, ' ');
     text += left + r.help + "\n";
   }
   return text + "\nA double dash works too. Options known to QEMU but not built yet say so.\n";

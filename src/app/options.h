@@ -12,13 +12,13 @@ namespace doppel::app {
 struct Options {
   machine::MachineConfig machine;
   bool show_help = false, show_version = false;
-  std::string text;                            // for `-cpu help` and its like: print this and exit 0
-  std::string display;                         // sdl, none; empty: choose
+  std::string text;     // for `-cpu help` and its like: print this and exit 0
+  std::string display;  // sdl, none; empty: choose
   bool nographic = false, full_screen = false;
-  std::vector<std::string> serial;             // as given
+  std::vector<std::string> serial;  // as given
   std::vector<std::string> monitors;
   bool monitor_given = false;
-  std::vector<std::string> chardevs;           // -chardev, whole
+  std::vector<std::string> chardevs;  // -chardev, whole
   std::string debugcon;
   std::string gdb;
   std::string log_items, log_file;
@@ -28,14 +28,15 @@ struct Options {
   int wait_timeout = 120;
 };
 
-// key=value list: ",," is a comma, a word without '=' is `word=on` (or the first one the value of `first_key`), `noWORD` is off.
+// key=value list: ",," is a comma, a word without '=' is `word=on` (or the first one the value of `first_key`),
+// `noWORD` is off.
 using KeyValues = std::vector<std::pair<std::string, std::string>>;
 KeyValues parse_key_values(std::string_view text, std::string_view first_key = {});
 
 // Errors: exit status 2 for usage, 1 for values that can't be had.
 Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit);
 std::string options_help(std::string_view program);
-std::string nearest(std::string_view word, const std::vector<std::string>& candidates);   // empty: none is near
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // empty: none is near
 Result<u64> parse_size(std::string_view text, u64 unit_without_suffix);
 
 }  // namespace doppel::app

@@ -24,7 +24,7 @@ int fail(const Error& e) {
   return e.exit_status;
 }
 
-std::atomic<int> g_signals{0};   // written by the signal handler only
+std::atomic<int> g_signals{0};  // written by the signal handler only
 extern "C" void on_signal(int) { g_signals.fetch_add(1); }
 
 // Everything that talks to the outside while a machine runs. Order matters: the last member goes first.
@@ -68,7 +68,9 @@ Status open_monitors(Session& s, const Options& o) {
     if (!shared) return shared.error();
     auto index = s.monitors.size();
     auto* monitors = &s.monitors;
-    auto front = (*shared)->add_front("monitor", [monitors, index](bool on) { if (index < monitors->size()) (*monitors)[index]->focus(on); });
+    auto front = (*shared)->add_front("monitor", [monitors, index](bool on) {
+      if (index < monitors->size()) (*monitors)[index]->focus(on);
+    });
     s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.machine, front));
   }
   for (const std::string& spec : specs) {
@@ -106,14 +108,20 @@ int run_machine(Options o) {
     if (Status st = log_open(o.log_file); !st) return fail(st.error());
     log_set_mask(*mask);
   }
-  if (o.display.empty()) o.display = o.nographic || o.machine.vga == "none" || !display::sdl_display_available() ? "none" : "sdl";
+  if (o.display.empty())
+    o.display = o.nographic || o.machine.vga == "none" || !display::sdl_display_available() ? "none" : "sdl";
   if (o.nographic) o.display = "none";
   if (o.display == "sdl" && !display::sdl_display_available())
     return fail({"there is no display to open a window on", "set DISPLAY, or use -nographic or -display none", 1});
 
   Session s;
   machine::Machine* running = nullptr;
-  s.chardevs = std::make_unique<chardev::Factory>(chardev::Mux::Hooks{[&running] { if (running) running->request_quit(machine::ShutdownCause::HostQuit, 0); }, {}});
+  s.chardevs = std::make_unique<chardev::Factory>(chardev::Mux::Hooks{[&running] {
+                                                                        if (running)
+                                                                          running->request_quit(
+                                                                              machine::ShutdownCause::HostQuit, 0);
+                                                                      },
+                                                                      {}});
   for (const std::string& c : o.chardevs) {
     if (auto dev = s.chardevs->create(c); !dev) return fail(dev.error());
   }

@@ -3,5 +3,5 @@
 #include "app/options.h"
 
 namespace doppel::app {
-int run_machine(Options options);                // the process's exit status
+int run_machine(Options options);  // the process's exit status
 }  // namespace doppel::app

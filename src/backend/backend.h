@@ -11,55 +11,63 @@
 namespace doppel::backend {
 
 struct EmitConfig {
-  bool icount = false;          // count instructions at the region's entry: header.icount_left -= insn_count, leave if negative
-  bool chain = true;            // false: every exit returns to the vCPU loop (lockstep, single step)
+  bool icount = false;  // count instructions at the region's entry: header.icount_left -= insn_count, leave if negative
+  bool chain = true;    // false: every exit returns to the vCPU loop (lockstep, single step)
   u32 icount_insns = 0;
 };
 
-// An exit to a known pc. While unlinked it returns to the vCPU loop with header.exit_slot = the slot's address; then the pc
-// register in the state is `pc`. Linked, it jumps straight to the other region.
+// An exit to a known pc. While unlinked it returns to the vCPU loop with header.exit_slot = the slot's address; then
+// the pc register in the state is `pc`. Linked, it jumps straight to the other region.
 struct LinkSlot {
   u64 pc = 0;
-  u32 patch = 0;                // offset in the region's code of what link() patches
-  u32 stub = 0;                 // what it holds while unlinked (the backend's own)
-  bool chainable = false;       // same page: may be linked; else it goes through the jump cache and never needs a slot
+  u32 patch = 0;           // offset in the region's code of what link() patches
+  u32 stub = 0;            // what it holds while unlinked (the backend's own)
+  bool chainable = false;  // same page: may be linked; else it goes through the jump cache and never needs a slot
   struct CodeBlock* from = nullptr;
   struct CodeBlock* to = nullptr;
 };
 
-struct PcMapRow { u32 host; u32 insn; u64 pc; };   // host offset (of a call's return address) -> guest pc and instruction number
+struct PcMapRow {
+  u32 host;
+  u32 insn;
+  u64 pc;
+};  // host offset (of a call's return address) -> guest pc and instruction number
 
 struct Emitted {
-  std::vector<u8> code;         // position-independent until installed
-  struct Reloc { u32 at; u8 kind; u64 to; };   // kind 0: absolute 64; 1: rel32 to an absolute address; 2: address of links[to]
+  std::vector<u8> code;  // position-independent until installed
+  struct Reloc {
+    u32 at;
+    u8 kind;
+    u64 to;
+  };  // kind 0: absolute 64; 1: rel32 to an absolute address; 2: address of links[to]
   std::vector<Reloc> relocs;
   std::vector<LinkSlot> links;
-  std::vector<PcMapRow> pc_map; // ascending host offsets
+  std::vector<PcMapRow> pc_map;  // ascending host offsets
 };
 
 // An installed region. Owned by the code cache.
 struct CodeBlock {
   u64 pc = 0, mode = 0, base = 0;
-  u64 phys = 0;                 // physical address of its first byte
-  u64 phys_page2 = ~u64{0};     // page of its second part if it straddles, else ~0
+  u64 phys = 0;              // physical address of its first byte
+  u64 phys_page2 = ~u64{0};  // page of its second part if it straddles, else ~0
   u32 guest_bytes = 0;
   u32 insn_count = 0;
-  u8* code = nullptr;           // entry
+  u8* code = nullptr;  // entry
   u32 code_size = 0;
   bool valid = true;
   std::vector<LinkSlot> links;
   std::vector<LinkSlot*> incoming;
   std::vector<PcMapRow> pc_map;
-  std::unique_ptr<ir::Region> region;   // kept for the interpreter and for lockstep
+  std::unique_ptr<ir::Region> region;  // kept for the interpreter and for lockstep
   u64 executions = 0;
 };
 
 enum class ExitReason : u8 {
-  Lookup,     // pc in the state: find the next region (indirect exit that missed)
-  Link,       // as Lookup, through header.exit_slot: may be linked
-  Loop,       // exit_loop: look at everything anew
-  Request,    // exit_request was set (pc in the state: the region's own, nothing of it executed)
-  Icount,     // icount_left ran out at the region's entry (nothing of it executed)
+  Lookup,   // pc in the state: find the next region (indirect exit that missed)
+  Link,     // as Lookup, through header.exit_slot: may be linked
+  Loop,     // exit_loop: look at everything anew
+  Request,  // exit_request was set (pc in the state: the region's own, nothing of it executed)
+  Icount,   // icount_left ran out at the region's entry (nothing of it executed)
 };
 
 class Backend {
@@ -77,7 +85,8 @@ class Backend {
   virtual std::string disassemble(const u8* code, size_t size, u64 address) const = 0;
   // Registers pinned for this guest's layout (for docs, `info jit`).
   virtual std::string describe() const = 0;
-  // The return address of the call that left generated code for a helper, or null when the interpreter runs (see current_pc).
+  // The return address of the call that left generated code for a helper, or null when the interpreter runs (see
+  // current_pc).
   virtual const u8* return_address(const mem::VcpuHeader& cpu) const = 0;
   // The interpreter's way: the pc of the instruction being executed; false for compiled code.
   virtual bool current_pc(const mem::VcpuHeader& cpu, u64& pc, u32& insn) const = 0;
@@ -86,8 +95,8 @@ class Backend {
 struct BackendConfig {
   const ir::StateLayout* layout = nullptr;
   const ir::HelperTable* helpers = nullptr;
-  int max_pinned = -1;          // -1: as many as the host likes; 0: none (tested)
-  u8* thunk_area = nullptr;     // 64 KiB of executable memory at the start of the code cache, for thunks
+  int max_pinned = -1;       // -1: as many as the host likes; 0: none (tested)
+  u8* thunk_area = nullptr;  // 64 KiB of executable memory at the start of the code cache, for thunks
   size_t thunk_size = 0;
 };
 std::unique_ptr<Backend> make_interp_backend(const BackendConfig& config);

@@ -16,7 +16,8 @@ inline bool cas128(void* p, u128& expected, u128 desired) {
   expected = static_cast<u128>(hi) << 64 | lo;
   return equal;
 #else
-  return __atomic_compare_exchange_n(static_cast<u128*>(p), &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  return __atomic_compare_exchange_n(static_cast<u128*>(p), &expected, desired, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST);
 #endif
 }
 

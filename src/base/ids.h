@@ -4,6 +4,12 @@
 #include <cstdint>
 
 namespace doppel {
-struct GuestVA { uint64_t v = 0; auto operator<=>(const GuestVA&) const = default; };
-struct GuestPA { uint64_t v = 0; auto operator<=>(const GuestPA&) const = default; };
+struct GuestVA {
+  uint64_t v = 0;
+  auto operator<=>(const GuestVA&) const = default;
+};
+struct GuestPA {
+  uint64_t v = 0;
+  auto operator<=>(const GuestPA&) const = default;
+};
 }  // namespace doppel

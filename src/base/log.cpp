@@ -8,7 +8,11 @@ namespace doppel {
 std::atomic<uint32_t> g_log_mask{0};
 
 namespace {
-struct Row { const char* name; LogItem item; const char* help; };
+struct Row {
+  const char* name;
+  LogItem item;
+  const char* help;
+};
 constexpr Row kRows[] = {
     {"in_asm", LogItem::InAsm, "show guest instructions of each translated region"},
     {"ir", LogItem::Ir, "show the IR of each translated region"},
@@ -37,7 +41,10 @@ Result<uint32_t> parse_log_items(std::string_view list) {
     const std::string_view word = list.substr(0, comma);
     bool found = false;
     for (const Row& row : kRows) {
-      if (word == row.name) { mask |= static_cast<uint32_t>(row.item); found = true; }
+      if (word == row.name) {
+        mask |= static_cast<uint32_t>(row.item);
+        found = true;
+      }
     }
     if (!found) return Error{"unknown log item '" + std::string(word) + "'", "-d help lists them", 1};
     if (comma == std::string_view::npos) break;
@@ -48,7 +55,8 @@ Result<uint32_t> parse_log_items(std::string_view list) {
 
 std::string log_items_help() {
   std::string text = "Log items (comma separated):\n";
-  for (const Row& row : kRows) text += std::string(row.name) + std::string(16 - std::string_view(row.name).size(), ' ') + row.help + "\n";
+  for (const Row& row : kRows)
+    text += std::string(row.name) + std::string(16 - std::string_view(row.name).size(), ' ') + row.help + "\n";
   return text;
 }
 

@@ -6,7 +6,8 @@
 
 namespace doppel {
 
-// `cause` is one line without a full stop; `fix` (may be empty) tells the user what to do. `exit_status` is 1, or 2 for usage.
+// `cause` is one line without a full stop; `fix` (may be empty) tells the user what to do. `exit_status` is 1, or 2 for
+// usage.
 struct Error {
   std::string cause;
   std::string fix;
@@ -17,8 +18,8 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : v_(std::move(value)) {}       // NOLINT(google-explicit-constructor)
-  Result(Error error) : v_(std::move(error)) {}   // NOLINT(google-explicit-constructor)
+  Result(T value) : v_(std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  Result(Error error) : v_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
   bool ok() const { return v_.index() == 0; }
   explicit operator bool() const { return ok(); }
   T& value() { return std::get<0>(v_); }

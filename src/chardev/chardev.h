@@ -15,12 +15,13 @@ class Chardev {
   virtual ~Chardev() = default;
   // Any thread. Whole: buffers what the outside can't take yet (a slow reader never stops the guest).
   virtual void write(std::span<const u8> data) = 0;
-  // The front end's input; set once. `can_receive` returns how many bytes it takes now; call accept_input() when it grows.
-  // Called on the I/O thread without any lock held.
+  // The front end's input; set once. `can_receive` returns how many bytes it takes now; call accept_input() when it
+  // grows. Called on the I/O thread without any lock held.
   struct FrontEnd {
     std::function<size_t()> can_receive;
     std::function<void(std::span<const u8>)> receive;
     std::function<void()> send_break;
+    std::function<void()> opened;  // a client connected to a listening socket
   };
   virtual void attach(FrontEnd front) = 0;
   virtual void accept_input() = 0;

@@ -23,6 +23,11 @@ void FrontEndSlot::receive(std::span<const u8> data) const {
   if (front && front->receive) front->receive(data);
 }
 
+void FrontEndSlot::opened() const {
+  const auto front = get();
+  if (front && front->opened) front->opened();
+}
+
 void FrontEndSlot::send_break() const {
   const auto front = get();
   if (front && front->send_break) front->send_break();
@@ -58,11 +63,12 @@ void RingBuffer::feed() {
       part = input_.substr(0, room);
       input_.erase(0, part.size());
     }
-    front_.receive({reinterpret_cast<const u8*>(part.data()), part.size()});   // SAFETY: chars as bytes
+    front_.receive({reinterpret_cast<const u8*>(part.data()), part.size()});  // SAFETY: chars as bytes
   }
 }
 
-StreamDevice::StreamDevice(const std::shared_ptr<IoLoop>& loop, FdStream::Options options, std::string description, std::unique_ptr<Terminal> terminal)
+StreamDevice::StreamDevice(const std::shared_ptr<IoLoop>& loop, FdStream::Options options, std::string description,
+                           std::unique_ptr<Terminal> terminal)
     : description_(std::move(description)), terminal_(std::move(terminal)) {
   FdStream::Handlers handlers;
   handlers.room = [front = front_] { return front->room(); };

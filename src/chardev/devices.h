@@ -19,6 +19,7 @@ class FrontEndSlot {
   size_t room() const;
   void receive(std::span<const u8> data) const;
   void send_break() const;
+  void opened() const;
 
  private:
   std::shared_ptr<const Chardev::FrontEnd> get() const;
@@ -43,8 +44,8 @@ class RingBuffer final : public Chardev {
   // Called by the front end with its own lock held: nothing may be given to it now; the next type() goes on.
   void accept_input() override {}
   std::string description() const override { return "ringbuf"; }
-  std::string take();                          // any thread: what was written since the last call
-  void type(std::string_view text);            // any thread: input for the front end, sent on the caller's thread
+  std::string take();                // any thread: what was written since the last call
+  void type(std::string_view text);  // any thread: input for the front end, sent on the caller's thread
 
  private:
   void feed();
@@ -57,7 +58,8 @@ class RingBuffer final : public Chardev {
 // Any pair of descriptors: stdio, file, pipe, pty.
 class StreamDevice final : public Chardev {
  public:
-  StreamDevice(const std::shared_ptr<IoLoop>& loop, FdStream::Options options, std::string description, std::unique_ptr<Terminal> terminal = nullptr);
+  StreamDevice(const std::shared_ptr<IoLoop>& loop, FdStream::Options options, std::string description,
+               std::unique_ptr<Terminal> terminal = nullptr);
   ~StreamDevice() override;
   void write(std::span<const u8> data) override { stream_->write(data); }
   void attach(FrontEnd front) override;
@@ -74,8 +76,12 @@ class StreamDevice final : public Chardev {
 // Copies output to a file (logfile=).
 class LoggedDevice final : public Chardev {
  public:
-  LoggedDevice(std::shared_ptr<Chardev> inner, std::shared_ptr<Chardev> log) : inner_(std::move(inner)), log_(std::move(log)) {}
-  void write(std::span<const u8> data) override { inner_->write(data); log_->write(data); }
+  LoggedDevice(std::shared_ptr<Chardev> inner, std::shared_ptr<Chardev> log)
+      : inner_(std::move(inner)), log_(std::move(log)) {}
+  void write(std::span<const u8> data) override {
+    inner_->write(data);
+    log_->write(data);
+  }
   void attach(FrontEnd front) override { inner_->attach(std::move(front)); }
   void accept_input() override { inner_->accept_input(); }
   std::string description() const override { return inner_->description(); }
@@ -85,16 +91,17 @@ class LoggedDevice final : public Chardev {
 };
 
 struct SocketOptions {
-  std::string host, port;                      // TCP
-  std::string path;                            // or a Unix socket
+  std::string host, port;  // TCP
+  std::string path;        // or a Unix socket
   bool server = false, wait = true, nodelay = false, telnet = false;
-  int reconnect_seconds = 0;                   // client: try again; 0: once
+  int reconnect_seconds = 0;  // client: try again; 0: once
 };
 // Blocks for a client if server and wait. Errors: address in use, refused, no such host.
 Result<std::shared_ptr<Chardev>> open_socket(const std::shared_ptr<IoLoop>& loop, const SocketOptions& options);
 
 Result<std::shared_ptr<Chardev>> open_stdio(const std::shared_ptr<IoLoop>& loop, bool signals);
-Result<std::shared_ptr<Chardev>> open_file(const std::shared_ptr<IoLoop>& loop, const std::string& path, const std::string& input, bool append);
+Result<std::shared_ptr<Chardev>> open_file(const std::shared_ptr<IoLoop>& loop, const std::string& path,
+                                           const std::string& input, bool append);
 Result<std::shared_ptr<Chardev>> open_pipe(const std::shared_ptr<IoLoop>& loop, const std::string& path);
 Result<std::shared_ptr<Chardev>> open_pty(const std::shared_ptr<IoLoop>& loop);
 

@@ -18,7 +18,8 @@ Result<OptionList> from_spec(std::string_view spec) {
   const std::string kind = list.head.substr(0, colon);
   const std::string rest = colon == std::string::npos ? "" : list.head.substr(colon + 1);
   auto need = [&](const char* what) -> Status {
-    return rest.empty() ? Status(Error{"'" + kind + ":' needs " + what, "for example " + kind + ":/tmp/serial", 2}) : success();
+    return rest.empty() ? Status(Error{"'" + kind + ":' needs " + what, "for example " + kind + ":/tmp/serial", 2})
+                        : success();
   };
   list.head = kind;
   if (kind == "file" || kind == "pipe") {
@@ -30,7 +31,8 @@ Result<OptionList> from_spec(std::string_view spec) {
     list.values["path"] = rest;
   } else if (kind == "tcp" || kind == "telnet") {
     const size_t last = rest.rfind(':');
-    if (last == std::string::npos || last + 1 == rest.size()) return Error{"'" + std::string(spec) + "' has no port", "use " + kind + ":HOST:PORT", 2};
+    if (last == std::string::npos || last + 1 == rest.size())
+      return Error{"'" + std::string(spec) + "' has no port", "use " + kind + ":HOST:PORT", 2};
     std::string host = rest.substr(0, last);
     if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     list.head = "socket";
@@ -50,13 +52,18 @@ Result<OptionList> from_spec(std::string_view spec) {
 }
 
 Result<std::shared_ptr<Chardev>> make_socket(const std::shared_ptr<IoLoop>& loop, const OptionList& o) {
-  if (const Status s = o.only(with_common("host port path server wait nodelay delay telnet reconnect ipv4 ipv6")); !s) return s.error();
+  if (const Status s = o.only(with_common("host port path server wait nodelay delay telnet reconnect ipv4 ipv6")); !s)
+    return s.error();
   SocketOptions so;
   so.host = o.get("host");
   so.port = o.get("port");
   so.path = o.get("path");
-  if (so.path.empty() == so.port.empty()) return Error{"a socket needs either path= or port=", "socket,path=/tmp/s or socket,host=localhost,port=4444", 2};
-  for (auto [name, field, otherwise] : {std::tuple{"server", &so.server, false}, {"wait", &so.wait, true}, {"nodelay", &so.nodelay, false}, {"telnet", &so.telnet, false}}) {
+  if (so.path.empty() == so.port.empty())
+    return Error{"a socket needs either path= or port=", "socket,path=/tmp/s or socket,host=localhost,port=4444", 2};
+  for (auto [name, field, otherwise] : {std::tuple{"server", &so.server, false},
+                                        {"wait", &so.wait, true},
+                                        {"nodelay", &so.nodelay, false},
+                                        {"telnet", &so.telnet, false}}) {
     const Result<bool> flag = o.flag(name, otherwise);
     if (!flag) return flag.error();
     *field = *flag;
@@ -95,7 +102,9 @@ Result<std::shared_ptr<Chardev>> Factory::make(const Options& o) {
     if (!mux) return mux.error();
     const Result<bool> signals = o.flag("signal", !*mux);
     if (!signals) return signals.error();
-    if (stdio_) return Error{"standard input and output are already in use", "use mon:stdio to share them between a serial port and the monitor"};
+    if (stdio_)
+      return Error{"standard input and output are already in use",
+                   "use mon:stdio to share them between a serial port and the monitor"};
     Result<std::shared_ptr<Chardev>> device = open_stdio(loop_, *signals);
     if (device) stdio_ = *device;
     return device;
@@ -114,11 +123,15 @@ Result<std::shared_ptr<Chardev>> Factory::make(const Options& o) {
   }
   if (kind == "pty") {
     Result<std::shared_ptr<Chardev>> device = open_pty(loop_);
-    if (device) std::fprintf(stderr, "char device redirected to %s (label %s)\n", (*device)->description().substr(4).c_str(), o.get("id", "serial0").c_str());
+    if (device)
+      std::fprintf(stderr, "char device redirected to %s (label %s)\n", (*device)->description().substr(4).c_str(),
+                   o.get("id", "serial0").c_str());
     return device;
   }
-  if (kind == "ringbuf" || kind == "memory") return std::shared_ptr<Chardev>(std::make_shared<RingBuffer>(ring_size(o.get("size"))));
-  return Error{"unknown character device '" + kind + "'", "known: null stdio file pipe pty socket ringbuf; tcp: unix: telnet: mon:", 2};
+  if (kind == "ringbuf" || kind == "memory")
+    return std::shared_ptr<Chardev>(std::make_shared<RingBuffer>(ring_size(o.get("size"))));
+  return Error{"unknown character device '" + kind + "'",
+               "known: null stdio file pipe pty socket ringbuf; tcp: unix: telnet: mon:", 2};
 }
 
 Result<std::shared_ptr<Chardev>> Factory::wrap(std::shared_ptr<Chardev> device, const Options& o) {
@@ -138,7 +151,8 @@ Result<std::shared_ptr<Chardev>> Factory::wrap(std::shared_ptr<Chardev> device, 
     muxes_.emplace_back(device, std::move(mux));
   }
   if (const std::string id = o.get("id"); !id.empty()) {
-    if (by_id_.contains(id)) return Error{"there is already a character device '" + id + "'", "give each one an id of its own", 2};
+    if (by_id_.contains(id))
+      return Error{"there is already a character device '" + id + "'", "give each one an id of its own", 2};
     by_id_[id] = device;
   }
   return device;

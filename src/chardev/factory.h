@@ -1,8 +1,9 @@
 // Factory: makes character devices from what the command line says and owns the I/O thread that serves them.
 // Specs: "null", "file:PATH", "pipe:PATH", "pty", "ringbuf[:SIZE]", "stdio", "mon:stdio" (any spec after "mon:"),
-// "tcp:HOST:PORT[,server=on|off][,wait=on|off][,nodelay=on][,reconnect=N]", "unix:PATH[,server=..]", "telnet:HOST:PORT,...",
-// "chardev:ID", "vc" (a ring buffer until there are text consoles), "none" (no device: a null pointer).
-// Options form: create("socket,id=a,path=/x,server=on,wait=off"). Threads: main thread, before and after the machine runs.
+// "tcp:HOST:PORT[,server=on|off][,wait=on|off][,nodelay=on][,reconnect=N]", "unix:PATH[,server=..]",
+// "telnet:HOST:PORT,...", "chardev:ID", "vc" (a ring buffer until there are text consoles), "none" (no device: a null
+// pointer). Options form: create("socket,id=a,path=/x,server=on,wait=off"). Threads: main thread, before and after the
+// machine runs.
 #pragma once
 #include <functional>
 #include <map>
@@ -21,15 +22,17 @@ class IoLoop;
 class Factory {
  public:
   explicit Factory(Mux::Hooks hooks = {});
-  ~Factory();                                   // flushes what can be written, restores the terminal, ends the I/O thread
-  // `id`: the name for find(); may be empty. "mon:..." makes a mux with its first front end; further ones from find_mux.
+  ~Factory();  // flushes what can be written, restores the terminal, ends the I/O thread
+  // `id`: the name for find(); may be empty. "mon:..." makes a mux with its first front end; further ones from
+  // find_mux.
   Result<std::shared_ptr<Chardev>> open(std::string_view spec, const std::string& id = {});
   // "-chardev BACKEND,id=ID,key=value,..." with mux=on|off, logfile=.
   Result<std::shared_ptr<Chardev>> create(std::string_view options);
   std::shared_ptr<Chardev> find(const std::string& id) const;
   // The mux behind a front end made by open or create; null if it has none.
   std::shared_ptr<Mux> find_mux(const std::shared_ptr<Chardev>& front) const;
-  // The mux that owns the terminal, made on demand, so that serial and monitor share it (-nographic, -serial mon:stdio).
+  // The mux that owns the terminal, made on demand, so that serial and monitor share it (-nographic, -serial
+  // mon:stdio).
   Result<std::shared_ptr<Mux>> stdio_mux();
   const std::map<std::string, std::shared_ptr<Chardev>>& all() const { return by_id_; }
   IoLoop& loop() { return *loop_; }

@@ -1,5 +1,6 @@
-// FdStream: reads and writes file descriptors on the I/O thread, with an output buffer that any thread fills. Descriptors keep their
-// blocking mode (a terminal or pipe is shared with other programs): each is polled before it is touched.
+// FdStream: reads and writes file descriptors on the I/O thread, with an output buffer that any thread fills.
+// Descriptors keep their blocking mode (a terminal or pipe is shared with other programs): each is polled before it is
+// touched.
 #pragma once
 #include <functional>
 #include <memory>
@@ -15,30 +16,30 @@ namespace doppel::chardev {
 class FdStream : public std::enable_shared_from_this<FdStream> {
  public:
   struct Handlers {
-    std::function<size_t()> room;                       // how much input is welcome. All on the I/O thread
+    std::function<size_t()> room;  // how much input is welcome. All on the I/O thread
     std::function<void(std::span<const u8>)> input;
-    std::function<void()> closed;                       // end of file or error; the stream does nothing more
+    std::function<void()> closed;  // end of file or error; the stream does nothing more
   };
   struct Options {
-    int read_fd = -1, write_fd = -1;                    // may be the same; -1: none
-    bool owned = true;                                  // close them
-    int companion_fd = -1;                              // closed with the stream too; not used
-    size_t limit = size_t{64} << 20;                    // output kept for a slow reader; what comes after is dropped
+    int read_fd = -1, write_fd = -1;  // may be the same; -1: none
+    bool owned = true;                // close them
+    int companion_fd = -1;            // closed with the stream too; not used
+    size_t limit = size_t{64} << 20;  // output kept for a slow reader; what comes after is dropped
   };
   static std::shared_ptr<FdStream> open(const std::shared_ptr<IoLoop>& loop, Options options, Handlers handlers);
   ~FdStream();
-  void write(std::span<const u8> data);                 // any thread
-  void accept_input();                                  // any thread
-  void close();                                         // any thread; `closed` is not called
-  void drain(int milliseconds);                         // any thread: waits until output is out, or the time is over
+  void write(std::span<const u8> data);  // any thread
+  void accept_input();                   // any thread
+  void close();                          // any thread; `closed` is not called
+  void drain(int milliseconds);          // any thread: waits until output is out, or the time is over
 
  private:
   struct Poll;
   FdStream(const std::shared_ptr<IoLoop>& loop, Options options, Handlers handlers);
   void start();
   void readable();
-  void read_file();                                     // of a file that can't be polled
-  bool flush();                                         // true: all out
+  void read_file();  // of a file that can't be polled
+  bool flush();      // true: all out
   void update();
   void finish(bool tell);
   Poll* make_poll(int fd);
@@ -47,8 +48,8 @@ class FdStream : public std::enable_shared_from_this<FdStream> {
   Options o_;
   Handlers h_;
   std::mutex lock_;
-  std::vector<u8> out_;                                 // under lock_
-  bool flush_posted_ = false, dead_ = false;            // under lock_
+  std::vector<u8> out_;                       // under lock_
+  bool flush_posted_ = false, dead_ = false;  // under lock_
   // I/O thread:
   Poll* read_poll_ = nullptr;
   Poll* write_poll_ = nullptr;

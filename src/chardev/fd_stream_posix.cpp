@@ -1,5 +1,3 @@
-#include "chardev/fd_stream.h"
-
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
@@ -7,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+
+#include "chardev/fd_stream.h"
 
 namespace doppel::chardev {
 namespace {
@@ -30,7 +30,8 @@ std::shared_ptr<FdStream> FdStream::open(const std::shared_ptr<IoLoop>& loop, Op
   return s;
 }
 
-FdStream::FdStream(const std::shared_ptr<IoLoop>& loop, Options options, Handlers handlers) : loop_(loop), o_(options), h_(std::move(handlers)) {}
+FdStream::FdStream(const std::shared_ptr<IoLoop>& loop, Options options, Handlers handlers)
+    : loop_(loop), o_(options), h_(std::move(handlers)) {}
 
 FdStream::~FdStream() {
   if (o_.companion_fd >= 0) ::close(o_.companion_fd);
@@ -42,11 +43,11 @@ FdStream::~FdStream() {
 FdStream::Poll* FdStream::make_poll(int fd) {
   auto* poll = new Poll;
   const int flags = ::fcntl(fd, F_GETFL);
-  if (uv_poll_init(loop_->uv(), &poll->handle, fd) != 0) {   // a regular file
+  if (uv_poll_init(loop_->uv(), &poll->handle, fd) != 0) {  // a regular file
     delete poll;
     return nullptr;
   }
-  ::fcntl(fd, F_SETFL, flags);                              // libuv made it non-blocking for everyone who shares it
+  ::fcntl(fd, F_SETFL, flags);  // libuv made it non-blocking for everyone who shares it
   poll->handle.data = poll;
   poll->stream = weak_from_this();
   return poll;
@@ -91,7 +92,7 @@ void FdStream::update() {
 void FdStream::readable() {
   const size_t room = h_.room();
   if (room == 0) {
-    want_read_ = false;       // until accept_input
+    want_read_ = false;  // until accept_input
     return;
   }
   if (!ready(o_.read_fd, POLLIN, 0)) return;
@@ -104,7 +105,7 @@ void FdStream::readable() {
     if (o_.read_fd == o_.write_fd || o_.write_fd < 0) {
       finish(true);
     } else {
-      input_ended_ = true;    // stdin is at its end: output goes on
+      input_ended_ = true;  // stdin is at its end: output goes on
     }
   }
 }
@@ -135,7 +136,7 @@ bool FdStream::flush() {
       if (errno == EAGAIN) break;
       {
         std::lock_guard guard(lock_);
-        dead_ = true;           // nobody reads any more
+        dead_ = true;  // nobody reads any more
         out_.clear();
       }
       sending_.clear();
@@ -169,7 +170,10 @@ void FdStream::accept_input() {
     const auto s = weak.lock();
     if (!s || s->finished_ || s->o_.read_fd < 0 || s->want_read_ || s->input_ended_) return;
     s->want_read_ = true;
-    if (s->file_) s->read_file(); else s->update();
+    if (s->file_)
+      s->read_file();
+    else
+      s->update();
   });
 }
 
@@ -184,14 +188,18 @@ void FdStream::finish(bool tell) {
     if (p == nullptr) return;
     // The descriptor stays open until libuv has let go of it.
     auto* self = new std::shared_ptr<FdStream>(shared_from_this());
-    struct Closing { Poll* poll; std::shared_ptr<FdStream>* self; };
+    struct Closing {
+      Poll* poll;
+      std::shared_ptr<FdStream>* self;
+    };
     p->handle.data = new Closing{p, self};
-    uv_close(reinterpret_cast<uv_handle_t*>(&p->handle), [](uv_handle_t* h) {   // SAFETY: uv_poll_t begins with a uv_handle_t
-      auto* c = static_cast<Closing*>(h->data);
-      delete c->self;
-      delete c->poll;
-      delete c;
-    });
+    uv_close(reinterpret_cast<uv_handle_t*>(&p->handle),
+             [](uv_handle_t* h) {  // SAFETY: uv_poll_t begins with a uv_handle_t
+               auto* c = static_cast<Closing*>(h->data);
+               delete c->self;
+               delete c->poll;
+               delete c;
+             });
     p = nullptr;
   };
   if (write_poll_ == read_poll_) write_poll_ = nullptr;
@@ -208,7 +216,8 @@ void FdStream::drain(int milliseconds) {
   loop_->call([this, milliseconds] {
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
     while (!finished_ && o_.write_fd >= 0 && !flush()) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
       if (left <= 0 || !ready(o_.write_fd, POLLOUT, static_cast<int>(left))) return;
     }
   });

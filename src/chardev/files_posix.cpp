@@ -11,7 +11,9 @@
 
 namespace doppel::chardev {
 namespace {
-Error cannot_open(const std::string& path, const char* fix = "") { return Error{"can't open " + path + ": " + std::strerror(errno), fix}; }
+Error cannot_open(const std::string& path, const char* fix = "") {
+  return Error{"can't open " + path + ": " + std::strerror(errno), fix};
+}
 }  // namespace
 
 Result<std::shared_ptr<Chardev>> open_stdio(const std::shared_ptr<IoLoop>& loop, bool signals) {
@@ -19,10 +21,12 @@ Result<std::shared_ptr<Chardev>> open_stdio(const std::shared_ptr<IoLoop>& loop,
   o.read_fd = STDIN_FILENO;
   o.write_fd = STDOUT_FILENO;
   o.owned = false;
-  return std::shared_ptr<Chardev>(std::make_shared<StreamDevice>(loop, o, "stdio", std::make_unique<Terminal>(signals)));
+  return std::shared_ptr<Chardev>(
+      std::make_shared<StreamDevice>(loop, o, "stdio", std::make_unique<Terminal>(signals)));
 }
 
-Result<std::shared_ptr<Chardev>> open_file(const std::shared_ptr<IoLoop>& loop, const std::string& path, const std::string& input, bool append) {
+Result<std::shared_ptr<Chardev>> open_file(const std::shared_ptr<IoLoop>& loop, const std::string& path,
+                                           const std::string& input, bool append) {
   FdStream::Options o;
   o.write_fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
   if (o.write_fd < 0) return cannot_open(path, "the folder must exist and be writable");
@@ -38,7 +42,8 @@ Result<std::shared_ptr<Chardev>> open_file(const std::shared_ptr<IoLoop>& loop, 
 }
 
 Result<std::shared_ptr<Chardev>> open_pipe(const std::shared_ptr<IoLoop>& loop, const std::string& path) {
-  // Two FIFOs, PATH.in and PATH.out, or one file for both ways. Opened for reading and writing: no wait for the other side.
+  // Two FIFOs, PATH.in and PATH.out, or one file for both ways. Opened for reading and writing: no wait for the other
+  // side.
   FdStream::Options o;
   o.read_fd = ::open((path + ".in").c_str(), O_RDWR | O_CLOEXEC);
   o.write_fd = o.read_fd < 0 ? -1 : ::open((path + ".out").c_str(), O_RDWR | O_CLOEXEC);
@@ -56,9 +61,11 @@ Result<std::shared_ptr<Chardev>> open_pty(const std::shared_ptr<IoLoop>& loop) {
   termios raw{};
   ::cfmakeraw(&raw);
   raw.c_cflag |= CREAD | CS8;
-  if (::openpty(&master, &slave, name, &raw, nullptr) != 0) return Error{std::string("can't make a pseudo terminal: ") + std::strerror(errno), "mount /dev/pts"};
+  if (::openpty(&master, &slave, name, &raw, nullptr) != 0)
+    return Error{std::string("can't make a pseudo terminal: ") + std::strerror(errno), "mount /dev/pts"};
   ::fcntl(master, F_SETFD, FD_CLOEXEC);
-  // The other end stays open here for as long as the process runs: the master sees no hang-up while nobody is connected.
+  // The other end stays open here for as long as the process runs: the master sees no hang-up while nobody is
+  // connected.
   ::fcntl(slave, F_SETFD, FD_CLOEXEC);
   FdStream::Options o;
   o.read_fd = o.write_fd = master;

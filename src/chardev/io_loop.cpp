@@ -13,7 +13,7 @@ IoLoop::IoLoop() {
   wake_.data = this;
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);   // inherited by the thread
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the thread
   thread_ = std::thread([this] { run(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -48,7 +48,12 @@ void IoLoop::run() {
   }
   run_posted();
   // Devices closed their handles when they went away; what is left is ours.
-  uv_walk(&loop_, [](uv_handle_t* h, void*) { if (!uv_is_closing(h)) uv_close(h, nullptr); }, nullptr);
+  uv_walk(
+      &loop_,
+      [](uv_handle_t* h, void*) {
+        if (!uv_is_closing(h)) uv_close(h, nullptr);
+      },
+      nullptr);
   while (uv_loop_close(&loop_) == UV_EBUSY) uv_run(&loop_, UV_RUN_DEFAULT);
 }
 
@@ -65,15 +70,21 @@ void IoLoop::post(std::function<void()> work) {
   std::lock_guard guard(lock_);
   if (stopped_) return;
   posted_.push_back(std::move(work));
-  if (posted_.size() == 1) uv_async_send(&wake_);   // under the lock: the loop can't be closed meanwhile
+  if (posted_.size() == 1) uv_async_send(&wake_);  // under the lock: the loop can't be closed meanwhile
 }
 
 void IoLoop::call(const std::function<void()>& work) {
-  if (on_thread()) { work(); return; }
+  if (on_thread()) {
+    work();
+    return;
+  }
   // The posted copy may be refused (stopped): its promise dies with it and the wait ends.
   auto done = std::make_shared<std::promise<void>>();
   auto future = done->get_future();
-  post([&work, done = std::move(done)] { work(); done->set_value(); });
+  post([&work, done = std::move(done)] {
+    work();
+    done->set_value();
+  });
   future.wait();
 }
 

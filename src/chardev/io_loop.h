@@ -1,5 +1,6 @@
-// IoLoop: the one I/O thread of the process, running a libuv loop. All fds of character devices are served there; work from other
-// threads is posted to it. Signals are blocked on the thread: a write to a closed pipe is an error code, not SIGPIPE.
+// IoLoop: the one I/O thread of the process, running a libuv loop. All fds of character devices are served there; work
+// from other threads is posted to it. Signals are blocked on the thread: a write to a closed pipe is an error code, not
+// SIGPIPE.
 #pragma once
 #include <uv.h>
 
@@ -21,10 +22,10 @@ class IoLoop {
   void at_stop(std::weak_ptr<void> owner, std::function<void()> work);
   IoLoop(const IoLoop&) = delete;
   IoLoop& operator=(const IoLoop&) = delete;
-  void post(std::function<void()> work);      // any thread
-  void call(const std::function<void()>& work);   // any thread: waits until it ran
+  void post(std::function<void()> work);         // any thread
+  void call(const std::function<void()>& work);  // any thread: waits until it ran
   bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
-  uv_loop_t* uv() { return &loop_; }          // on the thread only
+  uv_loop_t* uv() { return &loop_; }  // on the thread only
 
  private:
   void run();
@@ -34,8 +35,8 @@ class IoLoop {
   std::mutex lock_;
   std::vector<std::function<void()>> posted_;
   std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> stop_work_;
-  bool stopping_ = false;                     // on the thread
-  bool stopped_ = false;                      // under lock_: posts are refused
+  bool stopping_ = false;  // on the thread
+  bool stopped_ = false;   // under lock_: posts are refused
   std::thread thread_;
 };
 

@@ -5,17 +5,19 @@
 
 namespace doppel::chardev {
 namespace {
-constexpr u8 kEscape = 1;              // Ctrl-A
-constexpr size_t kPending = 4096;      // input kept for a front end that takes none: escape keys still work
+constexpr u8 kEscape = 1;          // Ctrl-A
+constexpr size_t kPending = 4096;  // input kept for a front end that takes none: escape keys still work
 
 s64 now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 }  // namespace
 
 class Mux::Front final : public Chardev {
  public:
-  Front(std::weak_ptr<Mux> mux, std::shared_ptr<Chardev> device, std::string front_name, std::function<void(bool)> on_focus)
+  Front(std::weak_ptr<Mux> mux, std::shared_ptr<Chardev> device, std::string front_name,
+        std::function<void(bool)> on_focus)
       : name(std::move(front_name)), focus(std::move(on_focus)), mux_(std::move(mux)), device_(std::move(device)) {}
   void write(std::span<const u8> data) override {
     if (const auto mux = mux_.lock()) mux->write(data);
@@ -68,7 +70,8 @@ std::shared_ptr<Mux> Mux::create(std::shared_ptr<Chardev> device, Hooks hooks) {
   return mux;
 }
 
-Mux::Mux(std::shared_ptr<Chardev> device, Hooks hooks) : device_(std::move(device)), hooks_(std::move(hooks)), timestamp_base_(now_ms()) {}
+Mux::Mux(std::shared_ptr<Chardev> device, Hooks hooks)
+    : device_(std::move(device)), hooks_(std::move(hooks)), timestamp_base_(now_ms()) {}
 
 void Mux::start() {
   Chardev::FrontEnd f;
@@ -127,15 +130,18 @@ bool Mux::escape(u8 byte) {
   }
   escape_seen_ = false;
   switch (byte) {
-    case kEscape: return false;        // Ctrl-A twice sends one
-    case 'h': case '?': help(); return true;
+    case kEscape: return false;  // Ctrl-A twice sends one
+    case 'h':
+    case '?': help(); return true;
     case 'x': {
       static constexpr char kBye[] = "\r\ndoppel: terminated\r\n";
-      device_->write({reinterpret_cast<const u8*>(kBye), sizeof kBye - 1});   // SAFETY: chars as bytes
+      device_->write({reinterpret_cast<const u8*>(kBye), sizeof kBye - 1});  // SAFETY: chars as bytes
       if (hooks_.quit) hooks_.quit();
       return true;
     }
-    case 's': if (hooks_.save) hooks_.save(); return true;
+    case 's':
+      if (hooks_.save) hooks_.save();
+      return true;
     case 'b': send_break(); return true;
     case 't': {
       std::lock_guard guard(lock_);
@@ -197,15 +203,16 @@ void Mux::write(std::span<const u8> data) {
       if (line_start_) {
         const s64 ms = now_ms() - timestamp_base_;
         char stamp[48];
-        std::snprintf(stamp, sizeof stamp, "[%02d:%02d:%02d.%03d] ", static_cast<int>(ms / 3'600'000), static_cast<int>(ms / 60'000 % 60),
-                      static_cast<int>(ms / 1000 % 60), static_cast<int>(ms % 1000));
+        std::snprintf(stamp, sizeof stamp, "[%02d:%02d:%02d.%03d] ", static_cast<int>(ms / 3'600'000),
+                      static_cast<int>(ms / 60'000 % 60), static_cast<int>(ms / 1000 % 60),
+                      static_cast<int>(ms % 1000));
         stamped += stamp;
         line_start_ = false;
       }
       stamped += static_cast<char>(byte);
       if (byte == '\n') line_start_ = true;
     }
-    device_->write({reinterpret_cast<const u8*>(stamped.data()), stamped.size()});   // SAFETY: chars as bytes
+    device_->write({reinterpret_cast<const u8*>(stamped.data()), stamped.size()});  // SAFETY: chars as bytes
   }
 }
 
@@ -220,10 +227,11 @@ void Mux::help() {
       "Ctrl-A c    go to the next of:";
   {
     std::lock_guard guard(lock_);
-    for (size_t i = 0; i < fronts_.size(); i++) text += (i == focus_ ? " [" : " ") + fronts_[i]->name + (i == focus_ ? "]" : "");
+    for (size_t i = 0; i < fronts_.size(); i++)
+      text += (i == focus_ ? " [" : " ") + fronts_[i]->name + (i == focus_ ? "]" : "");
   }
   text += "\r\nCtrl-A Ctrl-A sends Ctrl-A\r\n";
-  device_->write({reinterpret_cast<const u8*>(text.data()), text.size()});           // SAFETY: chars as bytes
+  device_->write({reinterpret_cast<const u8*>(text.data()), text.size()});  // SAFETY: chars as bytes
 }
 
 }  // namespace doppel::chardev

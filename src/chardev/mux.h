@@ -1,5 +1,5 @@
-// Mux: several front ends (serial port, monitor) share one character device; input goes to the one in focus. Escape keys after Ctrl-A:
-// h help, x quit, s flush disks, b break, t time stamps, c next front end, Ctrl-A sends itself.
+// Mux: several front ends (serial port, monitor) share one character device; input goes to the one in focus. Escape
+// keys after Ctrl-A: h help, x quit, s flush disks, b break, t time stamps, c next front end, Ctrl-A sends itself.
 #pragma once
 #include <functional>
 #include <memory>
@@ -15,12 +15,12 @@ class Mux : public std::enable_shared_from_this<Mux> {
  public:
   // Called on the I/O thread without locks.
   struct Hooks {
-    std::function<void()> quit;                 // Ctrl-A x
-    std::function<void()> save;                 // Ctrl-A s
+    std::function<void()> quit;  // Ctrl-A x
+    std::function<void()> save;  // Ctrl-A s
   };
   static std::shared_ptr<Mux> create(std::shared_ptr<Chardev> device, Hooks hooks);
-  // A new front end; the first one has the focus. `focus` is called with true when it gets the focus by Ctrl-A c, false when it
-  // loses it (I/O thread; optional).
+  // A new front end; the first one has the focus. `focus` is called with true when it gets the focus by Ctrl-A c, false
+  // when it loses it (I/O thread; optional).
   std::shared_ptr<Chardev> add_front(std::string name, std::function<void(bool)> focus = {});
   void set_focus(const std::shared_ptr<Chardev>& front);
   std::string description() const;
@@ -32,7 +32,7 @@ class Mux : public std::enable_shared_from_this<Mux> {
   void start();
   size_t room();
   void receive(std::span<const u8> data);
-  bool escape(u8 byte);                         // true: consumed
+  bool escape(u8 byte);  // true: consumed
   void focus_next();
   void move_focus(size_t index);
   void send_break();

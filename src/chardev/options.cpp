@@ -38,9 +38,12 @@ OptionList parse_options(std::string_view text) {
       first = false;
     } else if (!part.empty()) {
       const size_t eq = part.find('=');
-      if (eq != std::string::npos) list.values[part.substr(0, eq)] = part.substr(eq + 1);
-      else if (part.size() > 2 && part.compare(0, 2, "no") == 0 && part != "nodelay") list.values[part.substr(2)] = "off";   // nowait
-      else list.values[part] = "on";
+      if (eq != std::string::npos)
+        list.values[part.substr(0, eq)] = part.substr(eq + 1);
+      else if (part.size() > 2 && part.compare(0, 2, "no") == 0 && part != "nodelay")
+        list.values[part.substr(2)] = "off";  // nowait
+      else
+        list.values[part] = "on";
     }
     part.clear();
   };

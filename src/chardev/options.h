@@ -13,7 +13,7 @@ struct OptionList {
   std::string head;
   std::map<std::string, std::string> values;
   std::string get(const std::string& key, const std::string& otherwise = {}) const;
-  Result<bool> flag(const std::string& key, bool otherwise) const;   // on off yes no true false y n
+  Result<bool> flag(const std::string& key, bool otherwise) const;  // on off yes no true false y n
   // An error that names the first key not in `known` (names separated by blanks).
   Status only(std::string_view known) const;
 };

@@ -28,19 +28,27 @@ class TelnetFilter {
     for (const u8 b : in) {
       switch (state_) {
         case State::Data:
-          if (b == kIac) state_ = State::Command;
-          else if (!(after_return_ && (b == 0 || b == '\n'))) out.push_back(b);
+          if (b == kIac)
+            state_ = State::Command;
+          else if (!(after_return_ && (b == 0 || b == '\n')))
+            out.push_back(b);
           after_return_ = b == '\r';
           break;
         case State::Command:
           state_ = State::Data;
-          if (b == kIac) out.push_back(b);
-          else if (b == kBrk) broke = true;
-          else if (b == kSb) state_ = State::Sub;
-          else if (b >= kWill && b <= kDont) state_ = State::Option;
+          if (b == kIac)
+            out.push_back(b);
+          else if (b == kBrk)
+            broke = true;
+          else if (b == kSb)
+            state_ = State::Sub;
+          else if (b >= kWill && b <= kDont)
+            state_ = State::Option;
           break;
         case State::Option: state_ = State::Data; break;
-        case State::Sub: if (b == kIac) state_ = State::SubEnd; break;
+        case State::Sub:
+          if (b == kIac) state_ = State::SubEnd;
+          break;
         case State::SubEnd: state_ = b == kSe ? State::Data : State::Sub; break;
       }
     }
@@ -52,8 +60,12 @@ class TelnetFilter {
   bool after_return_ = false;
 };
 
-std::string socket_name(const SocketOptions& o) { return o.path.empty() ? (o.host.empty() ? "*" : o.host) + ":" + o.port : o.path; }
-Error socket_error(const char* what, const SocketOptions& o, const char* fix) { return Error{std::string(what) + " " + socket_name(o) + ": " + std::strerror(errno), fix}; }
+std::string socket_name(const SocketOptions& o) {
+  return o.path.empty() ? (o.host.empty() ? "*" : o.host) + ":" + o.port : o.path;
+}
+Error socket_error(const char* what, const SocketOptions& o, const char* fix) {
+  return Error{std::string(what) + " " + socket_name(o) + ": " + std::strerror(errno), fix};
+}
 
 // One try at one address; -1 with errno.
 int open_at(const sockaddr* address, socklen_t size, int family, bool server) {
@@ -77,7 +89,9 @@ Result<int> open_unix(const SocketOptions& o) {
   if (o.server) ::unlink(o.path.c_str());
   // SAFETY: the sockets API takes every address type as sockaddr.
   const int fd = open_at(reinterpret_cast<const sockaddr*>(&address), sizeof address, AF_UNIX, o.server);
-  if (fd < 0) return socket_error(o.server ? "can't listen on" : "can't connect to", o, o.server ? "the folder must exist and be writable" : "is the server running?");
+  if (fd < 0)
+    return socket_error(o.server ? "can't listen on" : "can't connect to", o,
+                        o.server ? "the folder must exist and be writable" : "is the server running?");
   return fd;
 }
 
@@ -88,13 +102,18 @@ Result<int> open_tcp(const SocketOptions& o) {
   addrinfo* list = nullptr;
   const char* host = !o.host.empty() ? o.host.c_str() : o.server ? nullptr : "localhost";
   const int failed = ::getaddrinfo(host, o.port.c_str(), &hints, &list);
-  if (failed != 0) return Error{"can't resolve " + socket_name(o) + ": " + ::gai_strerror(failed), "use tcp:HOST:PORT with a port number"};
+  if (failed != 0)
+    return Error{"can't resolve " + socket_name(o) + ": " + ::gai_strerror(failed),
+                 "use tcp:HOST:PORT with a port number"};
   int fd = -1;
-  for (const addrinfo* a = list; a != nullptr && fd < 0; a = a->ai_next) fd = open_at(a->ai_addr, a->ai_addrlen, a->ai_family, o.server);
+  for (const addrinfo* a = list; a != nullptr && fd < 0; a = a->ai_next)
+    fd = open_at(a->ai_addr, a->ai_addrlen, a->ai_family, o.server);
   const int saved = errno;
   ::freeaddrinfo(list);
   errno = saved;
-  if (fd < 0) return socket_error(o.server ? "can't listen on" : "can't connect to", o, o.server ? "is the port in use?" : "is the server running?");
+  if (fd < 0)
+    return socket_error(o.server ? "can't listen on" : "can't connect to", o,
+                        o.server ? "is the port in use?" : "is the server running?");
   return fd;
 }
 
@@ -105,8 +124,10 @@ std::string bound_port(int fd, const std::string& asked) {
   socklen_t size = sizeof address;
   // SAFETY: as above; the family says which type it is.
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return asked;
-  if (address.ss_family == AF_INET) return std::to_string(ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port));
-  if (address.ss_family == AF_INET6) return std::to_string(ntohs(reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port));
+  if (address.ss_family == AF_INET)
+    return std::to_string(ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port));
+  if (address.ss_family == AF_INET6)
+    return std::to_string(ntohs(reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port));
   return asked;
 }
 
@@ -128,9 +149,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
     loop_->at_stop(weak_from_this(), [this] { end(); });
     loop_->call([&] {
-      if (o_.server) start_listening();
-      else if (fd) connected(*fd);
-      else retry_later();
+      if (o_.server)
+        start_listening();
+      else if (fd)
+        connected(*fd);
+      else
+        retry_later();
     });
     return success();
   }
@@ -142,8 +166,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void write(std::span<const u8> data) {
     const auto s = stream();
-    if (!s) return;                    // nobody is there: lost, as on a serial line
-    if (!o_.telnet) { s->write(data); return; }
+    if (!s) return;  // nobody is there: lost, as on a serial line
+    if (!o_.telnet) {
+      s->write(data);
+      return;
+    }
     std::vector<u8> quoted;
     for (const u8 b : data) {
       quoted.push_back(b);
@@ -168,13 +195,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
     close_handle(timer_);
   }
 
-  std::string description() const { return (o_.path.empty() ? o_.telnet ? "telnet:" : "tcp:" : "unix:") + socket_name(o_) + (o_.server ? ",server=on" : ""); }
+  std::string description() const {
+    return (o_.path.empty() ? o_.telnet ? "telnet:" : "tcp:" : "unix:") + socket_name(o_) +
+           (o_.server ? ",server=on" : "");
+  }
   const SocketOptions& options() const { return o_; }
   FrontEndSlot front;
 
  private:
   struct Handle {
-    union { uv_handle_t any; uv_poll_t poll; uv_timer_t timer; };
+    union {
+      uv_handle_t any;
+      uv_poll_t poll;
+      uv_timer_t timer;
+    };
     std::weak_ptr<Connection> owner;
     Handle() : timer{} {}
   };
@@ -200,7 +234,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (ended_) return;
     if (listener_ == nullptr) {
       listener_ = make_handle();
-      if (uv_poll_init(loop_->uv(), &listener_->poll, listen_fd_) != 0) { delete listener_; listener_ = nullptr; return; }
+      if (uv_poll_init(loop_->uv(), &listener_->poll, listen_fd_) != 0) {
+        delete listener_;
+        listener_ = nullptr;
+        return;
+      }
       listener_->any.data = listener_;
     }
     uv_poll_start(&listener_->poll, UV_READABLE, [](uv_poll_t* p, int, int) {
@@ -211,12 +249,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void accept_client() {
     const int fd = ::accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) return;
-    uv_poll_stop(&listener_->poll);      // one at a time; others wait in the queue
+    uv_poll_stop(&listener_->poll);  // one at a time; others wait in the queue
     connected(fd);
   }
 
   void connected(int fd) {
-    if (ended_) { ::close(fd); return; }
+    if (ended_) {
+      ::close(fd);
+      return;
+    }
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
     const int on = 1;
     if (o_.nodelay && o_.path.empty()) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -236,16 +277,23 @@ class Connection : public std::enable_shared_from_this<Connection> {
     };
     auto s = FdStream::open(loop_, so, std::move(handlers));
     if (o_.telnet) {
-      static constexpr u8 kHello[] = {kIac, kWill, 1, kIac, kWill, 3, kIac, kWill, 0, kIac, kDo, 0};   // echo, no go-ahead, binary
+      static constexpr u8 kHello[] = {kIac, kWill, 1, kIac, kWill, 3,
+                                      kIac, kWill, 0, kIac, kDo,   0};  // echo, no go-ahead, binary
       s->write(kHello);
     }
-    std::lock_guard guard(lock_);
-    stream_ = std::move(s);
-    arrived_.notify_all();
+    {
+      std::lock_guard guard(lock_);
+      stream_ = std::move(s);
+      arrived_.notify_all();
+    }
+    front.opened();
   }
 
   void input(std::span<const u8> data) {
-    if (!o_.telnet) { front.receive(data); return; }
+    if (!o_.telnet) {
+      front.receive(data);
+      return;
+    }
     std::vector<u8> plain;
     const bool broke = telnet_.input(data, plain);
     if (!plain.empty()) front.receive(plain);
@@ -258,8 +306,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
       stream_.reset();
     }
     if (ended_) return;
-    if (o_.server) start_listening();
-    else if (o_.reconnect_seconds > 0) retry_later();
+    if (o_.server)
+      start_listening();
+    else if (o_.reconnect_seconds > 0)
+      retry_later();
   }
 
   void retry_later() {
@@ -268,14 +318,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
       uv_timer_init(loop_->uv(), &timer_->timer);
       timer_->any.data = timer_;
     }
-    uv_timer_start(&timer_->timer, [](uv_timer_t* t) {
-      if (const auto self = static_cast<Handle*>(t->data)->owner.lock()) self->retry();
-    }, static_cast<u64>(o_.reconnect_seconds) * 1000, 0);
+    uv_timer_start(
+        &timer_->timer,
+        [](uv_timer_t* t) {
+          if (const auto self = static_cast<Handle*>(t->data)->owner.lock()) self->retry();
+        },
+        static_cast<u64>(o_.reconnect_seconds) * 1000, 0);
   }
 
   void retry() {
-    if (Result<int> fd = open_fd(o_)) connected(*fd);
-    else retry_later();
+    if (Result<int> fd = open_fd(o_))
+      connected(*fd);
+    else
+      retry_later();
   }
 
   std::shared_ptr<IoLoop> loop_;
@@ -283,8 +338,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   int listen_fd_ = -1;
   std::mutex lock_;
   std::condition_variable arrived_;
-  std::shared_ptr<FdStream> stream_;     // under lock_
-  Handle* listener_ = nullptr;           // loop thread
+  std::shared_ptr<FdStream> stream_;  // under lock_
+  Handle* listener_ = nullptr;        // loop thread
   Handle* timer_ = nullptr;
   TelnetFilter telnet_;
   bool ended_ = false;
@@ -292,7 +347,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class SocketDevice final : public Chardev {
  public:
-  SocketDevice(std::shared_ptr<IoLoop> loop, std::shared_ptr<Connection> c) : loop_(std::move(loop)), c_(std::move(c)) {}
+  SocketDevice(std::shared_ptr<IoLoop> loop, std::shared_ptr<Connection> c)
+      : loop_(std::move(loop)), c_(std::move(c)) {}
   ~SocketDevice() override {
     c_->drain();
     loop_->call([this] { c_->end(); });

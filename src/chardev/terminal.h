@@ -5,12 +5,13 @@ namespace doppel::chardev {
 
 class Terminal {
  public:
-  // `signals`: Ctrl-C and friends still raise signals. Does nothing if standard input is no terminal, or is another job's.
+  // `signals`: Ctrl-C and friends still raise signals. Does nothing if standard input is no terminal, or is another
+  // job's.
   explicit Terminal(bool signals);
   ~Terminal();
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
-  static void restore();      // async-signal-safe: for handlers of fatal signals
+  static void restore();  // async-signal-safe: for handlers of fatal signals
 };
 
 }  // namespace doppel::chardev

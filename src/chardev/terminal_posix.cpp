@@ -1,10 +1,10 @@
-#include "chardev/terminal.h"
-
 #include <termios.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+
+#include "chardev/terminal.h"
 
 namespace doppel::chardev {
 namespace {
@@ -22,7 +22,7 @@ Terminal::Terminal(bool signals) {
   if (!g_raw.load() && ::tcgetattr(STDIN_FILENO, &g_saved) != 0) return;
   termios raw = g_saved;
   raw.c_iflag &= ~static_cast<tcflag_t>(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-  raw.c_oflag |= OPOST;       // our own messages end lines with a line feed alone
+  raw.c_oflag |= OPOST;  // our own messages end lines with a line feed alone
   raw.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL | ICANON | IEXTEN | (signals ? 0 : ISIG));
   raw.c_cflag = (raw.c_cflag & ~static_cast<tcflag_t>(CSIZE | PARENB)) | CS8;
   raw.c_cc[VMIN] = 1;

@@ -4,7 +4,10 @@
 
 namespace doppel::display {
 namespace {
-struct Row { std::string_view name; u16 set1; };
+struct Row {
+  std::string_view name;
+  u16 set1;
+};
 constexpr Row kRows[] = {
     {"unmapped", 0},
 #define KEY(enumerator, name, set1) {name, set1},
@@ -25,14 +28,20 @@ std::optional<u32> key_from_number(u32 number) {
 }
 
 // The US layout's characters by key, unshifted then shifted.
-struct Typed { Key key; char plain, shifted; };
+struct Typed {
+  Key key;
+  char plain, shifted;
+};
 constexpr Typed kTyped[] = {
-    {Key::k1, '1', '!'}, {Key::k2, '2', '@'}, {Key::k3, '3', '#'}, {Key::k4, '4', '$'}, {Key::k5, '5', '%'},
-    {Key::k6, '6', '^'}, {Key::k7, '7', '&'}, {Key::k8, '8', '*'}, {Key::k9, '9', '('}, {Key::k0, '0', ')'},
-    {Key::minus, '-', '_'}, {Key::equal, '=', '+'}, {Key::tab, '\t', '\t'}, {Key::bracket_left, '[', '{'},
-    {Key::bracket_right, ']', '}'}, {Key::ret, '\n', '\n'}, {Key::semicolon, ';', ':'}, {Key::apostrophe, '\'', '"'},
-    {Key::grave_accent, '`', '~'}, {Key::backslash, '\\', '|'}, {Key::comma, ',', '<'}, {Key::dot, '.', '>'},
-    {Key::slash, '/', '?'}, {Key::spc, ' ', ' '}, {Key::backspace, '\b', '\b'}, {Key::esc, '\x1b', '\x1b'},
+    {Key::k1, '1', '!'},           {Key::k2, '2', '@'},           {Key::k3, '3', '#'},
+    {Key::k4, '4', '$'},           {Key::k5, '5', '%'},           {Key::k6, '6', '^'},
+    {Key::k7, '7', '&'},           {Key::k8, '8', '*'},           {Key::k9, '9', '('},
+    {Key::k0, '0', ')'},           {Key::minus, '-', '_'},        {Key::equal, '=', '+'},
+    {Key::tab, '\t', '\t'},        {Key::bracket_left, '[', '{'}, {Key::bracket_right, ']', '}'},
+    {Key::ret, '\n', '\n'},        {Key::semicolon, ';', ':'},    {Key::apostrophe, '\'', '"'},
+    {Key::grave_accent, '`', '~'}, {Key::backslash, '\\', '|'},   {Key::comma, ',', '<'},
+    {Key::dot, '.', '>'},          {Key::slash, '/', '?'},        {Key::spc, ' ', ' '},
+    {Key::backspace, '\b', '\b'},  {Key::esc, '\x1b', '\x1b'},
 };
 }  // namespace
 
@@ -61,7 +70,8 @@ Result<std::vector<u32>> parse_key_chord(std::string_view chord) {
     const size_t dash = chord.find('-');
     const std::string_view word = chord.substr(0, dash);
     const auto key = key_from_name(word);
-    if (!key) return Error{"unknown key '" + std::string(word) + "'", "names are those of sendkey: a, ret, ctrl, f1, ..."};
+    if (!key)
+      return Error{"unknown key '" + std::string(word) + "'", "names are those of sendkey: a, ret, ctrl, f1, ..."};
     keys.push_back(*key);
     if (dash == std::string_view::npos) return keys;
     chord.remove_prefix(dash + 1);

@@ -30,7 +30,10 @@ std::optional<u32> key_from_name(std::string_view name);
 // "ctrl-alt-delete" as sendkey takes it: the keys in order. Error: names the key that isn't known.
 Result<std::vector<u32>> parse_key_chord(std::string_view chord);
 // A character of the US layout: the key and whether shift is held.
-struct TypedKey { u32 qcode; bool shift; };
+struct TypedKey {
+  u32 qcode;
+  bool shift;
+};
 std::optional<TypedKey> key_from_character(char c);
 std::vector<std::string_view> key_names();
 

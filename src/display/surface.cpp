@@ -10,7 +10,9 @@
 
 namespace doppel::display {
 namespace {
-struct FileCloser { void operator()(std::FILE* f) const { std::fclose(f); } };
+struct FileCloser {
+  void operator()(std::FILE* f) const { std::fclose(f); }
+};
 using File = std::unique_ptr<std::FILE, FileCloser>;
 
 Error cannot_write(const std::string& path) {
@@ -30,7 +32,8 @@ std::vector<u8> rgb_bytes(const Surface& surface) {
 }  // namespace
 
 Status write_png(const Surface& surface, const std::string& path) {
-  if (surface.width == 0 || surface.height == 0) return Error{"there is no picture to write", "the display shows nothing yet"};
+  if (surface.width == 0 || surface.height == 0)
+    return Error{"there is no picture to write", "the display shows nothing yet"};
   const std::vector<u8> rgb = rgb_bytes(surface);
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
@@ -50,7 +53,8 @@ Status write_ppm(const Surface& surface, const std::string& path) {
   if (!file) return cannot_write(path);
   const std::vector<u8> rgb = rgb_bytes(surface);
   std::fprintf(file.get(), "P6\n%u %u\n255\n", surface.width, surface.height);
-  if (std::fwrite(rgb.data(), 1, rgb.size(), file.get()) != rgb.size() || std::fflush(file.get()) != 0) return cannot_write(path);
+  if (std::fwrite(rgb.data(), 1, rgb.size(), file.get()) != rgb.size() || std::fflush(file.get()) != 0)
+    return cannot_write(path);
   return success();
 }
 

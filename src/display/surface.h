@@ -1,4 +1,5 @@
-// Surface: what a display adapter shows. Console: the adapter's picture and its text, shared by window, screendump and tests.
+// Surface: what a display adapter shows. Console: the adapter's picture and its text, shared by window, screendump and
+// tests.
 #pragma once
 #include <functional>
 #include <mutex>
@@ -19,7 +20,8 @@ struct Surface {
 class Console {
  public:
   virtual ~Console() = default;
-  // Brings `out` up to date; true if anything changed since the last call with the same `out`. Takes the device lock itself.
+  // Brings `out` up to date; true if anything changed since the last call with the same `out`. Takes the device lock
+  // itself.
   virtual bool refresh(Surface& out) = 0;
   // In a text mode the characters on the screen, a line each (UTF-8), else empty. Takes the device lock itself.
   virtual std::string text() = 0;

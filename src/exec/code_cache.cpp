@@ -56,7 +56,8 @@ void CodeCache::flush() {
 }
 
 Installed* CodeCache::at_host(const u8* address) const {
-  auto it = std::upper_bound(blocks_.begin(), blocks_.end(), address, [](const u8* a, const auto& b) { return a < b->code; });
+  auto it =
+      std::upper_bound(blocks_.begin(), blocks_.end(), address, [](const u8* a, const auto& b) { return a < b->code; });
   if (it == blocks_.begin()) return nullptr;
   Installed* b = std::prev(it)->get();
   return address <= b->code + b->code_size ? b : nullptr;
@@ -68,7 +69,8 @@ u64 CodeCache::granules(u64 page) const {
   u64 bits = 0;
   for (const Installed* b : it->second) {
     for (const CodeRange& r : b->ranges) {
-      const u64 lo = std::max(r.first, page << mem::kPageBits), hi = std::min(r.last, (page << mem::kPageBits) + mem::kPageSize - 1);
+      const u64 lo = std::max(r.first, page << mem::kPageBits),
+                hi = std::min(r.last, (page << mem::kPageBits) + mem::kPageSize - 1);
       for (u64 g = lo >> 6; lo <= hi && g <= hi >> 6; g++) bits |= u64{1} << (g & 63);
     }
   }

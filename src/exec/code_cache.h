@@ -1,5 +1,6 @@
-// CodeCache: the installed regions of one vCPU. Keyed by physical address, virtual pc, mode and base; indexed by page for
-// invalidation and by host address for exceptions. Space is handed out in order; when it is full everything goes. Owner thread only.
+// CodeCache: the installed regions of one vCPU. Keyed by physical address, virtual pc, mode and base; indexed by page
+// for invalidation and by host address for exceptions. Space is handed out in order; when it is full everything goes.
+// Owner thread only.
 #pragma once
 #include <array>
 #include <deque>
@@ -21,15 +22,18 @@ struct RegionKey {
 };
 struct RegionKeyHash {
   size_t operator()(const RegionKey& k) const {
-    return static_cast<size_t>((k.phys * 0x9e3779b97f4a7c15ull) ^ (k.pc * 0xc2b2ae3d27d4eb4full) ^ (k.mode << 17) ^ k.base);
+    return static_cast<size_t>((k.phys * 0x9e3779b97f4a7c15ull) ^ (k.pc * 0xc2b2ae3d27d4eb4full) ^ (k.mode << 17) ^
+                               k.base);
   }
 };
 
 // Bytes [first, last] of a physical page that a region was made from.
-struct CodeRange { u64 first, last; };
+struct CodeRange {
+  u64 first, last;
+};
 
 struct Installed : CodeBlock {
-  std::vector<CodeRange> ranges;   // physical byte ranges
+  std::vector<CodeRange> ranges;  // physical byte ranges
 };
 
 class CodeCache {
@@ -47,8 +51,9 @@ class CodeCache {
   u8* allocate(size_t bytes);
   Installed& add(std::unique_ptr<Installed> block, bool keyed);
   // Drops all regions with bytes in [pa, pa+size); `drop` is called for each. Returns whether any were.
-  template <typename Fn> bool invalidate(u64 pa, u64 size, Fn&& drop);
-  void remove(Installed& block);       // from the tables; the object stays until flush()
+  template <typename Fn>
+  bool invalidate(u64 pa, u64 size, Fn&& drop);
+  void remove(Installed& block);  // from the tables; the object stays until flush()
   void flush();
   // The region whose code holds the host address, or null.
   Installed* at_host(const u8* address) const;
@@ -66,7 +71,7 @@ class CodeCache {
   size_t used_ = kThunkBytes;
   std::unordered_map<RegionKey, Installed*, RegionKeyHash> table_;
   std::unordered_map<u64, std::vector<Installed*>> pages_;
-  std::vector<std::unique_ptr<Installed>> blocks_;   // ascending code addresses
+  std::vector<std::unique_ptr<Installed>> blocks_;  // ascending code addresses
 };
 
 template <typename Fn>

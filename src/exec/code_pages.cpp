@@ -33,7 +33,8 @@ bool CodePages::overlaps(u64 pa, u64 size) {
   for (u64 page = pa >> mem::kPageBits; page <= last >> mem::kPageBits; page++) {
     const auto it = pages_.find(page);
     if (it == pages_.end()) continue;
-    const u64 lo = std::max(pa, page << mem::kPageBits), hi = std::min(last, (page << mem::kPageBits) + mem::kPageSize - 1);
+    const u64 lo = std::max(pa, page << mem::kPageBits),
+              hi = std::min(last, (page << mem::kPageBits) + mem::kPageSize - 1);
     u64 mask = 0;
     for (u64 g = lo >> 6; g <= hi >> 6; g++) mask |= u64{1} << (g & 63);
     for (const u64 g : it->second.granules) {

@@ -1,5 +1,5 @@
-// CodePages: which bytes of guest memory some vCPU has translated, shared by the vCPUs of a machine. A store into such a page
-// asks here whether it hits code of any vCPU. Any thread; own lock, taken last.
+// CodePages: which bytes of guest memory some vCPU has translated, shared by the vCPUs of a machine. A store into such
+// a page asks here whether it hits code of any vCPU. Any thread; own lock, taken last.
 #pragma once
 #include <functional>
 #include <mutex>
@@ -18,19 +18,28 @@ class CodePages {
   bool overlaps(u64 pa, u64 size);
 
   // The vCPUs, to be told of writes by others. `notify` is called without the lock.
-  struct Listener { u32 index; std::function<void(u64 pa, u64 size)> notify; };
+  struct Listener {
+    u32 index;
+    std::function<void(u64 pa, u64 size)> notify;
+  };
   void add_listener(Listener l);
-  void notify_others(u32 writer, u64 pa, u64 size);   // writer ~0: a device
+  void notify_others(u32 writer, u64 pa, u64 size);  // writer ~0: a device
   size_t listeners() const { return listeners_.size(); }
 
   // Exclusive sections (atomics that cross pages): see vcpu_loop.cpp.
   std::mutex exclusive_lock;
   std::atomic<bool> exclusive_pending{false};
-  struct Member { std::atomic<bool>* in_guest; std::function<void()> kick; u32 index; };
+  struct Member {
+    std::atomic<bool>* in_guest;
+    std::function<void()> kick;
+    u32 index;
+  };
   std::vector<Member> members;
 
  private:
-  struct Page { std::vector<u64> granules; };
+  struct Page {
+    std::vector<u64> granules;
+  };
   mem::AddressSpace& memory_;
   std::mutex lock_;
   std::unordered_map<u64, Page> pages_;

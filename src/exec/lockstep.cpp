@@ -17,12 +17,15 @@ class HeldMemory final : public backend::interp::MemoryPort {
  public:
   explicit HeldMemory(mem::VcpuHeader& cpu) : cpu_(cpu) {}
   bool unsure = false;
-  std::map<u64, u8> stores;        // by virtual address
+  std::map<u64, u8> stores;  // by virtual address
 
   bool load(u64 va, void* out, unsigned size, const ir::MemInfo& info) override {
     for (unsigned i = 0; i < size; i++) {
       const auto it = stores.find(va + i);
-      if (it != stores.end()) { static_cast<u8*>(out)[i] = it->second; continue; }
+      if (it != stores.end()) {
+        static_cast<u8*>(out)[i] = it->second;
+        continue;
+      }
       const u8* p = byte(va + i, info.rmw);
       if (!p) return false;
       static_cast<u8*>(out)[i] = *p;
@@ -49,9 +52,15 @@ class HeldMemory final : public backend::interp::MemoryPort {
     auto tag = [&] { return write ? e->write.load() : e->read.load(); };
     if ((tag() & (mem::kPageMask | mem::kTlbInvalid)) != page) {
       e = cpu_.soft_tlb->fill(va, write ? mem::Access::Write : mem::Access::Read, cpu_.mmu_mode);
-      if (!e) { unsure = true; return nullptr; }
+      if (!e) {
+        unsure = true;
+        return nullptr;
+      }
     }
-    if (tag() & (mem::kTlbIo | mem::kTlbWatchpoint)) { unsure = true; return nullptr; }
+    if (tag() & (mem::kTlbIo | mem::kTlbWatchpoint)) {
+      unsure = true;
+      return nullptr;
+    }
     return reinterpret_cast<const u8*>(va + e->addend);
   }
 
@@ -61,7 +70,8 @@ class HeldMemory final : public backend::interp::MemoryPort {
 
 size_t layout_end(const ir::StateLayout& layout) {
   size_t end = sizeof(mem::VcpuHeader);
-  for (u16 i = 0; i < layout.count; i++) end = std::max<size_t>(end, layout.rows[i].offset + ir::type_bytes(layout.rows[i].type));
+  for (u16 i = 0; i < layout.count; i++)
+    end = std::max<size_t>(end, layout.rows[i].offset + ir::type_bytes(layout.rows[i].type));
   return end;
 }
 
@@ -75,11 +85,14 @@ std::string hex(const u8* data, size_t n) {
   return text;
 }
 
-[[noreturn]] void report(Translator& translator, const Installed& block, const u8* before, const std::string& differences, const ir::StateLayout& layout) {
+[[noreturn]] void report(Translator& translator, const Installed& block, const u8* before,
+                         const std::string& differences, const ir::StateLayout& layout) {
   std::string text = "doppel: lockstep: the JIT differs from the interpreter\n" + differences + "state before:\n";
   for (u16 i = 0; i < layout.count; i++)
-    text += "  " + std::string(layout.rows[i].name) + " = " + hex(before + layout.rows[i].offset, ir::type_bytes(layout.rows[i].type)) + "\n";
-  text += ir::dump(*block.region) + "\nhost code:\n" + translator.backend().disassemble(block.code, block.code_size, reinterpret_cast<u64>(block.code));
+    text += "  " + std::string(layout.rows[i].name) + " = " +
+            hex(before + layout.rows[i].offset, ir::type_bytes(layout.rows[i].type)) + "\n";
+  text += ir::dump(*block.region) + "\nhost code:\n" +
+          translator.backend().disassemble(block.code, block.code_size, reinterpret_cast<u64>(block.code));
   std::fprintf(stderr, "%s\n", text.c_str());
   std::fflush(stderr);
   std::abort();
@@ -104,7 +117,9 @@ ExitReason run_lockstep(guest::GuestCpu& cpu, Translator& translator, Installed&
   if (block.region && backend::interp::can_run(*block.region))
     oracle = backend::interp::run_region(*block.region, *reinterpret_cast<mem::VcpuHeader*>(copy), *memory);
   const ExitReason reason = translator.backend().enter(h, block);
-  if (oracle.end != backend::interp::End::Exit || memory->unsure || reason == ExitReason::Request || reason == ExitReason::Icount) return reason;
+  if (oracle.end != backend::interp::End::Exit || memory->unsure || reason == ExitReason::Request ||
+      reason == ExitReason::Icount)
+    return reason;
 
   std::string differences;
   const u8* now = reinterpret_cast<const u8*>(&h);
@@ -112,13 +127,17 @@ ExitReason run_lockstep(guest::GuestCpu& cpu, Translator& translator, Installed&
     const ir::RegRow& r = layout.rows[i];
     const size_t n = ir::type_bytes(r.type);
     if (std::memcmp(copy + r.offset, now + r.offset, n) != 0)
-      differences += "  " + std::string(r.name) + ": interpreter " + hex(copy + r.offset, n) + ", JIT " + hex(now + r.offset, n) + "\n";
+      differences += "  " + std::string(r.name) + ": interpreter " + hex(copy + r.offset, n) + ", JIT " +
+                     hex(now + r.offset, n) + "\n";
   }
   const u32 env = reinterpret_cast<mem::VcpuHeader*>(copy)->fp_env;
-  if (env != h.fp_env) differences += "  fp_env: interpreter " + std::to_string(env) + ", JIT " + std::to_string(h.fp_env) + "\n";
+  if (env != h.fp_env)
+    differences += "  fp_env: interpreter " + std::to_string(env) + ", JIT " + std::to_string(h.fp_env) + "\n";
   for (const auto& [va, value] : memory->stores) {
     const u8* p = memory->byte(va, false);
-    if (p && *p != value) differences += "  memory " + hex(reinterpret_cast<const u8*>(&va), 8) + ": interpreter " + hex(&value, 1) + ", JIT " + hex(p, 1) + "\n";
+    if (p && *p != value)
+      differences += "  memory " + hex(reinterpret_cast<const u8*>(&va), 8) + ": interpreter " + hex(&value, 1) +
+                     ", JIT " + hex(p, 1) + "\n";
   }
   if (!differences.empty()) report(translator, block, before, differences, layout);
   return reason;

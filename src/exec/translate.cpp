@@ -12,7 +12,8 @@ namespace doppel::exec {
 // Reads guest code through the TLB and remembers which physical pages it came from.
 class Translator::PageReader final : public guest::CodeReader {
  public:
-  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory) : cpu_(cpu), tlb_(tlb), memory_(memory) {}
+  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory)
+      : cpu_(cpu), tlb_(tlb), memory_(memory) {}
 
   size_t fetch(u64 va, u8* out, size_t size) override {
     size_t done = 0;
@@ -41,7 +42,10 @@ class Translator::PageReader final : public guest::CodeReader {
   }
 
  private:
-  struct Page { u64 va, phys; const u8* host; };
+  struct Page {
+    u64 va, phys;
+    const u8* host;
+  };
   const Page* find(u64 va) {
     for (unsigned i = 0; i < count_; i++) {
       if (pages_[i].va == va) return &pages_[i];
@@ -73,7 +77,8 @@ Translator::~Translator() {
 
 Status Translator::create() {
   if (Status s = cache_.create(config_.code_cache_bytes); !s) return s;
-  backend::BackendConfig bc{&cpu_.frontend().layout(), &cpu_.frontend().helpers(), config_.max_pinned, cache_.thunk_area(), CodeCache::kThunkBytes};
+  backend::BackendConfig bc{&cpu_.frontend().layout(), &cpu_.frontend().helpers(), config_.max_pinned,
+                            cache_.thunk_area(), CodeCache::kThunkBytes};
   interp_ = backend::make_interp_backend(bc);
   backend_ = config_.interpreter ? backend::make_interp_backend(bc) : backend::make_x64_backend(bc);
   cpu_.header().code_base = cache_.base();
@@ -92,7 +97,7 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
     region.clear();
     cpu_.frontend().translate(request, region);
     if (breakpoints.empty() || region.insn_count <= 1) break;
-    u32 before = 0;                                   // instructions before the first breakpoint inside
+    u32 before = 0;  // instructions before the first breakpoint inside
     for (const ir::Op& op : region.ops) {
       if (op.code != ir::Opcode::insn) continue;
       if (before > 0 && breakpoints.contains(op.imm + key.base)) break;
@@ -137,18 +142,22 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   counters_.guest_bytes += region.guest_bytes;
   counters_.ir_ops_opt += region.ops.size();
   counters_.host_bytes += host.code.size();
-  const bool fetched = !block->ranges.empty();   // else it raises a fetch fault, which may not happen the next time
+  const bool fetched = !block->ranges.empty();  // else it raises a fetch fault, which may not happen the next time
   Installed& result = cache_.add(std::move(block), options.keyed && fetched);
   if (dump && log_on(LogItem::OutAsm)) dump_host(result);
   if (perf_) write_perf_map(result);
-  counters_.translate_ns += static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count());
+  counters_.translate_ns += static_cast<u64>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count());
   return &result;
 }
 
 // Which physical bytes the instructions came from; neighbours merge.
 void Translator::collect_ranges(const ir::Region& region, const PageReader& reader, u64 base, Installed& block) {
   auto add = [&](u64 first, u64 last) {
-    if (!block.ranges.empty() && block.ranges.back().last + 1 == first) { block.ranges.back().last = last; return; }
+    if (!block.ranges.empty() && block.ranges.back().last + 1 == first) {
+      block.ranges.back().last = last;
+      return;
+    }
     block.ranges.push_back({first, last});
   };
   for (const ir::Op& op : region.ops) {
@@ -158,7 +167,10 @@ void Translator::collect_ranges(const ir::Region& region, const PageReader& read
     const u64 first = reader.phys_of(linear);
     if (first == ~u64{0}) continue;
     const u64 room = mem::kPageSize - (linear & (mem::kPageSize - 1));
-    if (op.aux <= room) { add(first, first + op.aux - 1); continue; }
+    if (op.aux <= room) {
+      add(first, first + op.aux - 1);
+      continue;
+    }
     add(first, first + room - 1);
     u64 second = reader.phys_of(linear + room);
     if (second == ~u64{0}) second = reader.phys_of((linear + room) & 0xffffffffu);
@@ -186,13 +198,14 @@ void Translator::dump_guest(const ir::Region& region, u64 base) {
 
 void Translator::dump_host(const Installed& block) {
   char head[80];
-  std::snprintf(head, sizeof head, "OUT: [size=%u] pc 0x%llx\n", block.code_size, static_cast<unsigned long long>(block.pc));
+  std::snprintf(head, sizeof head, "OUT: [size=%u] pc 0x%llx\n", block.code_size,
+                static_cast<unsigned long long>(block.pc));
   log_write(head + backend_->disassemble(block.code, block.code_size, reinterpret_cast<u64>(block.code)) + "\n");
 }
 
 void Translator::write_perf_map(const Installed& block) {
-  std::fprintf(perf_, "%llx %x guest_%llx\n", static_cast<unsigned long long>(reinterpret_cast<u64>(block.code)), block.code_size,
-               static_cast<unsigned long long>(block.pc + block.base));
+  std::fprintf(perf_, "%llx %x guest_%llx\n", static_cast<unsigned long long>(reinterpret_cast<u64>(block.code)),
+               block.code_size, static_cast<unsigned long long>(block.pc + block.base));
   std::fflush(perf_);
 }
 

@@ -17,7 +17,7 @@ struct Config {
   bool lockstep = false;
   bool icount = false;
   ir::OptFlags opt;
-  s64 limit = -1;                  // regions after the first `limit` are not optimised
+  s64 limit = -1;  // regions after the first `limit` are not optimised
   u64 dump_from = 0, dump_to = ~u64{0};
   size_t code_cache_bytes = size_t{64} << 20;
   bool perf_map = false;
@@ -30,12 +30,12 @@ struct Counters {
   u64 enters = 0, lookups = 0, links = 0, invalidated = 0, smc_restarts = 0, faults = 0, requests = 0, one_shots = 0;
 };
 
-constexpr u64 kOneShotMode = u64{1} << 63;   // or-ed to a key's mode: a region of one instruction
+constexpr u64 kOneShotMode = u64{1} << 63;  // or-ed to a key's mode: a region of one instruction
 
 // How one region shall be made.
 struct CompileOptions {
-  bool single = false;             // one instruction, unlinked
-  bool keyed = true;               // false: not registered, runs once
+  bool single = false;  // one instruction, unlinked
+  bool keyed = true;    // false: not registered, runs once
   bool chain = true;
 };
 
@@ -51,7 +51,7 @@ class Translator {
   backend::Backend& backend() { return *backend_; }
   backend::Backend& interpreter() { return *interp_; }
   Counters& counters() { return counters_; }
-  std::set<u64> breakpoints;       // linear addresses: a region never runs over one
+  std::set<u64> breakpoints;  // linear addresses: a region never runs over one
 
  private:
   class PageReader;

@@ -1,6 +1,7 @@
 // The vCPU loop. Read step() first. Traps:
 // - unwind() longjmps to run(): nothing between it and the fault may own a resource.
-// - A store into the code of any vCPU ends that code before the store is done; the storing instruction is run again alone, so
+// - A store into the code of any vCPU ends that code before the store is done; the storing instruction is run again
+// alone, so
 //   that code that changes the very instructions after it behaves as on hardware.
 // - exit_request is cleared before the requests are looked at, never after.
 #include "exec/vcpu_loop.h"
@@ -19,7 +20,13 @@ using backend::ExitReason;
 using backend::LinkSlot;
 
 VcpuLoop::VcpuLoop(guest::GuestCpu& cpu, mem::AddressSpace& memory, CodePages& pages, const Config& config)
-    : cpu_(cpu), h_(cpu.header()), memory_(memory), pages_(pages), config_(config), tlb_(h_, memory), translator_(cpu, tlb_, memory, config_) {
+    : cpu_(cpu),
+      h_(cpu.header()),
+      memory_(memory),
+      pages_(pages),
+      config_(config),
+      tlb_(h_, memory),
+      translator_(cpu, tlb_, memory, config_) {
   h_.runtime = this;
 }
 
@@ -77,7 +84,7 @@ void VcpuLoop::wait_while_exclusive() {
 }
 
 void VcpuLoop::run_exclusive(void (*body)(void*), void* context) {
-  in_guest_.store(false, std::memory_order_seq_cst);   // at a safe point: another one may run its section now
+  in_guest_.store(false, std::memory_order_seq_cst);  // at a safe point: another one may run its section now
   {
     std::lock_guard own(pages_.exclusive_lock);
     pages_.exclusive_pending.store(true, std::memory_order_seq_cst);
@@ -156,7 +163,8 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
     // The second page may be mapped elsewhere by now.
     const u64 next = (linear & mem::kPageMask) + mem::kPageSize;
     mem::TlbEntry* e2 = &tlb_.entry(next, h_.mmu_mode);
-    if ((e2->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != next) e2 = tlb_.fill(next, mem::Access::Exec, h_.mmu_mode);
+    if ((e2->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != next)
+      e2 = tlb_.fill(next, mem::Access::Exec, h_.mmu_mode);
     if (!e2 || tlb_.aux(next, h_.mmu_mode).phys != block->phys_page2) {
       drop(*block);
       translator_.cache().remove(*block);
@@ -181,7 +189,8 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
   }
   const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(linear);
   if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint)
-    tlb_.insert_jump(cpu_.pc(), linear, static_cast<u32>(block->code - h_.code_base), global && block->phys_page2 == ~u64{0});
+    tlb_.insert_jump(cpu_.pc(), linear, static_cast<u32>(block->code - h_.code_base),
+                     global && block->phys_page2 == ~u64{0});
   return block;
 }
 
@@ -198,7 +207,8 @@ bool VcpuLoop::locate(u64& pc, u32& insn, Installed*& block) {
   block = translator_.cache().at_host(at);
   ASSERT_MSG(block, "a call from outside of any region");
   const u32 offset = static_cast<u32>(at - block->code);
-  auto it = std::upper_bound(block->pc_map.begin(), block->pc_map.end(), offset, [](u32 o, const backend::PcMapRow& r) { return o < r.host; });
+  auto it = std::upper_bound(block->pc_map.begin(), block->pc_map.end(), offset,
+                             [](u32 o, const backend::PcMapRow& r) { return o < r.host; });
   ASSERT_MSG(it != block->pc_map.begin(), "a call site without a row in the pc map");
   --it;
   pc = it->pc;
@@ -237,7 +247,10 @@ u64 VcpuLoop::icount() {
 // --- debugging
 
 void VcpuLoop::set_breakpoint(u64 linear, bool on) {
-  if (on) translator_.breakpoints.insert(linear); else translator_.breakpoints.erase(linear);
+  if (on)
+    translator_.breakpoints.insert(linear);
+  else
+    translator_.breakpoints.erase(linear);
   flush_code();
 }
 
@@ -247,8 +260,10 @@ void VcpuLoop::set_watchpoint(u64 va, u64 size, bool read, bool write, bool on) 
     tlb_.watch_range(va, size);
     return;
   }
-  std::erase_if(watchpoints_, [&](const Watchpoint& w) { return w.va == va && w.size == size && w.read == read && w.write == write; });
-  if (watchpoints_.empty()) tlb_.clear_watches();   // the guest's own debug registers set theirs again when written
+  std::erase_if(watchpoints_, [&](const Watchpoint& w) {
+    return w.va == va && w.size == size && w.read == read && w.write == write;
+  });
+  if (watchpoints_.empty()) tlb_.clear_watches();  // the guest's own debug registers set theirs again when written
 }
 
 void VcpuLoop::debug_watch(u64 va, u32 size, bool write) {
@@ -271,11 +286,15 @@ void VcpuLoop::begin_slice() {
 void VcpuLoop::leave(ExitReason reason) {
   if (reason == ExitReason::Link && h_.exit_slot != 0) {
     LinkSlot& slot = *reinterpret_cast<LinkSlot*>(h_.exit_slot);  // SAFETY: slots live as long as their region's code
-    if (!slot.from->valid || slot.to || !slot.chainable) { h_.exit_slot = 0; return; }
+    if (!slot.from->valid || slot.to || !slot.chainable) {
+      h_.exit_slot = 0;
+      return;
+    }
     Installed* to = lookup(false, true);
     const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
-    if (h_.exit_slot != 0 && slot.from->valid && !to->ranges.empty() && to->phys_page2 == ~u64{0} && to->valid && !stops && to->phys != ~u64{0} && slot.pc == to->pc &&
-        slot.from->mode == to->mode && slot.from->base == to->base) {
+    if (h_.exit_slot != 0 && slot.from->valid && !to->ranges.empty() && to->phys_page2 == ~u64{0} && to->valid &&
+        !stops && to->phys != ~u64{0} && slot.pc == to->pc && slot.from->mode == to->mode &&
+        slot.from->base == to->base) {
       translator_.backend().link(slot, *to);
       slot.to = to;
       to->incoming.push_back(&slot);
@@ -306,16 +325,21 @@ void VcpuLoop::step() {
   one_shot_ = false;
   if (config_.icount && !single && h_.icount_left < block->insn_count) {
     begin_slice();
-    if (h_.icount_left < block->insn_count) { slice_ += block->insn_count; h_.icount_left += block->insn_count; }
+    if (h_.icount_left < block->insn_count) {
+      slice_ += block->insn_count;
+      h_.icount_left += block->insn_count;
+    }
     if (cpu_.has_work()) return;
   }
   if (log_on(LogItem::Cpu)) log_write(cpu_.dump_registers());
-  DOPPEL_LOG(Exec, "enter 0x%llx mode 0x%llx\n", static_cast<unsigned long long>(linear), static_cast<unsigned long long>(block->mode));
+  DOPPEL_LOG(Exec, "enter 0x%llx mode 0x%llx\n", static_cast<unsigned long long>(linear),
+             static_cast<unsigned long long>(block->mode));
   translator_.counters().enters++;
   running_ = block;
   h_.exit_slot = 0;
   in_code_ = true;
-  const ExitReason reason = config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
+  const ExitReason reason =
+      config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
   in_code_ = false;
   if (single) {
     if (stepping) cpu_.after_single_step();
@@ -369,16 +393,20 @@ std::string VcpuLoop::jit_info() {
                 "entered             %llu, lookups %llu, links %llu, requests %llu\n"
                 "invalidated         %llu, restarts %llu, one-shot regions %llu, faults %llu\n"
                 "TLB                 fills %llu, flushes %llu, page flushes %llu, space switches %llu (%llu kept)\n",
-                translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions), translator_.cache().count(),
-                static_cast<unsigned long long>(c.guest_insns), n / static_cast<double>(std::max<u64>(c.regions, 1)), static_cast<double>(c.ir_ops) / n,
-                static_cast<double>(c.ir_ops_opt) / n, static_cast<unsigned long long>(c.host_bytes), static_cast<double>(c.host_bytes) / n,
-                translator_.cache().used() >> 10, translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
-                static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n, static_cast<unsigned long long>(c.enters),
-                static_cast<unsigned long long>(c.lookups), static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
+                translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions),
+                translator_.cache().count(), static_cast<unsigned long long>(c.guest_insns),
+                n / static_cast<double>(std::max<u64>(c.regions, 1)), static_cast<double>(c.ir_ops) / n,
+                static_cast<double>(c.ir_ops_opt) / n, static_cast<unsigned long long>(c.host_bytes),
+                static_cast<double>(c.host_bytes) / n, translator_.cache().used() >> 10,
+                translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
+                static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n,
+                static_cast<unsigned long long>(c.enters), static_cast<unsigned long long>(c.lookups),
+                static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
                 static_cast<unsigned long long>(c.invalidated), static_cast<unsigned long long>(c.smc_restarts),
-                static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults), static_cast<unsigned long long>(t.fills),
-                static_cast<unsigned long long>(t.flushes), static_cast<unsigned long long>(t.flush_pages),
-                static_cast<unsigned long long>(t.space_switches), static_cast<unsigned long long>(t.space_hits));
+                static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults),
+                static_cast<unsigned long long>(t.fills), static_cast<unsigned long long>(t.flushes),
+                static_cast<unsigned long long>(t.flush_pages), static_cast<unsigned long long>(t.space_switches),
+                static_cast<unsigned long long>(t.space_hits));
   return text;
 }
 

@@ -1,5 +1,6 @@
-// VcpuLoop: runs one guest CPU: looks up or compiles regions, enters them, links exits, delivers events, and is the Runtime
-// that guest code and slow paths call. run() on the vCPU's thread; the few functions marked "any thread" elsewhere.
+// VcpuLoop: runs one guest CPU: looks up or compiles regions, enters them, links exits, delivers events, and is the
+// Runtime that guest code and slow paths call. run() on the vCPU's thread; the few functions marked "any thread"
+// elsewhere.
 #pragma once
 #include <csetjmp>
 #include <functional>
@@ -14,11 +15,11 @@ namespace doppel::exec {
 struct LoopHooks {
   // Stop asked for? Called at instruction boundaries after exit_request was seen. True: run() returns.
   std::function<bool()> should_stop;
-  std::function<void()> run_work;                       // queued work for this thread
-  std::function<void()> wait_halted;                    // the guest CPU is halted: sleep until kicked
+  std::function<void()> run_work;     // queued work for this thread
+  std::function<void()> wait_halted;  // the guest CPU is halted: sleep until kicked
   std::function<s64(u64)> icount_slice;
   std::function<bool()> icount_idle;
-  std::function<void(u64 watch_address)> debug_stop;    // break- or watchpoint, or a debugger's step done
+  std::function<void(u64 watch_address)> debug_stop;  // break- or watchpoint, or a debugger's step done
 };
 
 class VcpuLoop final : public mem::Runtime {
@@ -28,10 +29,10 @@ class VcpuLoop final : public mem::Runtime {
   Status create();
   LoopHooks hooks;
 
-  void run();                                            // until should_stop
-  void kick() { cpu_.header().exit_request.store(1, std::memory_order_seq_cst); }   // any thread
-  void post_invalidate(u64 pa, u64 size);                // any thread
-  void post_flush_tlb();                                 // any thread: physical mappings changed
+  void run();                                                                      // until should_stop
+  void kick() { cpu_.header().exit_request.store(1, std::memory_order_seq_cst); }  // any thread
+  void post_invalidate(u64 pa, u64 size);                                          // any thread
+  void post_flush_tlb();  // any thread: physical mappings changed
   void set_single_step(bool on) { single_step_ = on; }
   void set_breakpoint(u64 linear, bool on);
   void set_watchpoint(u64 va, u64 size, bool read, bool write, bool on);
@@ -69,16 +70,19 @@ class VcpuLoop final : public mem::Runtime {
   mem::SoftTlb tlb_;
   Translator translator_;
   std::jmp_buf unwind_;
-  bool in_code_ = false;             // generated code is on the stack
-  bool one_shot_ = false;            // run one instruction from an unregistered region next
-  bool single_step_ = false;         // the debugger's
-  bool at_breakpoint_ = false;       // resume from a breakpoint: do not stop on it at once
+  bool in_code_ = false;        // generated code is on the stack
+  bool one_shot_ = false;       // run one instruction from an unregistered region next
+  bool single_step_ = false;    // the debugger's
+  bool at_breakpoint_ = false;  // resume from a breakpoint: do not stop on it at once
   Installed* running_ = nullptr;
   std::atomic<bool> in_guest_{false};
   std::mutex post_lock_;
   std::vector<CodeRange> posted_;
   bool posted_flush_ = false;
-  struct Watchpoint { u64 va, size; bool read, write; };
+  struct Watchpoint {
+    u64 va, size;
+    bool read, write;
+  };
   std::vector<Watchpoint> watchpoints_;
   s64 slice_ = 0;
   std::atomic<u64> icount_total_{0};

@@ -91,7 +91,9 @@ class TableWriter {
   std::vector<u8> take() { return std::move(out_); }
 
  private:
-  void put(u64 v, unsigned size) { for (unsigned i = 0; i < size; i++) out_.push_back(static_cast<u8>(v >> (8 * i))); }
+  void put(u64 v, unsigned size) {
+    for (unsigned i = 0; i < size; i++) out_.push_back(static_cast<u8>(v >> (8 * i)));
+  }
   LoaderScript& script_;
   std::vector<u8> out_;
   size_t start_ = 0;
@@ -108,25 +110,32 @@ u32 write_facs(TableWriter& w) {
 
 // Fixed ACPI description table, revision 3 (ACPI 2.0, 5.2.8): registers of the PIIX4 and the reset control register.
 u32 write_fadt(TableWriter& w, const AcpiConfig& config, u32 facs, u32 dsdt) {
-  enum Flags : u32 { kWbinvd = 1 << 0, kProcC1 = 1 << 2, kSleepButtonNotFixed = 1 << 5, kRtcS4 = 1 << 7, kResetRegister = 1 << 10 };
+  enum Flags : u32 {
+    kWbinvd = 1 << 0,
+    kProcC1 = 1 << 2,
+    kSleepButtonNotFixed = 1 << 5,
+    kRtcS4 = 1 << 7,
+    kResetRegister = 1 << 10
+  };
   enum BootArch : u16 { kLegacyDevices = 1, k8042 = 2 };
   constexpr u16 kSci = 9, kSmiCommandPort = 0xb2, kResetPort = 0xcf9;
   const u32 base = config.pm_base;
   const u32 at = w.begin("FACP", 3);
   w.pointer(facs, 4), w.pointer(dsdt, 4);
-  w.u8_(0), w.u8_(1);                                   // reserved; profile: desktop
+  w.u8_(0), w.u8_(1);  // reserved; profile: desktop
   w.u16_(kSci), w.u32_(kSmiCommandPort);
-  w.u8_(0xf1), w.u8_(0xf0), w.u8_(0), w.u8_(0);         // ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT
+  w.u8_(0xf1), w.u8_(0xf0), w.u8_(0), w.u8_(0);  // ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT
   w.u32_(base), w.u32_(0), w.u32_(base + 4), w.u32_(0), w.u32_(0), w.u32_(base + 8), w.u32_(base + 12), w.u32_(0);
-  w.u8_(4), w.u8_(2), w.u8_(0), w.u8_(4), w.u8_(4), w.u8_(0), w.u8_(0), w.u8_(0);   // lengths of the blocks above; GPE1 base, CST
-  w.u16_(0xfff), w.u16_(0xfff);                         // C2, C3: not supported
-  w.u16_(0), w.u16_(0), w.u8_(0), w.u8_(0);             // flush size and stride, duty cycle
-  w.u8_(0), w.u8_(0), w.u8_(0x32);                      // day and month alarm, century in CMOS
+  w.u8_(4), w.u8_(2), w.u8_(0), w.u8_(4), w.u8_(4), w.u8_(0), w.u8_(0),
+      w.u8_(0);                              // lengths of the blocks above; GPE1 base, CST
+  w.u16_(0xfff), w.u16_(0xfff);              // C2, C3: not supported
+  w.u16_(0), w.u16_(0), w.u8_(0), w.u8_(0);  // flush size and stride, duty cycle
+  w.u8_(0), w.u8_(0), w.u8_(0x32);           // day and month alarm, century in CMOS
   w.u16_(kLegacyDevices | k8042), w.u8_(0);
   w.u32_(kWbinvd | kProcC1 | kSleepButtonNotFixed | kRtcS4 | kResetRegister);
   w.gas(1, 8, 1, kResetPort);
-  w.u8_(0x06), w.zero(3);                               // RESET_VALUE: reset CPU and system
-  w.u64_(0);                                            // X_FIRMWARE_CTRL: the 32-bit one holds
+  w.u8_(0x06), w.zero(3);  // RESET_VALUE: reset CPU and system
+  w.u64_(0);               // X_FIRMWARE_CTRL: the 32-bit one holds
   w.pointer(dsdt, 8);
   w.gas(1, 32, 2, base), w.gas(1, 0, 0, 0), w.gas(1, 16, 2, base + 4), w.gas(1, 0, 0, 0), w.gas(1, 0, 0, 0);
   w.gas(1, 32, 3, base + 8), w.gas(1, 32, 1, base + 12), w.gas(1, 0, 0, 0);
@@ -134,27 +143,28 @@ u32 write_fadt(TableWriter& w, const AcpiConfig& config, u32 facs, u32 dsdt) {
   return at;
 }
 
-// Multiple APIC description table (ACPI 2.0, 5.2.10.4). The 8254 is wired to I/O APIC input 2; PCI's interrupts arrive through the PIIX3 as
-// ISA interrupts that are level-triggered and active high.
+// Multiple APIC description table (ACPI 2.0, 5.2.10.4). The 8254 is wired to I/O APIC input 2; PCI's interrupts arrive
+// through the PIIX3 as ISA interrupts that are level-triggered and active high.
 u32 write_madt(TableWriter& w, const AcpiConfig& config) {
   constexpr u16 kLevelActiveHigh = 0x0d;
   const u32 at = w.begin("APIC", 1);
-  w.u32_(0xfee00000), w.u32_(1);                        // PCAT_COMPAT: 8259s present
-  for (u32 i = 0; i < config.cpus; i++) w.u8_(0), w.u8_(8), w.u8_(static_cast<u8>(i)), w.u8_(static_cast<u8>(i)), w.u32_(1);
+  w.u32_(0xfee00000), w.u32_(1);  // PCAT_COMPAT: 8259s present
+  for (u32 i = 0; i < config.cpus; i++)
+    w.u8_(0), w.u8_(8), w.u8_(static_cast<u8>(i)), w.u8_(static_cast<u8>(i)), w.u32_(1);
   w.u8_(1), w.u8_(12), w.u8_(0), w.u8_(0), w.u32_(0xfec00000), w.u32_(0);
   const auto override_ = [&](u8 source, u32 input, u16 flags) {
     w.u8_(2), w.u8_(10), w.u8_(0), w.u8_(source), w.u32_(input), w.u16_(flags);
   };
   override_(0, 2, 0);
   for (const u8 line : {5, 9, 10, 11}) override_(line, line, kLevelActiveHigh);
-  w.u8_(4), w.u8_(6), w.u8_(0xff), w.u16_(0), w.u8_(1); // NMI at LINT1 of all CPUs
+  w.u8_(4), w.u8_(6), w.u8_(0xff), w.u16_(0), w.u8_(1);  // NMI at LINT1 of all CPUs
   w.end();
   return at;
 }
 
 u32 write_hpet(TableWriter& w) {
   const u32 at = w.begin("HPET", 1);
-  w.u32_(0x8086a201);                                   // 8086, legacy replacement, 64-bit counter, 3 timers, revision 1
+  w.u32_(0x8086a201);  // 8086, legacy replacement, 64-bit counter, 3 timers, revision 1
   w.gas(0, 0, 0, 0xfed00000);
   w.u8_(0), w.u16_(0), w.u8_(0);
   w.end();

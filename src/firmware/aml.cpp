@@ -5,9 +5,31 @@
 namespace doppel::firmware::aml {
 namespace {
 enum Op : u8 {
-  kZero = 0x00, kOne = 0x01, kName = 0x08, kByte = 0x0a, kWord = 0x0b, kDWord = 0x0c, kString = 0x0d, kQWord = 0x0e, kScope = 0x10,
-  kBuffer = 0x11, kPackage = 0x12, kMethod = 0x14, kDualName = 0x2e, kMultiName = 0x2f, kExt = 0x5b, kLocal0 = 0x60, kArg0 = 0x68,
-  kStore = 0x70, kAnd = 0x7b, kOr = 0x7d, kCreateDWordField = 0x8a, kLEqual = 0x93, kIf = 0xa0, kElse = 0xa1, kReturn = 0xa4,
+  kZero = 0x00,
+  kOne = 0x01,
+  kName = 0x08,
+  kByte = 0x0a,
+  kWord = 0x0b,
+  kDWord = 0x0c,
+  kString = 0x0d,
+  kQWord = 0x0e,
+  kScope = 0x10,
+  kBuffer = 0x11,
+  kPackage = 0x12,
+  kMethod = 0x14,
+  kDualName = 0x2e,
+  kMultiName = 0x2f,
+  kExt = 0x5b,
+  kLocal0 = 0x60,
+  kArg0 = 0x68,
+  kStore = 0x70,
+  kAnd = 0x7b,
+  kOr = 0x7d,
+  kCreateDWordField = 0x8a,
+  kLEqual = 0x93,
+  kIf = 0xa0,
+  kElse = 0xa1,
+  kReturn = 0xa4,
 };
 enum ExtOp : u8 { kOpRegion = 0x80, kField = 0x81, kDevice = 0x82, kProcessor = 0x83 };
 
@@ -47,7 +69,7 @@ Aml address_space(u8 tag, Window kind, WindowRange range, unsigned width) {
   Aml out = op(tag);
   put<u16>(out, static_cast<u16>(3 + 5 * width));
   put<u8>(out, static_cast<u8>(kind));
-  put<u8>(out, 0x0c);                                                    // producer, positive decode, min and max fixed
+  put<u8>(out, 0x0c);  // producer, positive decode, min and max fixed
   put<u8>(out, kind == Window::Io ? 3 : kind == Window::Memory ? (range.cacheable ? 3 : 1) : 0);
   const u64 values[5] = {0, range.min, range.max, 0, range.max - range.min + 1};
   for (const u64 value : values) {
@@ -83,9 +105,21 @@ Aml name_string(std::string_view path) {
 Aml integer(u64 value) {
   if (value <= 1) return op(value ? kOne : kZero);
   Aml out;
-  if (value <= 0xff) { out = op(kByte); put<u8>(out, static_cast<u8>(value)); return out; }
-  if (value <= 0xffff) { out = op(kWord); put<u16>(out, static_cast<u16>(value)); return out; }
-  if (value <= 0xffffffff) { out = op(kDWord); put<u32>(out, static_cast<u32>(value)); return out; }
+  if (value <= 0xff) {
+    out = op(kByte);
+    put<u8>(out, static_cast<u8>(value));
+    return out;
+  }
+  if (value <= 0xffff) {
+    out = op(kWord);
+    put<u16>(out, static_cast<u16>(value));
+    return out;
+  }
+  if (value <= 0xffffffff) {
+    out = op(kDWord);
+    put<u32>(out, static_cast<u32>(value));
+    return out;
+  }
   out = op(kQWord);
   put<u64>(out, value);
   return out;
@@ -141,7 +175,7 @@ Aml op_region(std::string_view path, Space space, u64 offset, u64 length) {
 }
 
 Aml field(std::string_view region, FieldAccess access, const std::vector<FieldUnit>& units) {
-  Aml body = name_string(region) + op(static_cast<u8>(access));   // no lock, preserve
+  Aml body = name_string(region) + op(static_cast<u8>(access));  // no lock, preserve
   for (const FieldUnit& unit : units) {
     if (unit.name.empty()) {
       body += op(0);
@@ -167,13 +201,13 @@ Aml create_dword_field(const Aml& source, u32 offset, std::string_view path) {
 
 Aml resources(const Aml& descriptors) {
   std::vector<u8> data = descriptors.bytes;
-  data.push_back(0x79);   // end tag; checksum 0: not used
+  data.push_back(0x79);  // end tag; checksum 0: not used
   data.push_back(0);
   return buffer(data);
 }
 
 Aml io(u16 min, u16 max, u8 align, u8 length) {
-  Aml out{{0x47, 1}};     // 16-bit decode
+  Aml out{{0x47, 1}};  // 16-bit decode
   put<u16>(out, min);
   put<u16>(out, max);
   put<u8>(out, align);
@@ -199,7 +233,7 @@ Aml memory32_fixed(bool writable, u32 base, u32 length) {
 Aml extended_irqs(std::initializer_list<u32> numbers) {
   Aml out{{0x89}};
   put<u16>(out, static_cast<u16>(2 + 4 * numbers.size()));
-  put<u8>(out, 0x09);     // consumer, level, active high, shared
+  put<u8>(out, 0x09);  // consumer, level, active high, shared
   put<u8>(out, static_cast<u8>(numbers.size()));
   for (const u32 number : numbers) put<u32>(out, number);
   return out;

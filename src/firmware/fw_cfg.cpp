@@ -10,7 +10,7 @@ namespace {
 constexpr u64 kSelector = 0, kData = 1, kDmaHigh = 4, kDmaLow = 8;
 constexpr u32 kIdTraditional = 1, kIdDma = 2;
 enum DmaControl : u32 { kDmaError = 1, kDmaRead = 2, kDmaSkip = 4, kDmaSelect = 8, kDmaWrite = 16 };
-constexpr u64 kDmaSignature = 0x51454d5520434647;   // "QEMU CFG"
+constexpr u64 kDmaSignature = 0x51454d5520434647;  // "QEMU CFG"
 constexpr size_t kNameSize = 56;
 
 u32 swap32(u32 v) { return __builtin_bswap32(v); }
@@ -46,7 +46,9 @@ void FwCfg::add_file(const std::string& name, std::vector<u8> data, bool writabl
   rebuild_directory();
 }
 
-void FwCfg::add_file(const std::string& name, std::string_view text) { add_file(name, std::vector<u8>(text.begin(), text.end())); }
+void FwCfg::add_file(const std::string& name, std::string_view text) {
+  add_file(name, std::vector<u8>(text.begin(), text.end()));
+}
 
 const std::vector<u8>* FwCfg::file(std::string_view name) const {
   const auto it = files_.find(name);
@@ -84,9 +86,10 @@ u64 FwCfg::read(u64 offset, unsigned size) {
     for (unsigned i = 0; i < size; i++) value |= u64{next_byte()} << (8 * i);
     return value;
   }
-  if (offset >= kDmaHigh && offset + size <= kPorts) {   // the signature, big-endian
+  if (offset >= kDmaHigh && offset + size <= kPorts) {  // the signature, big-endian
     u64 value = 0;
-    for (unsigned i = 0; i < size; i++) value |= ((kDmaSignature >> (56 - 8 * (offset - kDmaHigh + i))) & 0xff) << (8 * i);
+    for (unsigned i = 0; i < size; i++)
+      value |= ((kDmaSignature >> (56 - 8 * (offset - kDmaHigh + i))) & 0xff) << (8 * i);
     return value;
   }
   return offset == kSelector && size == 2 ? selected_ : mask_bits(size * 8);
@@ -104,11 +107,13 @@ void FwCfg::write(u64 offset, u64 value, unsigned size) {
     dma_address_ = (dma_address_ & ~u64{0xffffffff}) | swap32(static_cast<u32>(value));
     run_dma();
   } else {
-    DOPPEL_LOG(GuestErrors, "fw_cfg: write of size %u at offset %#llx ignored\n", size, static_cast<unsigned long long>(offset));
+    DOPPEL_LOG(GuestErrors, "fw_cfg: write of size %u at offset %#llx ignored\n", size,
+               static_cast<unsigned long long>(offset));
   }
 }
 
-// The guest's descriptor {control, length, address}, all big-endian; control is cleared when done, or has the error bit.
+// The guest's descriptor {control, length, address}, all big-endian; control is cleared when done, or has the error
+// bit.
 void FwCfg::run_dma() {
   const u64 descriptor = dma_address_;
   dma_address_ = 0;
@@ -124,18 +129,21 @@ void FwCfg::run_dma() {
   const auto it = items_.find(selected_);
   Item* item = it == items_.end() ? nullptr : &it->second;
   u32 status = 0;
-  if ((control & kDmaWrite) && (!item || !item->writable || u64{offset_} + length > item->data.size())) status = kDmaError;
+  if ((control & kDmaWrite) && (!item || !item->writable || u64{offset_} + length > item->data.size()))
+    status = kDmaError;
   static constexpr u8 kZeroes[4096] = {};
   const bool active = (control & (kDmaRead | kDmaWrite | kDmaSkip)) != 0;
   while (status == 0 && active && length > 0) {
     const u64 left = item && offset_ < item->data.size() ? item->data.size() - offset_ : 0;
     const u32 run = left ? static_cast<u32>(std::min<u64>(left, length)) : std::min<u32>(length, sizeof kZeroes);
-    if ((control & kDmaRead) && !p_.dma.write(address, left ? item->data.data() + offset_ : kZeroes, run)) status = kDmaError;
-    if (!(control & kDmaRead) && (control & kDmaWrite) && !p_.dma.read(address, item->data.data() + offset_, run)) status = kDmaError;
+    if ((control & kDmaRead) && !p_.dma.write(address, left ? item->data.data() + offset_ : kZeroes, run))
+      status = kDmaError;
+    if (!(control & kDmaRead) && (control & kDmaWrite) && !p_.dma.read(address, item->data.data() + offset_, run))
+      status = kDmaError;
     if (left) offset_ += run;
     address += run;
     length -= run;
-    if (!left && !(control & kDmaRead)) break;   // a skip past the end is done at once
+    if (!left && !(control & kDmaRead)) break;  // a skip past the end is done at once
   }
   p_.dma.store<u32>(descriptor, swap32(status));
 }

@@ -1,5 +1,5 @@
-// Direct kernel boot on a PC (-kernel, -initrd, -append): puts a Linux bzImage or a Multiboot image into fw_cfg, where an option ROM of the firmware
-// package (linuxboot_dma.bin, multiboot_dma.bin) finds it and starts it.
+// Direct kernel boot on a PC (-kernel, -initrd, -append): puts a Linux bzImage or a Multiboot image into fw_cfg, where
+// an option ROM of the firmware package (linuxboot_dma.bin, multiboot_dma.bin) finds it and starts it.
 #pragma once
 #include <string>
 #include <vector>
@@ -12,12 +12,15 @@ namespace doppel::firmware {
 class FwCfg;
 
 struct KernelConfig {
-  std::string kernel, initrd, append;   // initrd, Multiboot: "file arguments,file arguments..."
+  std::string kernel, initrd, append;  // initrd, Multiboot: "file arguments,file arguments..."
   u64 ram_below_4g = 0;
 };
 
 enum class KernelKind { Linux, Multiboot };
-struct LoadedKernel { KernelKind kind; const char* option_rom; };   // file name of the option ROM that starts it
+struct LoadedKernel {
+  KernelKind kind;
+  const char* option_rom;
+};  // file name of the option ROM that starts it
 
 // Errors: missing or unreadable file, not a kernel, damaged, more than the RAM holds.
 Result<LoadedKernel> load_kernel(FwCfg& fw_cfg, const KernelConfig& config);

@@ -1,6 +1,6 @@
-// Multiboot images (GNU Multiboot Specification 0.6.96). The image and its modules become one block of memory; the information structure is
-// prepared here, and the option ROM fills in what only the firmware knows: mem_lower, mem_upper and the memory map, which it writes
-// at mmap_addr and whose length it stores.
+// Multiboot images (GNU Multiboot Specification 0.6.96). The image and its modules become one block of memory; the
+// information structure is prepared here, and the option ROM fills in what only the firmware knows: mem_lower,
+// mem_upper and the memory map, which it writes at mmap_addr and whose length it stores.
 #include <algorithm>
 
 #include "firmware/fw_cfg.h"
@@ -9,7 +9,7 @@
 namespace doppel::firmware {
 namespace {
 constexpr u32 kHeaderMagic = 0x1badb002, kHeaderSearch = 8192;
-constexpr u32 kAoutKludge = 1 << 16;   // bit 2, a wish for a video mode, may be left unfulfilled
+constexpr u32 kAoutKludge = 1 << 16;  // bit 2, a wish for a video mode, may be left unfulfilled
 constexpr u32 kInfo = 0x9000, kMemoryMap = 0x9100, kStrings = 0xa000, kStringsEnd = 0x10000;
 enum InfoFlags : u32 { kMemory = 1, kBootDevice = 2, kCommandLine = 4, kModules = 8, kMmap = 64, kLoaderName = 512 };
 
@@ -41,10 +41,12 @@ Result<Loaded> load_kludge(const KernelConfig& config, const std::vector<u8>& im
   if (load > header_addr || skew > header) return damaged(config, "its load address is beyond its header");
   const u32 start = header - static_cast<u32>(skew);
   const u64 size = load_end ? u64{load_end} - load : image.size() - start;
-  if ((load_end && load_end < load) || start + size > image.size()) return damaged(config, "it is shorter than its header says");
+  if ((load_end && load_end < load) || start + size > image.size())
+    return damaged(config, "it is shorter than its header says");
   Loaded out{load, load_le<u32>(&image[header + 28]), {}};
   const u64 total = std::max<u64>(size, bss_end > load ? bss_end - load : 0);
-  if (load + total > config.ram_below_4g) return Error{"the kernel '" + config.kernel + "' doesn't fit into memory", "give the machine more RAM with -m"};
+  if (load + total > config.ram_below_4g)
+    return Error{"the kernel '" + config.kernel + "' doesn't fit into memory", "give the machine more RAM with -m"};
   out.bytes.assign(image.begin() + start, image.begin() + static_cast<long>(start + size));
   out.bytes.resize(total);
   return out;
@@ -52,28 +54,38 @@ Result<Loaded> load_kludge(const KernelConfig& config, const std::vector<u8>& im
 
 // ELF32 for the 80386: program segments at their physical addresses.
 Result<Loaded> load_elf(const KernelConfig& config, const std::vector<u8>& image) {
-  if (image.size() < 52 || std::memcmp(image.data(), "\x7f" "ELF", 4) != 0) return damaged(config, "it is no ELF file and has no load addresses");
+  if (image.size() < 52 || std::memcmp(image.data(),
+                                       "\x7f"
+                                       "ELF",
+                                       4) != 0)
+    return damaged(config, "it is no ELF file and has no load addresses");
   if (image[4] != 1 || load_le<u16>(&image[18]) != 3) {
-    return Error{"'" + config.kernel + "' is an ELF file for another CPU or for 64 bits", "Multiboot wants a 32-bit x86 ELF file"};
+    return Error{"'" + config.kernel + "' is an ELF file for another CPU or for 64 bits",
+                 "Multiboot wants a 32-bit x86 ELF file"};
   }
   const u32 entry = load_le<u32>(&image[24]), table = load_le<u32>(&image[28]);
   const u16 entry_size = load_le<u16>(&image[42]), count = load_le<u16>(&image[44]);
-  struct Segment { u32 offset, vaddr, paddr, file_size, memory_size; };
+  struct Segment {
+    u32 offset, vaddr, paddr, file_size, memory_size;
+  };
   std::vector<Segment> segments;
   u64 low = ~u64{0}, high = 0;
   for (u32 i = 0; i < count; i++) {
     const u64 at = table + u64{i} * entry_size;
     if (entry_size < 32 || at + 32 > image.size()) return damaged(config, "its program headers are cut off");
-    if (load_le<u32>(&image[at]) != 1) continue;   // PT_LOAD
-    const Segment s{load_le<u32>(&image[at + 4]), load_le<u32>(&image[at + 8]), load_le<u32>(&image[at + 12]), load_le<u32>(&image[at + 16]), load_le<u32>(&image[at + 20])};
-    if (u64{s.offset} + s.file_size > image.size() || s.file_size > s.memory_size) return damaged(config, "a segment is cut off");
+    if (load_le<u32>(&image[at]) != 1) continue;  // PT_LOAD
+    const Segment s{load_le<u32>(&image[at + 4]), load_le<u32>(&image[at + 8]), load_le<u32>(&image[at + 12]),
+                    load_le<u32>(&image[at + 16]), load_le<u32>(&image[at + 20])};
+    if (u64{s.offset} + s.file_size > image.size() || s.file_size > s.memory_size)
+      return damaged(config, "a segment is cut off");
     if (s.memory_size == 0) continue;
     segments.push_back(s);
     low = std::min<u64>(low, s.paddr);
     high = std::max<u64>(high, u64{s.paddr} + s.memory_size);
   }
   if (segments.empty()) return damaged(config, "it has nothing to load");
-  if (high > config.ram_below_4g) return Error{"the kernel '" + config.kernel + "' doesn't fit into memory", "give the machine more RAM with -m"};
+  if (high > config.ram_below_4g)
+    return Error{"the kernel '" + config.kernel + "' doesn't fit into memory", "give the machine more RAM with -m"};
   Loaded out{static_cast<u32>(low), entry, std::vector<u8>(high - low)};
   for (const Segment& s : segments) {
     std::copy_n(image.begin() + s.offset, s.file_size, out.bytes.begin() + static_cast<long>(s.paddr - low));
@@ -115,7 +127,8 @@ Result<std::vector<u8>> add_modules(const KernelConfig& config, Loaded& kernel, 
     auto data = read_file(module.substr(0, module.find(' ')), "module");
     if (!data.ok()) return data.error();
     const u64 address = align_up(kernel.address + kernel.bytes.size(), 4096);
-    if (address + data->size() > config.ram_below_4g) return Error{"the module '" + module + "' doesn't fit into memory", "give the machine more RAM with -m"};
+    if (address + data->size() > config.ram_below_4g)
+      return Error{"the module '" + module + "' doesn't fit into memory", "give the machine more RAM with -m"};
     kernel.bytes.resize(address - kernel.address);
     kernel.bytes.insert(kernel.bytes.end(), data->begin(), data->end());
     const u32 text = info.add(module);
@@ -135,7 +148,9 @@ bool is_multiboot_image(const std::vector<u8>& image) { return find_header(image
 Status load_multiboot(FwCfg& fw_cfg, const KernelConfig& config, const std::vector<u8>& image) {
   const u32 header = find_header(image);
   const u32 flags = load_le<u32>(&image[header + 4]);
-  if (flags & 0xfff8) return Error{"'" + config.kernel + "' asks for Multiboot features that don't exist", "boot it with a boot loader of its own"};
+  if (flags & 0xfff8)
+    return Error{"'" + config.kernel + "' asks for Multiboot features that don't exist",
+                 "boot it with a boot loader of its own"};
   auto kernel = (flags & kAoutKludge) ? load_kludge(config, image, header) : load_elf(config, image);
   if (!kernel.ok()) return kernel.error();
   InfoBlock info;
@@ -149,7 +164,8 @@ Status load_multiboot(FwCfg& fw_cfg, const KernelConfig& config, const std::vect
   info.set(24, info.add(*list));
   info.set(48, kMemoryMap);
   info.set(64, info.add(std::string("doppel")));
-  if (kInfo + info.size() > kStringsEnd) return Error{"the command line and module names are too long", "shorten -append or -initrd"};
+  if (kInfo + info.size() > kStringsEnd)
+    return Error{"the command line and module names are too long", "shorten -append or -initrd"};
   fw_cfg.add_u32(kFwKernelEntry, kernel->entry);
   fw_cfg.add_u32(kFwKernelAddr, kernel->address);
   fw_cfg.add_u32(kFwKernelSize, static_cast<u32>(kernel->bytes.size()));

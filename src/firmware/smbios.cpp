@@ -17,7 +17,10 @@ class Structure {
   Structure& u16_(u16 v) { return put(v, 2); }
   Structure& u32_(u32 v) { return put(v, 4); }
   Structure& u64_(u64 v) { return put(v, 8); }
-  Structure& bytes(const u8* data, size_t size) { out_.insert(out_.end(), data, data + size); return *this; }
+  Structure& bytes(const u8* data, size_t size) {
+    out_.insert(out_.end(), data, data + size);
+    return *this;
+  }
   Structure& text(std::string_view s) {
     if (s.empty()) return u8_(0);
     strings_.emplace_back(s);
@@ -57,8 +60,8 @@ struct Tables {
 void add_bios(Tables& t) {
   Structure s(0, 0x0000);
   s.text("SeaBIOS").text("Doppel").u16_(0xe800).text("04/01/2014").u8_(0);
-  s.u64_(0x08);                                   // characteristics: not supported
-  s.u8_(0).u8_(0x14);                             // ACPI no claim; UEFI no, virtual machine, targeted content distribution
+  s.u64_(0x08);        // characteristics: not supported
+  s.u8_(0).u8_(0x14);  // ACPI no claim; UEFI no, virtual machine, targeted content distribution
   s.u8_(0).u8_(0).u8_(0xff).u8_(0xff);
   t.add(s);
 }
@@ -66,7 +69,8 @@ void add_bios(Tables& t) {
 // The first three fields are little-endian since version 2.6.
 void add_system(Tables& t, const SmbiosConfig& c) {
   const auto& id = c.uuid;
-  const u8 wire[16] = {id[3], id[2], id[1], id[0], id[5], id[4], id[7], id[6], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]};
+  const u8 wire[16] = {id[3], id[2], id[1],  id[0],  id[5],  id[4],  id[7],  id[6],
+                       id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]};
   Structure s(1, 0x0100);
   s.text("Doppel").text(c.product).text(c.board_version).u8_(0).bytes(wire, sizeof wire).u8_(6).u8_(0).u8_(0);
   t.add(s);
@@ -75,17 +79,21 @@ void add_system(Tables& t, const SmbiosConfig& c) {
 void add_chassis(Tables& t, const SmbiosConfig& c) {
   Structure s(3, 0x0300);
   s.text("Doppel").u8_(1).text(c.board_version).u8_(0).u8_(0);
-  s.u8_(3).u8_(3).u8_(3).u8_(2).u32_(0).u8_(0).u8_(0).u8_(0).u8_(0).u8_(0);   // states safe, security unknown
+  s.u8_(3).u8_(3).u8_(3).u8_(2).u32_(0).u8_(0).u8_(0).u8_(0).u8_(0).u8_(0);  // states safe, security unknown
   t.add(s);
 }
 
 void add_processor(Tables& t, const SmbiosConfig& c, u32 socket) {
   Structure s(4, static_cast<u16>(0x0400 + socket));
   s.text("CPU " + std::to_string(socket)).u8_(3).u8_(1).text("Doppel").u32_(c.cpu_signature).u32_(c.cpu_features);
-  s.text(c.board_version).u8_(0).u16_(0).u16_(2000).u16_(2000).u8_(0x41).u8_(1);   // populated, enabled; upgrade: other
+  s.text(c.board_version).u8_(0).u16_(0).u16_(2000).u16_(2000).u8_(0x41).u8_(1);  // populated, enabled; upgrade: other
   s.u16_(0xffff).u16_(0xffff).u16_(0xffff).u8_(0).u8_(0).u8_(0);
   s.u8_(static_cast<u8>(c.cores)).u8_(static_cast<u8>(c.cores)).u8_(static_cast<u8>(c.cores * c.threads));
-  s.u16_(2).u16_(1).u16_(static_cast<u16>(c.cores)).u16_(static_cast<u16>(c.cores)).u16_(static_cast<u16>(c.cores * c.threads));
+  s.u16_(2)
+      .u16_(1)
+      .u16_(static_cast<u16>(c.cores))
+      .u16_(static_cast<u16>(c.cores))
+      .u16_(static_cast<u16>(c.cores * c.threads));
   t.add(s);
 }
 
@@ -95,21 +103,37 @@ void add_memory(Tables& t, const SmbiosConfig& c) {
   const u32 modules = static_cast<u32>((total + kModule - 1) / kModule);
   Structure array(16, 0x1000);
   const bool large = total >= (u64{2} << 40);
-  array.u8_(1).u8_(3).u8_(6).u32_(large ? 0x80000000 : static_cast<u32>(total >> 10)).u16_(0xfffe).u16_(static_cast<u16>(modules));
+  array.u8_(1)
+      .u8_(3)
+      .u8_(6)
+      .u32_(large ? 0x80000000 : static_cast<u32>(total >> 10))
+      .u16_(0xfffe)
+      .u16_(static_cast<u16>(modules));
   array.u64_(large ? total : 0);
   t.add(array);
   for (u32 i = 0; i < modules; i++) {
     const u64 mib = std::min(kModule, total - i * kModule) / kMiB;
     Structure s(17, static_cast<u16>(0x1100 + i));
     s.u16_(0x1000).u16_(0xfffe).u16_(0xffff).u16_(0xffff).u16_(static_cast<u16>(mib)).u8_(9).u8_(0);
-    s.text("DIMM " + std::to_string(i)).u8_(0).u8_(7).u16_(2).u16_(0).text("Doppel").u8_(0).u8_(0).u8_(0).u8_(0).u32_(0);
+    s.text("DIMM " + std::to_string(i))
+        .u8_(0)
+        .u8_(7)
+        .u16_(2)
+        .u16_(0)
+        .text("Doppel")
+        .u8_(0)
+        .u8_(0)
+        .u8_(0)
+        .u8_(0)
+        .u32_(0);
     s.u16_(0).u16_(0).u16_(0).u16_(0);
     t.add(s);
   }
   const auto range = [&](u16 handle, u64 start, u64 size) {
     Structure s(19, handle);
     const bool wide = (start + size) >> 10 > 0xffffffff;
-    s.u32_(wide ? 0xffffffff : static_cast<u32>(start >> 10)).u32_(wide ? 0xffffffff : static_cast<u32>((start + size - 1) >> 10));
+    s.u32_(wide ? 0xffffffff : static_cast<u32>(start >> 10))
+        .u32_(wide ? 0xffffffff : static_cast<u32>((start + size - 1) >> 10));
     s.u16_(0x1000).u8_(static_cast<u8>(modules)).u64_(wide ? start : 0).u64_(wide ? start + size - 1 : 0);
     t.add(s);
   };
@@ -126,7 +150,7 @@ SmbiosTables build_smbios(const SmbiosConfig& config) {
   for (u32 i = 0; i < config.sockets; i++) add_processor(t, config, i);
   add_memory(t, config);
   Structure boot(32, 0x2000);
-  boot.u32_(0).u16_(0).u8_(0);                    // no errors detected
+  boot.u32_(0).u16_(0).u8_(0);  // no errors detected
   t.add(boot);
   Structure end(127, 0x7f00);
   t.add(end);
@@ -151,7 +175,10 @@ void add_smbios_files(FwCfg& fw_cfg, const SmbiosConfig& config) {
 
 bool parse_uuid(const std::string& text, std::array<u8, 16>& uuid) {
   const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
   };
   if (text.size() != 36) return false;
   size_t n = 0;

@@ -1,5 +1,5 @@
-// Soft float: add, subtract, multiply, divide, square root, fused multiply-add. Every result is computed exactly or with a
-// sticky low bit in 128 bits, then rounded once.
+// Soft float: add, subtract, multiply, divide, square root, fused multiply-add. Every result is computed exactly or
+// with a sticky low bit in 128 bits, then rounded once.
 #include <utility>
 
 #include "fpu/unpacked.h"
@@ -8,7 +8,12 @@ namespace doppel::fpu {
 namespace {
 
 // Sum of two nonzero finite numbers whose significands may use all 128 bits (a product) or the upper 64 (an operand).
-struct Sum { bool zero; bool sign; s32 exp; u128 sig; };
+struct Sum {
+  bool zero;
+  bool sign;
+  s32 exp;
+  u128 sig;
+};
 
 Sum add_magnitudes(bool sign, s32 ea, u128 a, s32 eb, u128 b) {
   if (ea < eb) {
@@ -33,8 +38,9 @@ Sum sub_magnitudes(bool sign, s32 ea, u128 a, s32 eb, u128 b) {
     s = a - b;
   } else if (d == 1) {
     // 2a - b needs 129 bits only when nothing cancels; otherwise it is exact modulo 2^128.
-    const u128 half = a - (b >> 1) - (b & 1);        // floor((2a - b) / 2)
-    if (half & kTopBit) s = half | (b & 1);          // sticky
+    const u128 half = a - (b >> 1) - (b & 1);  // floor((2a - b) / 2)
+    if (half & kTopBit)
+      s = half | (b & 1);  // sticky
     else {
       s = (a << 1) - b;
       ea -= 1;
@@ -70,7 +76,10 @@ F add_unpacked(const Unpacked& a, const Unpacked& b, bool b_sign, Env& env) {
   return pack_sum<F>(add_signed(a.sign, a.exp, a.sig, b_sign, b.exp, b.sig), env);
 }
 
-struct Product { s32 exp; u128 sig; };
+struct Product {
+  s32 exp;
+  u128 sig;
+};
 Product multiply(const Unpacked& a, const Unpacked& b) {
   const u128 p = u128{static_cast<u64>(a.sig >> 64)} * static_cast<u64>(b.sig >> 64);
   if (p & kTopBit) return {a.exp + b.exp + 1, p};
@@ -151,7 +160,7 @@ F div(F x, F y, Env& env) {
   const u64 n = static_cast<u64>(a.sig >> 64), d = static_cast<u64>(b.sig >> 64);
   const bool less = n < d;
   const u128 head = u128{n} << (less ? 64 : 63);
-  const u64 q = static_cast<u64>(head / d);                  // bit 63 set
+  const u64 q = static_cast<u64>(head / d);  // bit 63 set
   const u64 rest = static_cast<u64>(head % d);
   const u128 tail = u128{rest} << 64;
   const u64 q2 = static_cast<u64>(tail / d);
@@ -203,12 +212,12 @@ F mul_add(F x, F y, F z, Env& env) {
   return pack_sum<F>(add_signed(sign, p.exp, p.sig, c.sign, c.exp, c.sig), env);
 }
 
-#define INSTANTIATE(F)                       \
-  template F add<F>(F, F, Env&);             \
-  template F sub<F>(F, F, Env&);             \
-  template F mul<F>(F, F, Env&);             \
-  template F div<F>(F, F, Env&);             \
-  template F sqrt<F>(F, Env&);               \
+#define INSTANTIATE(F)           \
+  template F add<F>(F, F, Env&); \
+  template F sub<F>(F, F, Env&); \
+  template F mul<F>(F, F, Env&); \
+  template F div<F>(F, F, Env&); \
+  template F sqrt<F>(F, Env&);   \
   template F mul_add<F>(F, F, F, Env&);
 INSTANTIATE(f32)
 INSTANTIATE(f64)

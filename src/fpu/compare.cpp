@@ -10,16 +10,21 @@ Relation relate(const Unpacked& a, const Unpacked& b) {
   if (b.zero() || a.sign != b.sign) return a.sign ? Relation::Less : Relation::Greater;
   // Same sign, neither zero: compare magnitudes; infinity is above all.
   int magnitude;
-  if (a.inf() || b.inf()) magnitude = int{a.inf()} - int{b.inf()};
-  else if (a.exp != b.exp) magnitude = a.exp > b.exp ? 1 : -1;
-  else magnitude = a.sig == b.sig ? 0 : a.sig > b.sig ? 1 : -1;
+  if (a.inf() || b.inf())
+    magnitude = int{a.inf()} - int{b.inf()};
+  else if (a.exp != b.exp)
+    magnitude = a.exp > b.exp ? 1 : -1;
+  else
+    magnitude = a.sig == b.sig ? 0 : a.sig > b.sig ? 1 : -1;
   if (magnitude == 0) return Relation::Equal;
   return (magnitude > 0) != a.sign ? Relation::Greater : Relation::Less;
 }
 
 // The operand itself, or the zero DAZ makes of it.
 template <typename F>
-F as_read(F v, const Unpacked& u) { return u.zero() ? zero_of<F>(u.sign) : v; }
+F as_read(F v, const Unpacked& u) {
+  return u.zero() ? zero_of<F>(u.sign) : v;
+}
 
 template <typename F>
 F min_max(F x, F y, Relation wanted, Env& env) {
@@ -47,9 +52,13 @@ Relation compare(F x, F y, bool signal_quiet_nan, Env& env) {
 }
 
 template <typename F>
-F min_sse(F a, F b, Env& env) { return min_max(a, b, Relation::Less, env); }
+F min_sse(F a, F b, Env& env) {
+  return min_max(a, b, Relation::Less, env);
+}
 template <typename F>
-F max_sse(F a, F b, Env& env) { return min_max(a, b, Relation::Greater, env); }
+F max_sse(F a, F b, Env& env) {
+  return min_max(a, b, Relation::Greater, env);
+}
 
 template <typename F>
 bool is_nan(F a) {
@@ -57,13 +66,15 @@ bool is_nan(F a) {
   return c == Class::QuietNan || c == Class::SignalingNan;
 }
 template <typename F>
-bool is_signaling_nan(F a) { return unpack(a, false).cls == Class::SignalingNan; }
+bool is_signaling_nan(F a) {
+  return unpack(a, false).cls == Class::SignalingNan;
+}
 
-#define INSTANTIATE(F)                                \
-  template Relation compare<F>(F, F, bool, Env&);     \
-  template F min_sse<F>(F, F, Env&);                  \
-  template F max_sse<F>(F, F, Env&);                  \
-  template bool is_nan<F>(F);                         \
+#define INSTANTIATE(F)                            \
+  template Relation compare<F>(F, F, bool, Env&); \
+  template F min_sse<F>(F, F, Env&);              \
+  template F max_sse<F>(F, F, Env&);              \
+  template bool is_nan<F>(F);                     \
   template bool is_signaling_nan<F>(F);
 INSTANTIATE(f32)
 INSTANTIATE(f64)

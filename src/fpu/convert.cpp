@@ -1,6 +1,6 @@
-// Soft float: rounding to integers, integer conversions, conversions between formats (SDM vol. 1, 4.8.4.2, 8.1.2, 11.4.2).
-// The x87's precision control does not apply to any of them. Denormal operands: conversions to integers and ROUNDSS do not set
-// DE, FRNDINT and widening conversions do; FST from f80 does not.
+// Soft float: rounding to integers, integer conversions, conversions between formats (SDM vol.
+// 1, 4.8.4.2, 8.1.2, 11.4.2). The x87's precision control does not apply to any of them. Denormal operands: conversions
+// to integers and ROUNDSS do not set DE, FRNDINT and widening conversions do; FST from f80 does not.
 #include <limits>
 
 #include "fpu/unpacked.h"
@@ -9,11 +9,14 @@ namespace doppel::fpu {
 namespace {
 
 // |a| rounded to an integer: exact up to 2^64 and beyond (`huge` when it needs more than 64 bits).
-struct Integral { u64 magnitude; bool huge, inexact, up; };
+struct Integral {
+  u64 magnitude;
+  bool huge, inexact, up;
+};
 
 Integral to_integral(const Unpacked& a, Rounding mode) {
   if (a.exp >= 64) return {0, true, false, false};
-  u128 whole, rest;   // rest: the fraction as a part of 2^128, sticky
+  u128 whole, rest;  // rest: the fraction as a part of 2^128, sticky
   if (a.exp >= 0) {
     const unsigned fraction_bits = 127 - static_cast<unsigned>(a.exp);
     whole = a.sig >> fraction_bits;
@@ -73,13 +76,21 @@ F round_to_integral(F x, Rounding rounding, bool signal_inexact, Env& env) {
 }
 
 template <typename F>
-s32 to_s32(F a, Rounding rounding, Env& env) { return to_int<F, s32>(a, rounding, env); }
+s32 to_s32(F a, Rounding rounding, Env& env) {
+  return to_int<F, s32>(a, rounding, env);
+}
 template <typename F>
-s64 to_s64(F a, Rounding rounding, Env& env) { return to_int<F, s64>(a, rounding, env); }
+s64 to_s64(F a, Rounding rounding, Env& env) {
+  return to_int<F, s64>(a, rounding, env);
+}
 template <typename F>
-F from_s32(s32 a, Env& env) { return from_int<F>(a, env); }
+F from_s32(s32 a, Env& env) {
+  return from_int<F>(a, env);
+}
 template <typename F>
-F from_s64(s64 a, Env& env) { return from_int<F>(a, env); }
+F from_s64(s64 a, Env& env) {
+  return from_int<F>(a, env);
+}
 
 template <typename To, typename From>
 To convert(From x, Env& env) {
@@ -91,14 +102,14 @@ To convert(From x, Env& env) {
   return round_pack<To>(a.sign, a.exp, a.sig, Format<To>::kPrecision, env);
 }
 
-#define INSTANTIATE(F)                                    \
+#define INSTANTIATE(F)                                      \
   template F round_to_integral<F>(F, Rounding, bool, Env&); \
-  template s32 to_s32<F>(F, Rounding, Env&);              \
-  template s64 to_s64<F>(F, Rounding, Env&);              \
-  template F from_s32<F>(s32, Env&);                      \
-  template F from_s64<F>(s64, Env&);                      \
-  template f32 convert<f32, F>(F, Env&);                  \
-  template f64 convert<f64, F>(F, Env&);                  \
+  template s32 to_s32<F>(F, Rounding, Env&);                \
+  template s64 to_s64<F>(F, Rounding, Env&);                \
+  template F from_s32<F>(s32, Env&);                        \
+  template F from_s64<F>(s64, Env&);                        \
+  template f32 convert<f32, F>(F, Env&);                    \
+  template f64 convert<f64, F>(F, Env&);                    \
   template f80 convert<f80, F>(F, Env&);
 INSTANTIATE(f32)
 INSTANTIATE(f64)

@@ -1,7 +1,7 @@
-// The one form in which all soft-float arithmetic is done: sign, unbounded exponent, 128-bit significand with its top bit set.
-// unpack() classifies operands (DAZ applied), round_pack() rounds once to a format with the x86 rules: tininess is detected
-// after rounding, FTZ acts only on a masked underflow, an unmasked overflow or underflow wraps the exponent (SDM vol. 1, 4.9.1.4,
-// 4.9.1.5 and 8.5.4, 8.5.5). Private to src/fpu.
+// The one form in which all soft-float arithmetic is done: sign, unbounded exponent, 128-bit significand with its top
+// bit set. unpack() classifies operands (DAZ applied), round_pack() rounds once to a format with the x86 rules:
+// tininess is detected after rounding, FTZ acts only on a masked underflow, an unmasked overflow or underflow wraps the
+// exponent (SDM vol. 1, 4.9.1.4, 4.9.1.5 and 8.5.4, 8.5.5). Private to src/fpu.
 #pragma once
 #include "fpu/fpu.h"
 
@@ -12,25 +12,29 @@ enum class Class : u8 { Zero, Finite, Infinity, QuietNan, SignalingNan, Unsuppor
 struct Unpacked {
   Class cls = Class::Zero;
   bool sign = false;
-  bool denormal = false;   // the operand was a denormal (or pseudo-denormal) and DAZ did not make it zero
-  s32 exp = 0;             // value = significand / 2^127 * 2^exp
-  u128 sig = 0;            // Finite: bit 127 set. NaN: bit 127 set, bit 126 the quiet bit, then the payload
+  bool denormal = false;  // the operand was a denormal (or pseudo-denormal) and DAZ did not make it zero
+  s32 exp = 0;            // value = significand / 2^127 * 2^exp
+  u128 sig = 0;           // Finite: bit 127 set. NaN: bit 127 set, bit 126 the quiet bit, then the payload
 
   bool nan() const { return cls >= Class::QuietNan; }
   bool zero() const { return cls == Class::Zero; }
   bool inf() const { return cls == Class::Infinity; }
 };
 
-template <typename F> struct Format;
-template <> struct Format<f32> {
+template <typename F>
+struct Format;
+template <>
+struct Format<f32> {
   static constexpr unsigned kPrecision = 24, kExpBits = 8;
   static constexpr s32 kMax = 127, kMin = -126, kWrap = 192;
 };
-template <> struct Format<f64> {
+template <>
+struct Format<f64> {
   static constexpr unsigned kPrecision = 53, kExpBits = 11;
   static constexpr s32 kMax = 1023, kMin = -1022, kWrap = 1536;
 };
-template <> struct Format<f80> {
+template <>
+struct Format<f80> {
   static constexpr unsigned kPrecision = 64, kExpBits = 15;
   static constexpr s32 kMax = 16383, kMin = -16382, kWrap = 24576;
 };
@@ -60,14 +64,24 @@ F pack_fields(bool sign, u32 biased_exp, u64 top64) {
     return static_cast<F>((u64{sign} << (p - 1 + Format<F>::kExpBits)) | (u64{biased_exp} << (p - 1)) | fraction);
   }
 }
-template <typename F> F zero_of(bool sign) { return pack_fields<F>(sign, 0, 0); }
-template <typename F> F infinity_of(bool sign) { return pack_fields<F>(sign, mask_bits(Format<F>::kExpBits) & 0x7fff, u64{1} << 63); }
-template <typename F> F default_nan() { return pack_fields<F>(true, mask_bits(Format<F>::kExpBits) & 0x7fff, u64{3} << 62); }
+template <typename F>
+F zero_of(bool sign) {
+  return pack_fields<F>(sign, 0, 0);
+}
+template <typename F>
+F infinity_of(bool sign) {
+  return pack_fields<F>(sign, mask_bits(Format<F>::kExpBits) & 0x7fff, u64{1} << 63);
+}
+template <typename F>
+F default_nan() {
+  return pack_fields<F>(true, mask_bits(Format<F>::kExpBits) & 0x7fff, u64{3} << 62);
+}
 // A NaN made quiet, its payload cut to the format.
 template <typename F>
 F pack_nan(const Unpacked& n, const Env& env) {
   if (n.cls == Class::Unsupported || env.nan == NanRule::Default) return default_nan<F>();
-  const u64 top = static_cast<u64>((n.sig | kQuietBit) >> 64) >> (64 - Format<F>::kPrecision) << (64 - Format<F>::kPrecision);
+  const u64 top = static_cast<u64>((n.sig | kQuietBit) >> 64) >> (64 - Format<F>::kPrecision)
+                                                                     << (64 - Format<F>::kPrecision);
   return pack_fields<F>(n.sign, mask_bits(Format<F>::kExpBits) & 0x7fff, top);
 }
 
@@ -78,7 +92,7 @@ Unpacked unpack(F v, bool daz) {
   constexpr u32 exp_mask = static_cast<u32>(mask_bits(Format<F>::kExpBits));
   Unpacked u;
   u32 biased;
-  u64 top;   // significand with its integer bit at bit 63
+  u64 top;  // significand with its integer bit at bit 63
   if constexpr (std::is_same_v<F, f80>) {
     u.sign = v.sign_exponent >> 15;
     biased = v.sign_exponent & 0x7fff;
@@ -95,8 +109,10 @@ Unpacked unpack(F v, bool daz) {
   }
   if (biased == exp_mask) {
     u.sig = u128{top} << 64;
-    if ((top << 1) == 0) u.cls = Class::Infinity;
-    else u.cls = (top >> 62) & 1 ? Class::QuietNan : Class::SignalingNan;
+    if ((top << 1) == 0)
+      u.cls = Class::Infinity;
+    else
+      u.cls = (top >> 62) & 1 ? Class::QuietNan : Class::SignalingNan;
     return u;
   }
   if (biased != 0) {
@@ -114,7 +130,9 @@ Unpacked unpack(F v, bool daz) {
   return u;
 }
 template <typename F>
-Unpacked unpack(F v, const Env& env) { return unpack<F>(v, std::is_same_v<F, f80> ? false : env.daz); }
+Unpacked unpack(F v, const Env& env) {
+  return unpack<F>(v, std::is_same_v<F, f80> ? false : env.daz);
+}
 
 // Does a magnitude with `rest` below the last kept bit (weight `half` = half of it) round up?
 inline bool rounds_up(Rounding mode, bool sign, bool odd, u128 rest, u128 half) {
@@ -128,8 +146,8 @@ inline bool rounds_up(Rounding mode, bool sign, bool odd, u128 rest, u128 half) 
 }
 
 struct Rounded {
-  u128 sig;       // bit 127 is the integer bit; may be 0 or not normalised when the input was not
-  bool carry;     // the magnitude became 2^128: sig is then 2^127 with the exponent one higher
+  u128 sig;    // bit 127 is the integer bit; may be 0 or not normalised when the input was not
+  bool carry;  // the magnitude became 2^128: sig is then 2^127 with the exponent one higher
   bool inexact, up;
 };
 inline Rounded round_significand(u128 sig, unsigned precision, Rounding mode, bool sign) {
@@ -209,7 +227,8 @@ F propagate_nan(const Unpacked& a, const Unpacked& b, Env& env) {
   if (!b.nan()) return pack_nan<F>(a, env);
   if (!a.nan()) return pack_nan<F>(b, env);
   if (env.nan != NanRule::X87) return pack_nan<F>(a, env);
-  // x87 (SDM vol. 1, table 4-7): a quiet NaN before a signaling one, then the larger significand, then the positive one.
+  // x87 (SDM vol. 1, table 4-7): a quiet NaN before a signaling one, then the larger significand, then the positive
+  // one.
   if (a.cls != b.cls) return pack_nan<F>(a.cls == Class::QuietNan ? a : b, env);
   if (a.sig != b.sig) return pack_nan<F>(a.sig > b.sig ? a : b, env);
   return pack_nan<F>(a.sign ? b : a, env);

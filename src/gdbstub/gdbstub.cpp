@@ -1,4 +1,5 @@
-// The debugger's server: one client, one thread. A vCPU that stops wakes it; it then stops the others and answers the debugger.
+// The debugger's server: one client, one thread. A vCPU that stops wakes it; it then stops the others and answers the
+// debugger.
 #include "gdbstub/gdbstub.h"
 
 #include <algorithm>
@@ -13,7 +14,8 @@ namespace {
 
 class GdbServer final : public Server {
  public:
-  GdbServer(machine::Machine& machine, std::unique_ptr<os::Listener> listener) : machine_(machine), listener_(std::move(listener)) {
+  GdbServer(machine::Machine& machine, std::unique_ptr<os::Listener> listener)
+      : machine_(machine), listener_(std::move(listener)) {
     for (accel::Vcpu* v : machine_.vcpus()) {
       v->on_debug_stop = [this](accel::Vcpu& cpu, u64 watch) {
         stopped_watch_.store(watch);
@@ -61,7 +63,10 @@ class GdbServer final : public Server {
       switch (port_->read(packet)) {
         case PacketPort::Got::Closed: return;
         case PacketPort::Got::Interrupt:
-          if (running_) { machine_.pause(); report(2, 0); }
+          if (running_) {
+            machine_.pause();
+            report(2, 0);
+          }
           break;
         case PacketPort::Got::Woken:
           if (ending_.load()) return;
@@ -72,7 +77,10 @@ class GdbServer final : public Server {
           }
           break;
         case PacketPort::Got::Packet:
-          if (packet == "D" || packet.starts_with("D;")) { port_->send("OK"); return; }
+          if (packet == "D" || packet.starts_with("D;")) {
+            port_->send("OK");
+            return;
+          }
           if (packet == "k" || packet.starts_with("vKill")) {
             if (packet != "k") port_->send("OK");
             machine_.request_quit(machine::ShutdownCause::HostQuit, 0);
@@ -151,11 +159,15 @@ class GdbServer final : public Server {
   }
 
   // --- break- and watchpoints
-  struct Point { u64 kind, address, size; };
+  struct Point {
+    u64 kind, address, size;
+  };
   bool point(const Point& p, bool on) {
     for (accel::Vcpu* v : machine_.vcpus()) {
-      if (p.kind <= 1) v->set_breakpoint(p.address, on);
-      else v->set_watchpoint(p.address, p.size, p.kind != 2, p.kind != 3, on);
+      if (p.kind <= 1)
+        v->set_breakpoint(p.address, on);
+      else
+        v->set_watchpoint(p.address, p.size, p.kind != 2, p.kind != 3, on);
     }
     return true;
   }
@@ -167,13 +179,18 @@ class GdbServer final : public Server {
     Point p{};
     size_t at = 3;
     p.kind = static_cast<u64>(packet[1] - '0');
-    if (p.kind > 4 || packet.size() < 4 || !parse_hex(packet, at, p.address) || at >= packet.size() || packet[at++] != ',' || !parse_hex(packet, at, p.size)) return "E01";
+    if (p.kind > 4 || packet.size() < 4 || !parse_hex(packet, at, p.address) || at >= packet.size() ||
+        packet[at++] != ',' || !parse_hex(packet, at, p.size))
+      return "E01";
     const bool on = packet[0] == 'Z';
     const auto same = [&](const Point& q) { return q.kind == p.kind && q.address == p.address && q.size == p.size; };
     const bool there = std::any_of(points_.begin(), points_.end(), same);
     if (on == there) return "OK";
     point(p, on);
-    if (on) points_.push_back(p); else std::erase_if(points_, same);
+    if (on)
+      points_.push_back(p);
+    else
+      std::erase_if(points_, same);
     return "OK";
   }
 
@@ -181,7 +198,9 @@ class GdbServer final : public Server {
   std::string memory_packet(const std::string& packet) {
     size_t at = 1;
     u64 address = 0, size = 0;
-    if (!parse_hex(packet, at, address) || at >= packet.size() || packet[at++] != ',' || !parse_hex(packet, at, size) || size > 32768) return "E01";
+    if (!parse_hex(packet, at, address) || at >= packet.size() || packet[at++] != ',' || !parse_hex(packet, at, size) ||
+        size > 32768)
+      return "E01";
     if (packet[0] == 'm') {
       std::string data(size, 0);
       const size_t n = memory(address, reinterpret_cast<u8*>(data.data()), size, false);
@@ -189,14 +208,22 @@ class GdbServer final : public Server {
     }
     if (at >= packet.size() || packet[at++] != ':') return "E01";
     std::string bytes;
-    if (packet[0] == 'X') bytes = packet.substr(at); else if (!parse_hex_bytes(packet, at, bytes)) return "E01";
+    if (packet[0] == 'X')
+      bytes = packet.substr(at);
+    else if (!parse_hex_bytes(packet, at, bytes))
+      return "E01";
     if (bytes.size() != size) return "E01";
     return memory(address, reinterpret_cast<u8*>(bytes.data()), size, true) == size ? "OK" : "E14";
   }
 
   std::string query(const std::string& q) {
-    if (q.starts_with("qSupported")) return "PacketSize=8000;qXfer:features:read+;vContSupported+;QStartNoAckMode+;multiprocess-";
-    if (q == "QStartNoAckMode") { port_->send("OK"); port_->set_no_ack(); return "\1"; }
+    if (q.starts_with("qSupported"))
+      return "PacketSize=8000;qXfer:features:read+;vContSupported+;QStartNoAckMode+;multiprocess-";
+    if (q == "QStartNoAckMode") {
+      port_->send("OK");
+      port_->set_no_ack();
+      return "\1";
+    }
     if (q.starts_with("qXfer:features:read:target.xml:")) {
       size_t at = 31;
       u64 offset = 0, length = 0;
@@ -225,7 +252,10 @@ class GdbServer final : public Server {
   }
 
   void vcont(const std::string& packet) {
-    if (packet == "vCont?") { port_->send("vCont;c;C;s;S"); return; }
+    if (packet == "vCont?") {
+      port_->send("vCont;c;C;s;S");
+      return;
+    }
     const size_t s = packet.find(";s"), big = packet.find(";S");
     const size_t at = std::min(s, big);
     if (at != std::string::npos) {
@@ -248,28 +278,48 @@ class GdbServer final : public Server {
         write_all(bytes);
         break;
       }
-      case 'p': case 'P': {
+      case 'p':
+      case 'P': {
         size_t at = 1;
         u64 number = 0;
-        if (!parse_hex(p, at, number)) { text = "E01"; break; }
-        if (p[0] == 'p') { text = number < cpu().gdb_registers().size() ? read_register(number) : ""; break; }
+        if (!parse_hex(p, at, number)) {
+          text = "E01";
+          break;
+        }
+        if (p[0] == 'p') {
+          text = number < cpu().gdb_registers().size() ? read_register(number) : "";
+          break;
+        }
         std::string bytes;
         text = at < p.size() && parse_hex_bytes(p, at + 1, bytes) && write_register(number, bytes) ? "OK" : "E01";
         break;
       }
-      case 'm': case 'M': case 'X': text = memory_packet(p); break;
-      case 'c': case 's': case 'C': case 'S': resume(p[0] == 's' || p[0] == 'S'); return;
-      case 'v': if (p.starts_with("vCont")) { vcont(p); return; } break;
-      case 'Z': case 'z': text = set_point(p); break;
+      case 'm':
+      case 'M':
+      case 'X': text = memory_packet(p); break;
+      case 'c':
+      case 's':
+      case 'C':
+      case 'S': resume(p[0] == 's' || p[0] == 'S'); return;
+      case 'v':
+        if (p.starts_with("vCont")) {
+          vcont(p);
+          return;
+        }
+        break;
+      case 'Z':
+      case 'z': text = set_point(p); break;
       case 'H': {
         size_t at = 2;
         u64 n = 0;
-        if (p.size() > 2 && p[2] != '-' && parse_hex(p, at, n) && n >= 1 && n <= machine_.vcpus().size() && p[1] == 'g') current_ = static_cast<size_t>(n - 1);
+        if (p.size() > 2 && p[2] != '-' && parse_hex(p, at, n) && n >= 1 && n <= machine_.vcpus().size() && p[1] == 'g')
+          current_ = static_cast<size_t>(n - 1);
         text = "OK";
         break;
       }
       case 'T': text = "OK"; break;
-      case 'q': case 'Q': text = query(p); break;
+      case 'q':
+      case 'Q': text = query(p); break;
       default: break;
     }
     if (text != "\1") port_->send(text);
@@ -290,9 +340,11 @@ class GdbServer final : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> start(machine::Machine& machine, const std::string& spec) {
-  Result<std::unique_ptr<os::Listener>> listener = Error{"the debugger address '" + spec + "' is not tcp:[HOST]:PORT or unix:PATH", "-gdb tcp::1234", 1};
+  Result<std::unique_ptr<os::Listener>> listener =
+      Error{"the debugger address '" + spec + "' is not tcp:[HOST]:PORT or unix:PATH", "-gdb tcp::1234", 1};
   if (spec.starts_with("unix:")) {
-    listener = os::listen_unix(spec.substr(5, spec.find(',') == std::string::npos ? std::string::npos : spec.find(',') - 5));
+    listener =
+        os::listen_unix(spec.substr(5, spec.find(',') == std::string::npos ? std::string::npos : spec.find(',') - 5));
   } else if (spec.starts_with("tcp:")) {
     const size_t colon = spec.find(':', 4);
     if (colon != std::string::npos) {

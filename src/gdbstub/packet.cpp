@@ -13,13 +13,23 @@ int digit(u8 c) {
 void PacketPort::feed(u8 c) {
   switch (state_) {
     case 0:
-      if (c == '$') { state_ = 1; current_.clear(); sum_ = 0; }
+      if (c == '$') {
+        state_ = 1;
+        current_.clear();
+        sum_ = 0;
+      }
       if (c == 3) interrupt_ = true;
       return;
     case 1:
-      if (c == '#') { state_ = 3; return; }
+      if (c == '#') {
+        state_ = 3;
+        return;
+      }
       sum_ = static_cast<u8>(sum_ + c);
-      if (c == '}') { state_ = 2; return; }
+      if (c == '}') {
+        state_ = 2;
+        return;
+      }
       if (current_.size() < 65536) current_ += static_cast<char>(c);
       return;
     case 2:
@@ -27,11 +37,17 @@ void PacketPort::feed(u8 c) {
       current_ += static_cast<char>(c ^ 0x20);
       state_ = 1;
       return;
-    case 3: expected_ = static_cast<u8>(digit(c) << 4); state_ = 4; return;
+    case 3:
+      expected_ = static_cast<u8>(digit(c) << 4);
+      state_ = 4;
+      return;
     case 4:
       expected_ = static_cast<u8>(expected_ | digit(c));
       state_ = 0;
-      if (expected_ == sum_ || no_ack_) ready_.push_back(current_); else nack_ = true;
+      if (expected_ == sum_ || no_ack_)
+        ready_.push_back(current_);
+      else
+        nack_ = true;
       if (!no_ack_) {
         const u8 ack = expected_ == sum_ ? '+' : '-';
         connection_->write({&ack, 1});
@@ -47,7 +63,10 @@ PacketPort::Got PacketPort::read(std::string& packet) {
       ready_.pop_front();
       return Got::Packet;
     }
-    if (interrupt_) { interrupt_ = false; return Got::Interrupt; }
+    if (interrupt_) {
+      interrupt_ = false;
+      return Got::Interrupt;
+    }
     u8 buffer[4096];
     size_t n = 0;
     switch (connection_->read(buffer, n)) {
@@ -62,9 +81,16 @@ PacketPort::Got PacketPort::read(std::string& packet) {
 void PacketPort::send(const std::string& data) {
   std::string out = "$";
   u8 sum = 0;
-  auto put = [&](char c) { out += c; sum = static_cast<u8>(sum + static_cast<u8>(c)); };
+  auto put = [&](char c) {
+    out += c;
+    sum = static_cast<u8>(sum + static_cast<u8>(c));
+  };
   for (const char c : data) {
-    if (c == '$' || c == '#' || c == '}' || c == '*') { put('}'); put(static_cast<char>(c ^ 0x20)); } else put(c);
+    if (c == '$' || c == '#' || c == '}' || c == '*') {
+      put('}');
+      put(static_cast<char>(c ^ 0x20));
+    } else
+      put(c);
   }
   out += '#';
   out += hex_bytes(&sum, 1);
@@ -74,14 +100,18 @@ void PacketPort::send(const std::string& data) {
 std::string hex_bytes(const u8* data, size_t size) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
-  for (size_t i = 0; i < size; i++) { text += kDigits[data[i] >> 4]; text += kDigits[data[i] & 15]; }
+  for (size_t i = 0; i < size; i++) {
+    text += kDigits[data[i] >> 4];
+    text += kDigits[data[i] & 15];
+  }
   return text;
 }
 
 bool parse_hex(const std::string& text, size_t& at, u64& value) {
   const size_t begin = at;
   value = 0;
-  while (at < text.size() && digit(static_cast<u8>(text[at])) >= 0) value = value << 4 | static_cast<u64>(digit(static_cast<u8>(text[at++])));
+  while (at < text.size() && digit(static_cast<u8>(text[at])) >= 0)
+    value = value << 4 | static_cast<u64>(digit(static_cast<u8>(text[at++])));
   return at > begin;
 }
 

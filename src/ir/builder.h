@@ -43,18 +43,32 @@ class Builder {
   Value zext(Type t, Value a);
   Value sext(Type t, Value a);
   Value trunc(Type t, Value a);
-  Value extract(Value a, unsigned lsb, unsigned width) { return op(Opcode::extract, type(a), {a}, 0, lsb | width << 8); }
-  Value deposit(Value a, Value b, unsigned lsb, unsigned width) { return op(Opcode::deposit, type(a), {a, b}, 0, lsb | width << 8); }
+  Value extract(Value a, unsigned lsb, unsigned width) {
+    return op(Opcode::extract, type(a), {a}, 0, lsb | width << 8);
+  }
+  Value deposit(Value a, Value b, unsigned lsb, unsigned width) {
+    return op(Opcode::deposit, type(a), {a, b}, 0, lsb | width << 8);
+  }
   Value cmp(Cond c, Value a, Value b);
   Value select(Value bool8, Value a, Value b) { return op(Opcode::select, type(a), {bool8, a, b}); }
-  Value selcc(Cond c, Value flags, Value a, Value b) { return op(Opcode::selcc, type(a), {flags, a, b}, static_cast<u8>(c)); }
+  Value selcc(Cond c, Value flags, Value a, Value b) {
+    return op(Opcode::selcc, type(a), {flags, a, b}, static_cast<u8>(c));
+  }
   Value setcc(Cond c, Value flags) { return op(Opcode::setcc, Type::I8, {flags}, static_cast<u8>(c)); }
-  Value load(Type t, Value addr, MemInfo mem = {}, s64 disp = 0) { return op(Opcode::load, t, {addr}, 0, mem.pack(), static_cast<u64>(disp)); }
-  void store(Value addr, Value v, MemInfo mem = {}, s64 disp = 0) { op(Opcode::store, type(v), {addr, v}, 0, mem.pack(), static_cast<u64>(disp)); }
+  Value load(Type t, Value addr, MemInfo mem = {}, s64 disp = 0) {
+    return op(Opcode::load, t, {addr}, 0, mem.pack(), static_cast<u64>(disp));
+  }
+  void store(Value addr, Value v, MemInfo mem = {}, s64 disp = 0) {
+    op(Opcode::store, type(v), {addr, v}, 0, mem.pack(), static_cast<u64>(disp));
+  }
   Value call(u16 helper, std::initializer_list<Value> args = {});
-  Value vec(Opcode code, Lane lane, std::initializer_list<Value> args, u64 imm = 0) { return op(code, Type::V128, args, static_cast<u8>(lane), 0, imm); }
+  Value vec(Opcode code, Lane lane, std::initializer_list<Value> args, u64 imm = 0) {
+    return op(code, Type::V128, args, static_cast<u8>(lane), 0, imm);
+  }
 
-  void exit_cc(Cond c, Value flags, u64 pc, bool same_page) { op(Opcode::exit_cc, Type::Void, {flags}, static_cast<u8>(c), same_page, pc); }
+  void exit_cc(Cond c, Value flags, u64 pc, bool same_page) {
+    op(Opcode::exit_cc, Type::Void, {flags}, static_cast<u8>(c), same_page, pc);
+  }
   void exit_if(Value bool8, u64 pc, bool same_page) { op(Opcode::exit_if, Type::Void, {bool8}, 0, same_page, pc); }
   void exit_direct(u64 pc, bool same_page) { op(Opcode::exit_direct, Type::Void, {}, 0, same_page, pc); }
   void exit_indirect(Value pc) { op(Opcode::exit_indirect, Type::Void, {pc}); }

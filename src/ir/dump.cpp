@@ -53,17 +53,28 @@ std::string operands(const Region& r, const Op& op) {
     case Opcode::konst: return hex(op.imm);
     case Opcode::get_reg: return reg(r, op.aux);
     case Opcode::set_reg: return reg(r, op.aux) + ", " + list;
-    case Opcode::extract: case Opcode::sextract: case Opcode::deposit:
+    case Opcode::extract:
+    case Opcode::sextract:
+    case Opcode::deposit:
       return list + ", lsb " + std::to_string(op.aux & 0xff) + " width " + std::to_string(op.aux >> 8);
-    case Opcode::cmp: case Opcode::selcc: case Opcode::setcc: return cond + " " + list;
+    case Opcode::cmp:
+    case Opcode::selcc:
+    case Opcode::setcc: return cond + " " + list;
     case Opcode::flags_merge: return list + ", mask " + hex(op.aux);
-    case Opcode::load: case Opcode::store: case Opcode::atomic_cas: case Opcode::probe_write: return memory(op);
+    case Opcode::load:
+    case Opcode::store:
+    case Opcode::atomic_cas:
+    case Opcode::probe_write: return memory(op);
     case Opcode::atomic_rmw: return std::string(atomic_name(static_cast<AtomicOp>(op.sub))) + " " + memory(op);
-    case Opcode::call: return (r.helpers && op.aux < r.helpers->count ? r.helpers->rows[op.aux].name : "helper" + std::to_string(op.aux)) + "(" + list + ")";
+    case Opcode::call:
+      return (r.helpers && op.aux < r.helpers->count ? r.helpers->rows[op.aux].name
+                                                     : "helper" + std::to_string(op.aux)) +
+             "(" + list + ")";
     case Opcode::exit_cc: return cond + " " + list + " -> " + hex(op.imm) + exit_notes(op);
     case Opcode::exit_if: return list + " -> " + hex(op.imm) + exit_notes(op);
     case Opcode::exit_direct: return "-> " + hex(op.imm) + exit_notes(op);
-    case Opcode::exit_indirect: case Opcode::exit_loop: return list + exit_notes(op);
+    case Opcode::exit_indirect:
+    case Opcode::exit_loop: return list + exit_notes(op);
     default: break;
   }
   if (op.code < Opcode::vand) return list;
@@ -90,8 +101,9 @@ std::string line(const Region& r, size_t i) {
 }  // namespace
 
 std::string dump(const Region& region) {
-  std::string text = "region pc " + hex(region.pc) + " mode " + hex(region.mode) + ": " + std::to_string(region.insn_count) +
-                     " instructions, " + std::to_string(region.ops.size()) + " ops\n";
+  std::string text = "region pc " + hex(region.pc) + " mode " + hex(region.mode) + ": " +
+                     std::to_string(region.insn_count) + " instructions, " + std::to_string(region.ops.size()) +
+                     " ops\n";
   for (size_t i = 0; i < region.ops.size(); i++) text += line(region, i) + "\n";
   return text;
 }

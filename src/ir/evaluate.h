@@ -1,6 +1,6 @@
-// The meaning of the integer and flags ops (ops.def rows add..sbb) as plain functions: used to fold constants and by the
-// interpreter, so that both agree by construction. Values are zero-extended to 64 bits; FLAGS values are in their 16-bit form.
-// Sources: SDM vol. 2 (instruction pages) and vol. 1, appendix A (EFLAGS cross-reference).
+// The meaning of the integer and flags ops (ops.def rows add..sbb) as plain functions: used to fold constants and by
+// the interpreter, so that both agree by construction. Values are zero-extended to 64 bits; FLAGS values are in their
+// 16-bit form. Sources: SDM vol. 2 (instruction pages) and vol. 1, appendix A (EFLAGS cross-reference).
 #pragma once
 #include "ir/ir.h"
 
@@ -110,7 +110,7 @@ constexpr bool compare(Cond cond, u64 a, u64 b, unsigned bits) {
     case Cond::GE: return sa >= sb;
     case Cond::LE: return sa <= sb;
     case Cond::G: return sa > sb;
-    default: return cond_holds(cond, flags_sub(a, b, 0, bits));   // not made by guests, but meant
+    default: return cond_holds(cond, flags_sub(a, b, 0, bits));  // not made by guests, but meant
   }
 }
 // Divisions that the guest's check does not allow give 0, so that the emulator never traps.

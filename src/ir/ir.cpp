@@ -27,7 +27,8 @@ constexpr Type fixed_result(std::string_view letter) {
   if (letter == "I64") return Type::I64;
   return Type::Void;
 }
-constexpr const char* kConds[] = {"O", "NO", "C", "NC", "Z", "NZ", "BE", "A", "S", "NS", "P", "NP", "L", "GE", "LE", "G"};
+constexpr const char* kConds[] = {"O", "NO", "C", "NC", "Z", "NZ", "BE", "A",
+                                  "S", "NS", "P", "NP", "L", "GE", "LE", "G"};
 constexpr const char* kLanes[] = {"B", "H", "W", "D", "PS", "PD", "SS", "SD"};
 constexpr const char* kTypes[] = {"void", "i8", "i16", "i32", "i64", "v128", "flags"};
 constexpr const char* kAtomics[] = {"add", "and", "or", "xor", "xchg", "sub"};
@@ -56,17 +57,25 @@ const char* atomic_name(AtomicOp op) { return pick(kAtomics, op); }
 bool sets_fp_flags(const Op& op) {
   const Lane lane = static_cast<Lane>(op.sub);
   switch (op.code) {
-    case Opcode::vhadd: case Opcode::vhsub: return lane == Lane::PS || lane == Lane::PD;
+    case Opcode::vhadd:
+    case Opcode::vhsub: return lane == Lane::PS || lane == Lane::PD;
     case Opcode::vaddsub: return true;
-    case Opcode::vf_rcp: case Opcode::vf_rsqrt: return false;
+    case Opcode::vf_rcp:
+    case Opcode::vf_rsqrt: return false;
     default: return op.code >= Opcode::vfadd && op.code <= Opcode::vf_toint;
   }
 }
 
 std::string op_reference() {
   const auto effects_text = [](u8 e) {
-    static constexpr struct { u8 bit; const char* name; } kNames[] = {
-        {READ_STATE, "reads state"}, {WRITE_STATE, "writes state"}, {MEM, "memory"}, {TRAP, "may fault"}, {CONTROL, "control"}};
+    static constexpr struct {
+      u8 bit;
+      const char* name;
+    } kNames[] = {{READ_STATE, "reads state"},
+                  {WRITE_STATE, "writes state"},
+                  {MEM, "memory"},
+                  {TRAP, "may fault"},
+                  {CONTROL, "control"}};
     std::string text;
     for (const auto& n : kNames) {
       if (e & n.bit) text += (text.empty() ? "" : ", ") + std::string(n.name);
@@ -77,7 +86,8 @@ std::string op_reference() {
   for (const OpInfo& row : kOpInfo) {
     std::string doc;
     for (const char* p = row.doc; *p; p++) doc += *p == '|' ? std::string("\\|") : std::string(1, *p);
-    text += "| `" + std::string(row.name) + "` | " + row.result + " | " + row.args + " | " + effects_text(row.effects) + " | " + doc + " |\n";
+    text += "| `" + std::string(row.name) + "` | " + row.result + " | " + row.args + " | " + effects_text(row.effects) +
+            " | " + doc + " |\n";
   }
   return text;
 }

@@ -1,6 +1,6 @@
-// The intermediate representation. A Region is a trace: one entry, one linear list of operations in SSA form (a value is
-// the index of the op that makes it), side exits along the way and one end. Passes and backends walk it in order: O(n).
-// Guest and host neutral: guest registers are RegIds of the guest's StateLayout.
+// The intermediate representation. A Region is a trace: one entry, one linear list of operations in SSA form (a value
+// is the index of the op that makes it), side exits along the way and one end. Passes and backends walk it in order:
+// O(n). Guest and host neutral: guest registers are RegIds of the guest's StateLayout.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,7 +14,8 @@ enum class Type : u8 { Void, I8, I16, I32, I64, V128, Flags };
 constexpr unsigned type_bits(Type t) {
   switch (t) {
     case Type::I8: return 8;
-    case Type::I16: case Type::Flags: return 16;
+    case Type::I16:
+    case Type::Flags: return 16;
     case Type::I32: return 32;
     case Type::I64: return 64;
     case Type::V128: return 128;
@@ -39,7 +40,15 @@ enum class Lane : u8 { B, H, W, D, PS, PD, SS, SD };
 enum class AtomicOp : u8 { Add, And, Or, Xor, Xchg, Sub };
 
 // FLAGS form (ops.def).
-enum : u16 { kFlagO = 1, kFlagC = 1 << 8, kFlagOne = 1 << 9, kFlagP = 1 << 10, kFlagA = 1 << 12, kFlagZ = 1 << 14, kFlagS = 1 << 15 };
+enum : u16 {
+  kFlagO = 1,
+  kFlagC = 1 << 8,
+  kFlagOne = 1 << 9,
+  kFlagP = 1 << 10,
+  kFlagA = 1 << 12,
+  kFlagZ = 1 << 14,
+  kFlagS = 1 << 15
+};
 constexpr u16 kFlagsAll = kFlagO | kFlagC | kFlagP | kFlagA | kFlagZ | kFlagS;
 constexpr u32 flags_to_eflags(u16 f) { return ((f >> 8) & 0xd5u) | ((f & 1u) << 11); }
 constexpr u16 eflags_to_flags(u32 e) { return static_cast<u16>(((e & 0xd5u) << 8) | ((e >> 11) & 1u) | kFlagOne); }
@@ -61,11 +70,11 @@ constexpr bool cond_holds(Cond cond, u16 f) {
 
 // aux of memory ops. The size is the op's type; MmuMode is the current one unless `force_mode`.
 struct MemInfo {
-  u8 align_log2 = 0;     // required alignment (0: none): a misaligned access goes to the guest's alignment fault
-  bool rmw = false;      // a load that will be followed by a store: faults as a write does
-  bool stack = false;    // a fault of canonicality is a stack fault (x86 #SS)
+  u8 align_log2 = 0;   // required alignment (0: none): a misaligned access goes to the guest's alignment fault
+  bool rmw = false;    // a load that will be followed by a store: faults as a write does
+  bool stack = false;  // a fault of canonicality is a stack fault (x86 #SS)
   bool big_endian = false;
-  u8 probe_bytes = 0;    // probe_write: its size
+  u8 probe_bytes = 0;  // probe_write: its size
   constexpr u32 pack() const {
     return align_log2 | u32{rmw} << 4 | u32{stack} << 5 | u32{big_endian} << 6 | u32{probe_bytes} << 8;
   }
@@ -81,9 +90,9 @@ constexpr size_t kMaxOps = 6000;
 struct Op {
   Opcode code = Opcode::insn;
   Type type = Type::Void;
-  u8 sub = 0;        // Cond, Lane or AtomicOp
+  u8 sub = 0;  // Cond, Lane or AtomicOp
   u8 nargs = 0;
-  u32 aux = 0;       // RegId, MemInfo, helper index, bit field
+  u32 aux = 0;  // RegId, MemInfo, helper index, bit field
   Value arg[4] = {0, 0, 0, 0};
   u64 imm = 0;
 };
@@ -99,10 +108,11 @@ struct OpInfo {
 enum Effects : u8 { PURE = 0, READ_STATE = 1, WRITE_STATE = 2, MEM = 4, TRAP = 8, CONTROL = 16 };
 extern const OpInfo kOpInfo[static_cast<size_t>(Opcode::Count)];
 inline const OpInfo& info(Opcode code) { return kOpInfo[static_cast<size_t>(code)]; }
-extern const u8 kEffects[static_cast<size_t>(Opcode::Count)];   // the effects column alone, for passes
+extern const u8 kEffects[static_cast<size_t>(Opcode::Count)];  // the effects column alone, for passes
 inline u8 effects(Opcode code) { return kEffects[static_cast<size_t>(code)]; }
-// The type of the value an op makes. It is op.type only where the table says T: cmp.i32 makes an I8, flags_add.i32 a Flags.
-extern const Type kFixedResult[static_cast<size_t>(Opcode::Count)];   // Void where the result is T or nothing
+// The type of the value an op makes. It is op.type only where the table says T: cmp.i32 makes an I8, flags_add.i32 a
+// Flags.
+extern const Type kFixedResult[static_cast<size_t>(Opcode::Count)];  // Void where the result is T or nothing
 extern const bool kHasTypeResult[static_cast<size_t>(Opcode::Count)];
 inline Type result_type(const Op& op) {
   const size_t code = static_cast<size_t>(op.code);
@@ -112,30 +122,30 @@ inline Type result_type(const Op& op) {
 // A guest register row: where it lives in the guest's state struct and whether a backend should pin it.
 struct RegRow {
   const char* name;
-  u32 offset;      // bytes from the VcpuHeader at the start of the state
-  Type type;       // I8..I64, V128, Flags
-  u8 pin_rank;     // 0: never pinned; 1 is pinned first. Only I64 rows (or I32 in a 32-bit guest mode) are pinned
+  u32 offset;   // bytes from the VcpuHeader at the start of the state
+  Type type;    // I8..I64, V128, Flags
+  u8 pin_rank;  // 0: never pinned; 1 is pinned first. Only I64 rows (or I32 in a 32-bit guest mode) are pinned
 };
 struct StateLayout {
   const RegRow* rows;
   u16 count;
-  RegId pc;        // the pc register's row
-  RegId flags;     // the flags row (type Flags)
+  RegId pc;     // the pc register's row
+  RegId flags;  // the flags row (type Flags)
 };
 
 // What a helper does to guest state; the backend syncs pinned registers accordingly.
 enum HelperEffects : u32 {
-  kHelperPure = 0,          // neither state nor memory; no faults; may be removed when unused
-  kHelperReadsState = 1,    // sees guest registers: pinned ones are in the state before the call
-  kHelperWritesState = 2,   // may change guest registers: they are reloaded after the call
-  kHelperMayFault = 4,      // may unwind: the pc can be found from the return address; registers are exact in the state
-  kHelperFpEnv = 8,         // reads or writes the fp_env: it is stored before and reloaded after
+  kHelperPure = 0,         // neither state nor memory; no faults; may be removed when unused
+  kHelperReadsState = 1,   // sees guest registers: pinned ones are in the state before the call
+  kHelperWritesState = 2,  // may change guest registers: they are reloaded after the call
+  kHelperMayFault = 4,     // may unwind: the pc can be found from the return address; registers are exact in the state
+  kHelperFpEnv = 8,        // reads or writes the fp_env: it is stored before and reloaded after
   kHelperAll = 15,
 };
 struct HelperInfo {
   const char* name;
-  void (*fn)();             // u64 fn(State*, u64...) ; integer arguments zero-extended to 64 bits, result in the low bits
-  u8 nargs;                 // not counting the state pointer
+  void (*fn)();  // u64 fn(State*, u64...) ; integer arguments zero-extended to 64 bits, result in the low bits
+  u8 nargs;      // not counting the state pointer
   Type result;
   u32 effects;
 };
@@ -145,26 +155,29 @@ struct HelperTable {
 };
 
 struct Region {
-  u64 pc = 0;             // architectural pc of the entry
-  u64 mode = 0;           // guest mode flags of the key
-  u32 insn_count = 0;     // guest instructions in it
-  u32 guest_bytes = 0;    // bytes from the first page it was made from
+  u64 pc = 0;           // architectural pc of the entry
+  u64 mode = 0;         // guest mode flags of the key
+  u32 insn_count = 0;   // guest instructions in it
+  u32 guest_bytes = 0;  // bytes from the first page it was made from
   std::vector<Op> ops;
   const StateLayout* layout = nullptr;
   const HelperTable* helpers = nullptr;
-  void clear() { ops.clear(); insn_count = guest_bytes = 0; }
+  void clear() {
+    ops.clear();
+    insn_count = guest_bytes = 0;
+  }
   const Op& op(Value v) const { return ops[v]; }
   bool is_const(Value v) const { return ops[v].code == Opcode::konst; }
 };
 
-std::string dump(const Region& region);                     // text, one op a line: "%12 = add.i32 %10, %11"
+std::string dump(const Region& region);  // text, one op a line: "%12 = add.i32 %10, %11"
 // Checks types, argument order, ends; returns an empty string or what is wrong. `after` names the pass.
 std::string verify(const Region& region);
 const char* cond_name(Cond cond);
 const char* lane_name(Lane lane);
 const char* type_name(Type type);
 const char* atomic_name(AtomicOp op);
-std::string op_reference();                                 // the op table as Markdown, for docs/
+std::string op_reference();  // the op table as Markdown, for docs/
 // Ops that set sticky bits of the fp_env: never removed, even when their value is not used.
 bool sets_fp_flags(const Op& op);
 

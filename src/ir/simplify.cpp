@@ -44,8 +44,16 @@ struct Context {
 
 bool commutative(Opcode code) {
   switch (code) {
-    case Opcode::add: case Opcode::mul: case Opcode::mulhu: case Opcode::mulhs: case Opcode::and_: case Opcode::or_:
-    case Opcode::xor_: case Opcode::flags_add: case Opcode::flags_adc: case Opcode::adc: return true;
+    case Opcode::add:
+    case Opcode::mul:
+    case Opcode::mulhu:
+    case Opcode::mulhs:
+    case Opcode::and_:
+    case Opcode::or_:
+    case Opcode::xor_:
+    case Opcode::flags_add:
+    case Opcode::flags_adc:
+    case Opcode::adc: return true;
     default: return false;
   }
 }
@@ -54,7 +62,12 @@ Simplified binary(Context& c) {
   const Value a = c.op.arg[0];
   const Type t = c.op.type;
   switch (c.op.code) {
-    case Opcode::add: case Opcode::shl: case Opcode::shr: case Opcode::sar: case Opcode::rotl: case Opcode::rotr:
+    case Opcode::add:
+    case Opcode::shl:
+    case Opcode::shr:
+    case Opcode::sar:
+    case Opcode::rotl:
+    case Opcode::rotr:
       if (c.is_const(1, 0)) return c.use(a);
       break;
     case Opcode::sub:
@@ -65,7 +78,8 @@ Simplified binary(Context& c) {
       if (c.is_const(1, 1)) return c.use(a);
       if (c.is_const(1, 0)) return c.constant(t, 0);
       break;
-    case Opcode::mulhu: case Opcode::mulhs:
+    case Opcode::mulhu:
+    case Opcode::mulhs:
       if (c.is_const(1, 0)) return c.constant(t, 0);
       break;
     case Opcode::and_:
@@ -85,12 +99,15 @@ Simplified binary(Context& c) {
       if (c.same(0, 1) || c.is_const(0, c.mask())) return c.constant(t, 0);
       if (c.is_const(0, 0)) return c.use(c.op.arg[1]);
       break;
-    case Opcode::adc: case Opcode::sbb:
+    case Opcode::adc:
+    case Opcode::sbb:
       if (c.is_const(2)) {
-        if (eval::carry_in(c.value(2)) == 0) return c.become(c.op.code == Opcode::adc ? Opcode::add : Opcode::sub, {a, c.op.arg[1]});
+        if (eval::carry_in(c.value(2)) == 0)
+          return c.become(c.op.code == Opcode::adc ? Opcode::add : Opcode::sub, {a, c.op.arg[1]});
       }
       break;
-    case Opcode::flags_adc: case Opcode::flags_sbb:
+    case Opcode::flags_adc:
+    case Opcode::flags_sbb:
       if (c.is_const(2)) {
         if (eval::carry_in(c.value(2)) == 0)
           return c.become(c.op.code == Opcode::flags_adc ? Opcode::flags_add : Opcode::flags_sub, {a, c.op.arg[1]});
@@ -112,11 +129,13 @@ Simplified widen(Context& c) {
   if (from == to) return c.use(c.op.arg[0]);
   if (c.op.code == Opcode::zext) {
     if (a.code == Opcode::zext) return c.become(Opcode::zext, {a.arg[0]});
-    if (a.code == Opcode::trunc && result_type(c.ops[a.arg[0]]) == to) return c.become(Opcode::extract, {a.arg[0]}, 0, type_bits(from) << 8);
+    if (a.code == Opcode::trunc && result_type(c.ops[a.arg[0]]) == to)
+      return c.become(Opcode::extract, {a.arg[0]}, 0, type_bits(from) << 8);
   } else {
     if (a.code == Opcode::sext) return c.become(Opcode::sext, {a.arg[0]});
-    if (a.code == Opcode::zext) return c.become(Opcode::zext, {a.arg[0]});   // the top bit is zero
-    if (a.code == Opcode::trunc && result_type(c.ops[a.arg[0]]) == to) return c.become(Opcode::sextract, {a.arg[0]}, 0, type_bits(from) << 8);
+    if (a.code == Opcode::zext) return c.become(Opcode::zext, {a.arg[0]});  // the top bit is zero
+    if (a.code == Opcode::trunc && result_type(c.ops[a.arg[0]]) == to)
+      return c.become(Opcode::sextract, {a.arg[0]}, 0, type_bits(from) << 8);
   }
   return Simplified::Keep;
 }
@@ -138,7 +157,8 @@ Simplified narrow(Context& c) {
     case Opcode::zext: return fit(c, a.arg[0], false);
     case Opcode::sext: return fit(c, a.arg[0], true);
     case Opcode::trunc: return c.become(Opcode::trunc, {a.arg[0]});
-    case Opcode::extract: case Opcode::sextract:
+    case Opcode::extract:
+    case Opcode::sextract:
       if (lsb == 0 && width >= bits) return c.become(Opcode::trunc, {a.arg[0]});
       break;
     case Opcode::deposit:
@@ -156,7 +176,8 @@ Simplified field(Context& c) {
   const unsigned lsb = c.op.aux & 0xff, width = c.op.aux >> 8;
   const unsigned in_lsb = a.aux & 0xff, in_width = a.aux >> 8;
   if (lsb == 0 && width == type_bits(c.op.type)) return c.use(c.op.arg[0]);
-  if (a.code == Opcode::extract && lsb + width <= in_width) return c.become(c.op.code, {a.arg[0]}, 0, (in_lsb + lsb) | width << 8);
+  if (a.code == Opcode::extract && lsb + width <= in_width)
+    return c.become(c.op.code, {a.arg[0]}, 0, (in_lsb + lsb) | width << 8);
   if (a.code == Opcode::extract && !sign) {
     if (lsb >= in_width) return c.constant(c.op.type, 0);
     return c.become(Opcode::extract, {a.arg[0]}, 0, (in_lsb + lsb) | (in_width - lsb) << 8);
@@ -168,7 +189,8 @@ Simplified field(Context& c) {
   }
   if (a.code == Opcode::deposit) {
     if (lsb >= in_lsb + in_width || lsb + width <= in_lsb) return c.become(c.op.code, {a.arg[0]}, 0, c.op.aux);
-    if (lsb >= in_lsb && lsb + width <= in_lsb + in_width) return c.become(c.op.code, {a.arg[1]}, 0, (lsb - in_lsb) | width << 8);
+    if (lsb >= in_lsb && lsb + width <= in_lsb + in_width)
+      return c.become(c.op.code, {a.arg[1]}, 0, (lsb - in_lsb) | width << 8);
   }
   return Simplified::Keep;
 }
@@ -178,7 +200,9 @@ Simplified deposit(Context& c) {
   const unsigned lsb = c.op.aux & 0xff, width = c.op.aux >> 8;
   if (lsb == 0 && width == type_bits(c.op.type)) return c.use(c.op.arg[1]);
   const Op& b = c.arg(1);
-  if (b.code == Opcode::extract && (b.aux & 0xff) == lsb && (b.aux >> 8) == width && b.arg[0] == c.op.arg[0] && lsb == 0) return c.use(c.op.arg[0]);
+  if (b.code == Opcode::extract && (b.aux & 0xff) == lsb && (b.aux >> 8) == width && b.arg[0] == c.op.arg[0] &&
+      lsb == 0)
+    return c.use(c.op.arg[0]);
   if (a.code == Opcode::deposit && (a.aux & 0xff) >= lsb && (a.aux & 0xff) + (a.aux >> 8) <= lsb + width)
     return c.become(Opcode::deposit, {a.arg[0], c.op.arg[1]}, 0, c.op.aux);
   return Simplified::Keep;
@@ -188,7 +212,9 @@ Simplified choice(Context& c) {
   if (c.same(1, 2)) return c.use(c.op.arg[1]);
   const Op& a = c.arg(0);
   if (c.is_const(0)) {
-    const bool first = c.op.code == Opcode::select ? c.value(0) != 0 : cond_holds(static_cast<Cond>(c.op.sub), static_cast<u16>(c.value(0)));
+    const bool first = c.op.code == Opcode::select
+                           ? c.value(0) != 0
+                           : cond_holds(static_cast<Cond>(c.op.sub), static_cast<u16>(c.value(0)));
     return c.use(c.op.arg[first ? 1 : 2]);
   }
   if (c.op.code == Opcode::select && a.code == Opcode::setcc) {
@@ -202,7 +228,9 @@ Simplified choice(Context& c) {
 Simplified flags(Context& c) {
   const Op& a = c.arg(0);
   switch (c.op.code) {
-    case Opcode::flags_shl: case Opcode::flags_shr: case Opcode::flags_sar:
+    case Opcode::flags_shl:
+    case Opcode::flags_shr:
+    case Opcode::flags_sar:
       if (c.is_const(1) && eval::shift_count(c.value(1), type_bits(c.op.type)) == 0) return c.use(c.op.arg[2]);
       break;
     case Opcode::flags_merge:
@@ -230,11 +258,14 @@ Simplified side_exit(Context& c) {
       c.op.arg[0] = a.arg[0];
     }
   }
-  if (c.op.code == Opcode::exit_cc && c.is_const(0) && !cond_holds(static_cast<Cond>(c.op.sub), static_cast<u16>(c.value(0)))) return Simplified::Drop;
+  if (c.op.code == Opcode::exit_cc && c.is_const(0) &&
+      !cond_holds(static_cast<Cond>(c.op.sub), static_cast<u16>(c.value(0))))
+    return Simplified::Drop;
   return Simplified::Keep;
 }
 
-// address + constant goes into the displacement (both are modulo the width of the address) while it fits a signed 32-bit one.
+// address + constant goes into the displacement (both are modulo the width of the address) while it fits a signed
+// 32-bit one.
 void displacement(Context& c) {
   const Op& a = c.arg(0);
   if (a.code != Opcode::add || c.ops[a.arg[1]].code != Opcode::konst) return;
@@ -258,23 +289,49 @@ Simplified simplify(const Op* ops, Op& op, Value& alias) {
     if (commutative(op.code) && c.is_const(0) && !c.is_const(1)) std::swap(op.arg[0], op.arg[1]);
   }
   switch (op.code) {
-    case Opcode::add: case Opcode::sub: case Opcode::mul: case Opcode::mulhu: case Opcode::mulhs: case Opcode::and_:
-    case Opcode::or_: case Opcode::xor_: case Opcode::andn: case Opcode::shl: case Opcode::shr: case Opcode::sar:
-    case Opcode::rotl: case Opcode::rotr: case Opcode::cmp: case Opcode::adc: case Opcode::sbb: case Opcode::flags_adc:
+    case Opcode::add:
+    case Opcode::sub:
+    case Opcode::mul:
+    case Opcode::mulhu:
+    case Opcode::mulhs:
+    case Opcode::and_:
+    case Opcode::or_:
+    case Opcode::xor_:
+    case Opcode::andn:
+    case Opcode::shl:
+    case Opcode::shr:
+    case Opcode::sar:
+    case Opcode::rotl:
+    case Opcode::rotr:
+    case Opcode::cmp:
+    case Opcode::adc:
+    case Opcode::sbb:
+    case Opcode::flags_adc:
     case Opcode::flags_sbb: return binary(c);
-    case Opcode::not_: case Opcode::neg: case Opcode::bswap:
-      return c.arg(0).code == op.code ? c.use(c.arg(0).arg[0]) : Simplified::Keep;
-    case Opcode::zext: case Opcode::sext: return widen(c);
+    case Opcode::not_:
+    case Opcode::neg:
+    case Opcode::bswap: return c.arg(0).code == op.code ? c.use(c.arg(0).arg[0]) : Simplified::Keep;
+    case Opcode::zext:
+    case Opcode::sext: return widen(c);
     case Opcode::trunc: return narrow(c);
-    case Opcode::extract: case Opcode::sextract: return field(c);
+    case Opcode::extract:
+    case Opcode::sextract: return field(c);
     case Opcode::deposit: return deposit(c);
-    case Opcode::select: case Opcode::selcc: return choice(c);
-    case Opcode::flags_shl: case Opcode::flags_shr: case Opcode::flags_sar: case Opcode::flags_merge: case Opcode::flags_cf:
+    case Opcode::select:
+    case Opcode::selcc: return choice(c);
+    case Opcode::flags_shl:
+    case Opcode::flags_shr:
+    case Opcode::flags_sar:
+    case Opcode::flags_merge:
+    case Opcode::flags_cf:
     case Opcode::flags_pack: return flags(c);
-    case Opcode::exit_cc: case Opcode::exit_if: return side_exit(c);
-    case Opcode::load: case Opcode::store: case Opcode::atomic_rmw: case Opcode::atomic_cas: case Opcode::probe_write:
-      displacement(c);
-      return Simplified::Keep;
+    case Opcode::exit_cc:
+    case Opcode::exit_if: return side_exit(c);
+    case Opcode::load:
+    case Opcode::store:
+    case Opcode::atomic_rmw:
+    case Opcode::atomic_cas:
+    case Opcode::probe_write: displacement(c); return Simplified::Keep;
     default: return Simplified::Keep;
   }
 }

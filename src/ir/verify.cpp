@@ -1,4 +1,5 @@
-// The verifier: every rule a backend or a pass may rely on. O(n). Returns the first thing that is wrong, with the op as text.
+// The verifier: every rule a backend or a pass may rely on. O(n). Returns the first thing that is wrong, with the op as
+// text.
 #include <cstring>
 
 #include "ir/ir.h"
@@ -6,18 +7,26 @@
 namespace doppel::ir {
 namespace {
 
-bool is_end(Opcode code) { return code == Opcode::exit_direct || code == Opcode::exit_indirect || code == Opcode::exit_loop; }
+bool is_end(Opcode code) {
+  return code == Opcode::exit_direct || code == Opcode::exit_indirect || code == Opcode::exit_loop;
+}
 
 // Types an op may have, where the table's T stands for it.
 bool type_fits(const Op& op) {
   const Type t = op.type;
   switch (op.code) {
     case Opcode::konst: return is_int(t) || t == Type::Flags;
-    case Opcode::get_reg: case Opcode::set_reg: return is_int(t) || t == Type::Flags || t == Type::V128;
-    case Opcode::load: case Opcode::store: case Opcode::atomic_cas: return is_int(t) || t == Type::V128;
+    case Opcode::get_reg:
+    case Opcode::set_reg: return is_int(t) || t == Type::Flags || t == Type::V128;
+    case Opcode::load:
+    case Opcode::store:
+    case Opcode::atomic_cas: return is_int(t) || t == Type::V128;
     case Opcode::call: return is_int(t) || t == Type::Void;
-    case Opcode::udiv2: case Opcode::urem2: case Opcode::vfromint: case Opcode::vf_fromint: case Opcode::vf_toint:
-      return t == Type::I32 || t == Type::I64;
+    case Opcode::udiv2:
+    case Opcode::urem2:
+    case Opcode::vfromint:
+    case Opcode::vf_fromint:
+    case Opcode::vf_toint: return t == Type::I32 || t == Type::I64;
     case Opcode::bswap: return is_int(t) && t != Type::I8;
     default: break;
   }
@@ -34,27 +43,64 @@ constexpr u8 lanes(std::initializer_list<Lane> list) {
 // Which lanes a vector op may have; 0: any.
 u8 lane_set(Opcode code) {
   using enum Lane;
-  constexpr u8 kIntegers = lanes({B, H, W, D}), kFloats = lanes({PS, PD, SS, SD}), kPacked = lanes({PS, PD}), kScalar = lanes({SS, SD});
+  constexpr u8 kIntegers = lanes({B, H, W, D}), kFloats = lanes({PS, PD, SS, SD}), kPacked = lanes({PS, PD}),
+               kScalar = lanes({SS, SD});
   switch (code) {
-    case Opcode::vadd: case Opcode::vsub: case Opcode::vcmpeq: case Opcode::vcmpgt: case Opcode::vunpacklo: case Opcode::vunpackhi:
-    case Opcode::vinsert: case Opcode::vextract: return kIntegers;
-    case Opcode::vadds: case Opcode::vaddus: case Opcode::vsubs: case Opcode::vsubus: case Opcode::vavg: return lanes({B, H});
-    case Opcode::vmullo: case Opcode::vsar: case Opcode::vsari: case Opcode::vpackss: case Opcode::vpackus: return lanes({H, W});
-    case Opcode::vmins: case Opcode::vminu: case Opcode::vmaxs: case Opcode::vmaxu: case Opcode::vabs: case Opcode::vsign:
-      return lanes({B, H, W});
-    case Opcode::vshl: case Opcode::vshr: case Opcode::vshli: case Opcode::vshri: return lanes({H, W, D});
+    case Opcode::vadd:
+    case Opcode::vsub:
+    case Opcode::vcmpeq:
+    case Opcode::vcmpgt:
+    case Opcode::vunpacklo:
+    case Opcode::vunpackhi:
+    case Opcode::vinsert:
+    case Opcode::vextract: return kIntegers;
+    case Opcode::vadds:
+    case Opcode::vaddus:
+    case Opcode::vsubs:
+    case Opcode::vsubus:
+    case Opcode::vavg: return lanes({B, H});
+    case Opcode::vmullo:
+    case Opcode::vsar:
+    case Opcode::vsari:
+    case Opcode::vpackss:
+    case Opcode::vpackus: return lanes({H, W});
+    case Opcode::vmins:
+    case Opcode::vminu:
+    case Opcode::vmaxs:
+    case Opcode::vmaxu:
+    case Opcode::vabs:
+    case Opcode::vsign: return lanes({B, H, W});
+    case Opcode::vshl:
+    case Opcode::vshr:
+    case Opcode::vshli:
+    case Opcode::vshri: return lanes({H, W, D});
     case Opcode::vblendv: return lanes({B, W, D});
     case Opcode::vblendi: return lanes({H, W, D});
-    case Opcode::vhadd: case Opcode::vhsub: return lanes({H, W, PS, PD});
+    case Opcode::vhadd:
+    case Opcode::vhsub: return lanes({H, W, PS, PD});
     case Opcode::vaddsub: return kPacked;
-    case Opcode::vzext: case Opcode::vsext: return lanes({B, H, W});
+    case Opcode::vzext:
+    case Opcode::vsext: return lanes({B, H, W});
     case Opcode::vmovmsk: return lanes({B, W, D});
-    case Opcode::vmovlow: case Opcode::vfcomi: case Opcode::vf_fromint: case Opcode::vf_toint: return kScalar;
-    case Opcode::vfadd: case Opcode::vfsub: case Opcode::vfmul: case Opcode::vfdiv: case Opcode::vfmin: case Opcode::vfmax:
-    case Opcode::vfsqrt: case Opcode::vfcmp: case Opcode::vfround: return kFloats;
-    case Opcode::vf_rcp: case Opcode::vf_rsqrt: case Opcode::vf_s2d: return lanes({PS, SS});
+    case Opcode::vmovlow:
+    case Opcode::vfcomi:
+    case Opcode::vf_fromint:
+    case Opcode::vf_toint: return kScalar;
+    case Opcode::vfadd:
+    case Opcode::vfsub:
+    case Opcode::vfmul:
+    case Opcode::vfdiv:
+    case Opcode::vfmin:
+    case Opcode::vfmax:
+    case Opcode::vfsqrt:
+    case Opcode::vfcmp:
+    case Opcode::vfround: return kFloats;
+    case Opcode::vf_rcp:
+    case Opcode::vf_rsqrt:
+    case Opcode::vf_s2d: return lanes({PS, SS});
     case Opcode::vf_d2s: return lanes({PD, SD});
-    case Opcode::vf_i2f: case Opcode::vf_f2i: return kPacked;
+    case Opcode::vf_i2f:
+    case Opcode::vf_f2i: return kPacked;
     default: return 0;
   }
 }
@@ -65,29 +111,37 @@ std::string check_details(const Region& r, const Op& op) {
     case Opcode::konst:
       if (op.imm & ~mask_bits(bits)) return "constant wider than its type";
       break;
-    case Opcode::get_reg: case Opcode::set_reg: {
+    case Opcode::get_reg:
+    case Opcode::set_reg: {
       if (!r.layout) break;
       if (op.aux >= r.layout->count) return "no such register";
       const Type row = r.layout->rows[op.aux].type;
-      if (is_int(row) != is_int(op.type) || (!is_int(row) && row != op.type) || bits > type_bits(row)) return "the register has another type";
+      if (is_int(row) != is_int(op.type) || (!is_int(row) && row != op.type) || bits > type_bits(row))
+        return "the register has another type";
       break;
     }
-    case Opcode::extract: case Opcode::sextract: case Opcode::deposit:
+    case Opcode::extract:
+    case Opcode::sextract:
+    case Opcode::deposit:
       if (op.aux >> 8 == 0 || (op.aux & 0xff) + (op.aux >> 8) > bits) return "bit field outside of the type";
       break;
     case Opcode::cmp: {
       const Cond c = static_cast<Cond>(op.sub);
-      if (op.sub > static_cast<u8>(Cond::G) || c == Cond::O || c == Cond::NO || c == Cond::P || c == Cond::NP || c == Cond::S || c == Cond::NS)
+      if (op.sub > static_cast<u8>(Cond::G) || c == Cond::O || c == Cond::NO || c == Cond::P || c == Cond::NP ||
+          c == Cond::S || c == Cond::NS)
         return "a condition that two integers don't have";
       break;
     }
-    case Opcode::selcc: case Opcode::setcc: case Opcode::exit_cc:
+    case Opcode::selcc:
+    case Opcode::setcc:
+    case Opcode::exit_cc:
       if (op.sub > static_cast<u8>(Cond::G)) return "no such condition";
       break;
     case Opcode::atomic_rmw:
       if (op.sub > static_cast<u8>(AtomicOp::Sub)) return "no such atomic operation";
       break;
-    case Opcode::zext: case Opcode::sext:
+    case Opcode::zext:
+    case Opcode::sext:
       if (type_bits(result_type(r.ops[op.arg[0]])) >= bits) return "the result is not wider";
       break;
     case Opcode::trunc:
@@ -102,11 +156,13 @@ std::string check_details(const Region& r, const Op& op) {
       if (r.helpers->rows[op.aux].nargs != op.nargs) return "wrong number of arguments for the helper";
       if (r.helpers->rows[op.aux].result != op.type) return "the helper's result has another type";
       break;
-    case Opcode::vinsert: case Opcode::vextract:
+    case Opcode::vinsert:
+    case Opcode::vextract:
       if (op.sub > static_cast<u8>(Lane::D) || bits != 8u << op.sub) return "the type is not the lane's";
       if (op.imm >= 16u >> op.sub) return "no such lane";
       break;
-    case Opcode::vzext: case Opcode::vsext:
+    case Opcode::vzext:
+    case Opcode::vsext:
       if (op.imm != 16 && op.imm != 32 && op.imm != 64) return "destination lanes of that size don't exist";
       if (op.imm <= 8u << op.sub) return "the lanes don't get wider";
       break;
@@ -114,7 +170,8 @@ std::string check_details(const Region& r, const Op& op) {
   }
   if (op.code >= Opcode::vand) {
     const u8 allowed = lane_set(op.code);
-    if (allowed && (op.sub > static_cast<u8>(Lane::SD) || !(allowed >> op.sub & 1))) return "the operation has no such lane";
+    if (allowed && (op.sub > static_cast<u8>(Lane::SD) || !(allowed >> op.sub & 1)))
+      return "the operation has no such lane";
   }
   return {};
 }
@@ -153,7 +210,7 @@ std::string check_args(const Region& r, size_t i) {
 
 std::string verify(const Region& region) {
   const auto wrong = [&](size_t i, const std::string& what) {
-    Region one;                                   // the op as text, with its number
+    Region one;  // the op as text, with its number
     one.layout = region.layout;
     one.helpers = region.helpers;
     one.ops.assign(1, region.ops[i]);
@@ -171,7 +228,8 @@ std::string verify(const Region& region) {
     std::string text = check_args(region, i);
     if (text.empty()) text = check_details(region, op);
     if (!text.empty()) return wrong(i, text);
-    if (is_end(op.code) != (i + 1 == n)) return wrong(i, i + 1 == n ? "the region does not end with an exit" : "an end in the middle");
+    if (is_end(op.code) != (i + 1 == n))
+      return wrong(i, i + 1 == n ? "the region does not end with an exit" : "an end in the middle");
   }
   return {};
 }

@@ -39,7 +39,8 @@ class HandlerIo final : public mem::IoHandler {
 
 class SpaceWindow final : public hw::MappedWindow {
  public:
-  SpaceWindow(mem::AddressSpace& memory, u32 id, std::unique_ptr<HandlerIo> io) : memory_(memory), id_(id), io_(std::move(io)) {}
+  SpaceWindow(mem::AddressSpace& memory, u32 id, std::unique_ptr<HandlerIo> io)
+      : memory_(memory), id_(id), io_(std::move(io)) {}
   ~SpaceWindow() override { memory_.unmap(id_); }
   void set(bool enabled, u64 address) override { memory_.set_range(id_, enabled, address); }
 
@@ -51,7 +52,8 @@ class SpaceWindow final : public hw::MappedWindow {
 
 }  // namespace
 
-std::unique_ptr<hw::MappedWindow> MemoryBus::map(std::string name, u64 address, u64 size, hw::MmioHandler& handler, int priority) {
+std::unique_ptr<hw::MappedWindow> MemoryBus::map(std::string name, u64 address, u64 size, hw::MmioHandler& handler,
+                                                 int priority) {
   auto io = std::make_unique<HandlerIo>(handler);
   const u32 id = memory_.map_io(std::move(name), address, size, io.get(), priority);
   return std::make_unique<SpaceWindow>(memory_, id, std::move(io));
@@ -66,7 +68,8 @@ mem::RamBlock* MemoryBus::block_for(const std::string& name, u8* data, u64 size,
   return blocks_.back();
 }
 
-std::unique_ptr<hw::MappedWindow> MemoryBus::map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only, int priority) {
+std::unique_ptr<hw::MappedWindow> MemoryBus::map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only,
+                                                     int priority) {
   mem::RamBlock* block = block_for(name, data, size, read_only);
   const u64 offset = static_cast<u64>(data - block->host);
   const u32 id = memory_.map_ram(std::move(name), address, block, offset, size, priority, read_only);

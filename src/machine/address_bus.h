@@ -14,14 +14,16 @@ namespace doppel::machine {
 class MemoryBus final : public hw::AddressBus {
  public:
   explicit MemoryBus(mem::AddressSpace& memory) : memory_(memory) {}
-  std::unique_ptr<hw::MappedWindow> map(std::string name, u64 address, u64 size, hw::MmioHandler& handler, int priority) override;
-  std::unique_ptr<hw::MappedWindow> map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only, int priority) override;
+  std::unique_ptr<hw::MappedWindow> map(std::string name, u64 address, u64 size, hw::MmioHandler& handler,
+                                        int priority) override;
+  std::unique_ptr<hw::MappedWindow> map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only,
+                                            int priority) override;
   void take_dirty(const u8* data, u64 size, std::vector<bool>& pages) override;
 
  private:
   mem::RamBlock* block_for(const std::string& name, u8* data, u64 size, bool read_only);
   mem::AddressSpace& memory_;
-  std::vector<mem::RamBlock*> blocks_;          // device memory that is known to the address space
+  std::vector<mem::RamBlock*> blocks_;  // device memory that is known to the address space
 };
 
 class MemoryDma final : public hw::DmaPort {
@@ -31,7 +33,7 @@ class MemoryDma final : public hw::DmaPort {
   bool write(u64 pa, const void* data, u64 size) override { return memory_.write(pa, data, size); }
 
  private:
-  mem::AddressSpace& memory_;                   // map() stays null: writes must pass the code and dirty tracking
+  mem::AddressSpace& memory_;  // map() stays null: writes must pass the code and dirty tracking
 };
 
 }  // namespace doppel::machine

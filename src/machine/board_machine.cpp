@@ -6,7 +6,7 @@
 namespace doppel::machine {
 namespace {
 constexpr s64 kForever = std::numeric_limits<s64>::max();
-constexpr s64 kLongSlice = 1'000'000;            // instructions between looks at the clock when no timer is armed
+constexpr s64 kLongSlice = 1'000'000;  // instructions between looks at the clock when no timer is armed
 }  // namespace
 
 BoardMachine::BoardMachine(MachineConfig config) : Machine(std::move(config)) {
@@ -38,7 +38,7 @@ void BoardMachine::shut_down() {
   vcpus_.clear();
   windows_.clear();
   devices_.clear();
-  while (!owned_.empty()) owned_.pop_back();     // last made, first gone
+  while (!owned_.empty()) owned_.pop_back();  // last made, first gone
 }
 
 void BoardMachine::register_device(std::string name, std::unique_ptr<hw::Device> device) {
@@ -89,10 +89,13 @@ int BoardMachine::current_cpu() const {
 // --- the machine's life
 
 void BoardMachine::start() {
-  memory_.on_change = [this] { for (auto& vcpu : vcpus_) vcpu->flush_tlb(); };
+  memory_.on_change = [this] {
+    for (auto& vcpu : vcpus_) vcpu->flush_tlb();
+  };
   vcpu_threads_.resize(vcpus_.size());
   for (auto& vcpu : vcpus_) vcpu->start();
-  for (size_t i = 0; i < vcpus_.size(); i++) vcpus_[i]->run_on([this, i] { vcpu_threads_[i] = std::this_thread::get_id(); });
+  for (size_t i = 0; i < vcpus_.size(); i++)
+    vcpus_[i]->run_on([this, i] { vcpu_threads_[i] = std::this_thread::get_id(); });
   thread_ = std::thread([this] { loop(); });
   if (!config_.start_paused) resume();
 }
@@ -166,7 +169,7 @@ void BoardMachine::request_powerdown() {
 
 void BoardMachine::request_quit(ShutdownCause, int exit_status) {
   const std::lock_guard guard(loop_lock_);
-  if (!quit_) quit_ = exit_status;               // the first reason counts
+  if (!quit_) quit_ = exit_status;  // the first reason counts
   wake_ = true;
   work_.notify_all();
 }
@@ -205,14 +208,15 @@ void BoardMachine::run_timers() {
 void BoardMachine::wait_for_work() {
   std::unique_lock lock(loop_lock_);
   const bool timed = !clock_.counts_instructions() && clock_.running();
-  sleeping_until_.store(kForever);               // before the look at the deadline: an earlier one from now on wakes us
+  sleeping_until_.store(kForever);  // before the look at the deadline: an earlier one from now on wakes us
   const s64 deadline = timed ? clock_.next_deadline() : -1;
   if (deadline < 0) {
     work_.wait(lock, [this] { return wake_; });
   } else {
     sleeping_until_.store(deadline);
     const s64 left = deadline - clock_.now();
-    if (clock_.next_deadline() >= deadline && left > 0) work_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return wake_; });
+    if (clock_.next_deadline() >= deadline && left > 0)
+      work_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return wake_; });
   }
   sleeping_until_.store(0);
   wake_ = false;

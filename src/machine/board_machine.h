@@ -1,8 +1,7 @@
-// BoardMachine: what every board shares: memory, clock, device lock, the vCPUs' life, and the main loop thread that fires timers and carries
-// out requests (reset, power-off, debug stops). A board derives from it, adds devices and CPUs in its constructor function, and
-// fills the hooks.
-// Threads: requests may come from any thread, with or without the device lock; they are carried out on the main loop thread. Lock
-// order: run_lock_, device lock, loop_lock_ (a leaf).
+// BoardMachine: what every board shares: memory, clock, device lock, the vCPUs' life, and the main loop thread that
+// fires timers and carries out requests (reset, power-off, debug stops). A board derives from it, adds devices and CPUs
+// in its constructor function, and fills the hooks. Threads: requests may come from any thread, with or without the
+// device lock; they are carried out on the main loop thread. Lock order: run_lock_, device lock, loop_lock_ (a leaf).
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -51,14 +50,16 @@ class BoardMachine : public Machine {
   void ports(std::string name, u16 first, u32 count, hw::MmioHandler& handler);
   void mmio(std::string name, u64 address, u64 size, hw::MmioHandler& handler, int priority = 1);
   void register_device(std::string name, std::unique_ptr<hw::Device> device);
-  void kick(size_t cpu) { if (cpu < vcpus_.size()) vcpus_[cpu]->kick(); }
+  void kick(size_t cpu) {
+    if (cpu < vcpus_.size()) vcpus_[cpu]->kick();
+  }
   Status add_vcpu(std::unique_ptr<guest::GuestCpu> cpu);
   // Index of the vCPU whose thread is calling, or -1.
   int current_cpu() const;
   // To be called by the most derived destructor: stops every thread.
   void shut_down();
   virtual void press_power_button() = 0;
-  virtual void after_reset() {}                  // device lock held, devices are reset
+  virtual void after_reset() {}  // device lock held, devices are reset
 
   mem::AddressSpace memory_;
   std::mutex device_lock_;
@@ -66,7 +67,7 @@ class BoardMachine : public Machine {
   MemoryBus bus_{memory_};
   MemoryDma dma_{memory_};
   hw::PortBus port_bus_;
-  std::vector<std::shared_ptr<block::Node>> nodes_;   // flushed when the machine ends
+  std::vector<std::shared_ptr<block::Node>> nodes_;  // flushed when the machine ends
 
  private:
   void loop();
@@ -91,15 +92,15 @@ class BoardMachine : public Machine {
   std::atomic<RunState> state_{RunState::Paused};
   std::atomic<bool> exited_{false};
   int exit_status_ = 0;
-  std::mutex run_lock_;                          // pause, resume, reset, exit: one at a time
+  std::mutex run_lock_;  // pause, resume, reset, exit: one at a time
   std::thread thread_;
   // Requests, under loop_lock_.
   std::mutex loop_lock_;
   std::condition_variable work_, exit_changed_;
   bool wake_ = false, reset_ = false, powerdown_ = false, debug_ = false, guest_off_ = false, stop_loop_ = false;
   std::optional<int> quit_;
-  std::atomic<s64> sleeping_until_{0};           // a deadline earlier than this must wake the loop
-  std::atomic<bool> in_slice_{false};            // -icount: the vCPU's thread is running timers
+  std::atomic<s64> sleeping_until_{0};  // a deadline earlier than this must wake the loop
+  std::atomic<bool> in_slice_{false};   // -icount: the vCPU's thread is running timers
 };
 
 }  // namespace doppel::machine

@@ -30,7 +30,11 @@ constexpr Board kBoards[] = {
     {"pc-i440fx", "Standard PC (i440FX + PIIX)", "pc", build_pc},
 };
 
-struct DeviceHelp { const char* name; const char* bus; const char* description; };
+struct DeviceHelp {
+  const char* name;
+  const char* bus;
+  const char* description;
+};
 constexpr DeviceHelp kDevices[] = {
     {"VGA", "PCI", "standard VGA with Bochs VBE"},
     {"floppy", "floppy-bus", "floppy drive: drive=, unit="},
@@ -41,9 +45,7 @@ constexpr DeviceHelp kDevices[] = {
 };
 
 // "pc-i440fx-8.2" and its like are the board without its version.
-std::string without_version(const std::string& name) {
-  return name.starts_with("pc-i440fx-") ? "pc-i440fx" : name;
-}
+std::string without_version(const std::string& name) { return name.starts_with("pc-i440fx-") ? "pc-i440fx" : name; }
 }  // namespace
 
 Result<std::unique_ptr<Machine>> build(MachineConfig config) {
@@ -59,7 +61,8 @@ std::string boards_help() {
   for (const Board& board : kBoards) {
     std::string name = board.name;
     name.resize(std::max<size_t>(name.size() + 1, 21), ' ');
-    text += name + board.description + (board.alias_of[0] ? std::string(" (alias of ") + board.alias_of + ")" : "") + "\n";
+    text +=
+        name + board.description + (board.alias_of[0] ? std::string(" (alias of ") + board.alias_of + ")" : "") + "\n";
   }
   return text;
 }

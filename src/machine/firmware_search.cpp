@@ -8,7 +8,8 @@ namespace doppel::machine {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr const char* kSystemDirs[] = {"/usr/share/seabios", "/usr/share/qemu", "/usr/share/doppel", "/usr/local/share/doppel"};
+constexpr const char* kSystemDirs[] = {"/usr/share/seabios", "/usr/share/qemu", "/usr/share/doppel",
+                                       "/usr/local/share/doppel"};
 
 std::string package_of(const std::string& name) {
   return name.starts_with("bios") || name.starts_with("vgabios") ? "seabios" : "qemu-system-data";
@@ -37,7 +38,8 @@ Result<std::string> find_firmware(const std::vector<std::string>& extra_dirs, co
     if (is_file(dir / name)) return (dir / name).string();
   }
   if (is_file(name)) return name;
-  return Error{"the firmware file '" + name + "' was not found", "install the Debian package " + package_of(name) + ", or give its folder with -L"};
+  return Error{"the firmware file '" + name + "' was not found",
+               "install the Debian package " + package_of(name) + ", or give its folder with -L"};
 }
 
 Result<std::vector<u8>> load_firmware(const std::vector<std::string>& extra_dirs, const std::string& name) {

@@ -1,4 +1,5 @@
-// Finds firmware files in the usual folders: -L folders, beside the binary, Debian's packages. Errors name the package that has the file.
+// Finds firmware files in the usual folders: -L folders, beside the binary, Debian's packages. Errors name the package
+// that has the file.
 #pragma once
 #include <string>
 #include <vector>

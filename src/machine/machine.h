@@ -1,5 +1,5 @@
-// Machine: a board with its CPUs, memory, devices and clocks. The app builds one from MachineConfig; monitor and gdbstub see it
-// through this header.
+// Machine: a board with its CPUs, memory, devices and clocks. The app builds one from MachineConfig; monitor and
+// gdbstub see it through this header.
 #pragma once
 #include <functional>
 #include <map>
@@ -20,20 +20,23 @@ namespace doppel::machine {
 
 struct DriveConfig {
   std::string file;
-  std::string interface = "ide";   // ide floppy none
-  std::string media = "disk";      // disk cdrom
+  std::string interface = "ide";  // ide floppy none
+  std::string media = "disk";     // disk cdrom
   std::string id, format;
   int index = -1, bus = -1, unit = -1;
   bool read_only = false, snapshot = false;
 };
 
-struct DeviceConfig { std::string driver; std::map<std::string, std::string> properties; };
+struct DeviceConfig {
+  std::string driver;
+  std::map<std::string, std::string> properties;
+};
 
 struct MachineConfig {
   std::string board = "pc";
   std::map<std::string, std::string> board_options;
-  bool is_64bit = true;            // qemu-system-x86_64 or -i386: default CPU model
-  std::string cpu;                 // empty: board's default
+  bool is_64bit = true;  // qemu-system-x86_64 or -i386: default CPU model
+  std::string cpu;       // empty: board's default
   u64 ram_bytes = u64{128} << 20;
   u32 cpus = 1, sockets = 0, cores = 0, threads = 0;
   std::string kernel, initrd, append, bios, vga = "std";
@@ -41,13 +44,13 @@ struct MachineConfig {
   bool boot_menu = false;
   std::string uuid, name;
   std::string rtc_base = "utc", rtc_clock = "host";
-  std::vector<std::string> firmware_dirs;   // -L, first wins
+  std::vector<std::string> firmware_dirs;  // -L, first wins
   std::vector<DriveConfig> drives;
   std::vector<DeviceConfig> devices;
-  std::vector<std::pair<std::string, std::string>> fw_cfg;      // name, file contents
-  std::vector<std::shared_ptr<chardev::Chardev>> serial;        // com1, com2...
-  std::shared_ptr<chardev::Chardev> debugcon;                   // port 0xe9 when given
-  bool debugcon_firmware = false;                               // port 0x402 too
+  std::vector<std::pair<std::string, std::string>> fw_cfg;  // name, file contents
+  std::vector<std::shared_ptr<chardev::Chardev>> serial;    // com1, com2...
+  std::shared_ptr<chardev::Chardev> debugcon;               // port 0xe9 when given
+  bool debugcon_firmware = false;                           // port 0x402 too
   bool hpet = true, acpi = true, vmport = false, no_defaults = false;
   bool no_reboot = false, no_shutdown = false, start_paused = false;
   accel::Options accel;
@@ -60,31 +63,31 @@ class Machine {
  public:
   virtual ~Machine() = default;
   // Threads: any, unless said otherwise.
-  virtual void start() = 0;                           // creates vCPU threads and the main loop thread; runs unless start_paused
+  virtual void start() = 0;  // creates vCPU threads and the main loop thread; runs unless start_paused
   virtual void pause() = 0;
   virtual void resume() = 0;
   virtual RunState state() const = 0;
-  virtual void request_reset() = 0;                   // like a reset button; honours no_reboot when the guest asked
-  virtual void request_powerdown() = 0;               // ACPI power button
+  virtual void request_reset() = 0;      // like a reset button; honours no_reboot when the guest asked
+  virtual void request_powerdown() = 0;  // ACPI power button
   virtual void request_quit(ShutdownCause cause, int exit_status = 0) = 0;
-  virtual int wait_for_exit() = 0;                    // main thread: blocks until shutdown; the process's exit status
-  virtual bool exited() const = 0;                    // polled by the UI loop
-  std::function<void(RunState)> on_state;             // any thread
+  virtual int wait_for_exit() = 0;         // main thread: blocks until shutdown; the process's exit status
+  virtual bool exited() const = 0;         // polled by the UI loop
+  std::function<void(RunState)> on_state;  // any thread
   std::function<void()> on_exit;
 
   virtual std::vector<accel::Vcpu*> vcpus() = 0;
   virtual mem::AddressSpace& memory() = 0;
   virtual std::mutex& device_lock() = 0;
   virtual hw::Clock& clock() = 0;
-  virtual display::Console* console() = 0;            // null: no display adapter
-  virtual const std::map<std::string, hw::Device*>& devices() = 0;   // by name, for info and archives
-  virtual std::string memory_tree() = 0;              // info mtree
-  virtual std::string pic_info() = 0;                 // info pic
+  virtual display::Console* console() = 0;                          // null: no display adapter
+  virtual const std::map<std::string, hw::Device*>& devices() = 0;  // by name, for info and archives
+  virtual std::string memory_tree() = 0;                            // info mtree
+  virtual std::string pic_info() = 0;                               // info pic
   virtual void inject_nmi() = 0;
   // Input from UI and monitor.
-  virtual void key(u32 qemu_qcode, bool down) = 0;    // display/input_event.h codes
+  virtual void key(u32 qemu_qcode, bool down) = 0;  // display/input_event.h codes
   virtual void pointer_relative(int dx, int dy, int wheel, u32 buttons) = 0;
-  virtual void pointer_absolute(int x, int y, int wheel, u32 buttons) = 0;   // 0..32767
+  virtual void pointer_absolute(int x, int y, int wheel, u32 buttons) = 0;  // 0..32767
   virtual bool pointer_is_absolute() const = 0;
   // Removable media by device id (floppy0, ide1-cd0): change or eject.
   virtual Status change_medium(const std::string& id, const std::string& file, bool read_only) = 0;
@@ -97,7 +100,8 @@ class Machine {
   MachineConfig config_;
 };
 
-// Boards by name. Errors: unknown board, missing firmware (names the Debian package), too much RAM, bad CPU model, bad kernel.
+// Boards by name. Errors: unknown board, missing firmware (names the Debian package), too much RAM, bad CPU model, bad
+// kernel.
 Result<std::unique_ptr<Machine>> build(MachineConfig config);
 std::string boards_help();
 std::string devices_help();

@@ -18,16 +18,27 @@
 namespace doppel::machine {
 namespace {
 
-struct PortRange { u16 first; u16 count; };
+struct PortRange {
+  u16 first;
+  u16 count;
+};
 // The I/O map, by port.
 constexpr struct {
-  PortRange dma_bytes{0x00, 16}, pic_master{0x20, 2}, pit{0x40, 4}, kbd_data{0x60, 1}, port61{0x61, 1}, kbd_command{0x64, 1}, rtc{0x70, 2};
-  PortRange dma_pages{0x80, 16}, port92{0x92, 1}, pic_slave{0xa0, 2}, apm{0xb2, 2}, dma_words{0xc0, 32}, debugcon{0xe9, 1}, fpu_busy{0xf0, 2};
-  PortRange ide1{0x170, 8}, ide0{0x1f0, 8}, ide1_control{0x376, 1}, ide0_control{0x3f6, 1}, fdc{0x3f0, 6}, fdc_dir{0x3f7, 1};
-  PortRange firmware_debug{0x402, 1}, dma_high_pages{0x480, 8}, elcr{0x4d0, 2}, fw_cfg{0x510, firmware::FwCfg::kPorts}, pci_config{0xcf8, 8};
-  PortRange vga{hw::VgaCore::kFirstPort, hw::VgaCore::kPortCount}, vbe{hw::VgaCore::kFirstVbePort, hw::VgaCore::kVbePortCount};
+  PortRange dma_bytes{0x00, 16}, pic_master{0x20, 2}, pit{0x40, 4}, kbd_data{0x60, 1}, port61{0x61, 1},
+      kbd_command{0x64, 1}, rtc{0x70, 2};
+  PortRange dma_pages{0x80, 16}, port92{0x92, 1}, pic_slave{0xa0, 2}, apm{0xb2, 2}, dma_words{0xc0, 32},
+      debugcon{0xe9, 1}, fpu_busy{0xf0, 2};
+  PortRange ide1{0x170, 8}, ide0{0x1f0, 8}, ide1_control{0x376, 1}, ide0_control{0x3f6, 1}, fdc{0x3f0, 6},
+      fdc_dir{0x3f7, 1};
+  PortRange firmware_debug{0x402, 1}, dma_high_pages{0x480, 8}, elcr{0x4d0, 2}, fw_cfg{0x510, firmware::FwCfg::kPorts},
+      pci_config{0xcf8, 8};
+  PortRange vga{hw::VgaCore::kFirstPort, hw::VgaCore::kPortCount},
+      vbe{hw::VgaCore::kFirstVbePort, hw::VgaCore::kVbePortCount};
 } kPorts;
-constexpr struct { u16 port; u8 irq; } kSerial[] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+constexpr struct {
+  u16 port;
+  u8 irq;
+} kSerial[] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
 
 // The memory map above RAM. RAM and ROM: pc_memory.cpp.
 constexpr u64 kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000, kLocalApicBase = 0xfee00000, kTestdevBase = 0xff000000;
@@ -36,7 +47,8 @@ constexpr u64 kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000, kLocalApicBase =
 constexpr u8 kHostBridge = hw::pci::devfn(0, 0), kIsaBridge = hw::pci::devfn(1, 0), kIde = hw::pci::devfn(1, 1),
              kPowerManagement = hw::pci::devfn(1, 3), kVga = hw::pci::devfn(2, 0);
 
-constexpr unsigned kIrqPit = 0, kIrqKeyboard = 1, kIrqFloppy = 6, kIrqRtc = 8, kIrqSci = 9, kIrqMouse = 12, kIrqFpu = 13, kIrqIde = 14;
+constexpr unsigned kIrqPit = 0, kIrqKeyboard = 1, kIrqFloppy = 6, kIrqRtc = 8, kIrqSci = 9, kIrqMouse = 12,
+                   kIrqFpu = 13, kIrqIde = 14;
 
 // Port 0xf0: a write ends the coprocessor's busy state and lowers its interrupt.
 class FpuBusyLatch final : public hw::Device, public hw::MmioHandler {
@@ -91,7 +103,7 @@ Status PcMachine::build() {
   if (Status s = build_display(); !s.ok()) return s;
   if (Status s = build_extras(); !s.ok()) return s;
   if (Status s = build_firmware(); !s.ok()) return s;
-  for (x86::X86Cpu* cpu : cpus_) cpu->reset();         // with their APICs there
+  for (x86::X86Cpu* cpu : cpus_) cpu->reset();  // with their APICs there
   return success();
 }
 
@@ -102,14 +114,16 @@ Status PcMachine::check_devices() const {
       return Error{"'" + device.driver + "' is no device that this machine has", "-device help lists them"};
     }
   }
-  if (config_.vga != "std" && config_.vga != "none") return Error{"-vga " + config_.vga + " is not built yet", "use -vga std or -vga none"};
+  if (config_.vga != "std" && config_.vga != "none")
+    return Error{"-vga " + config_.vga + " is not built yet", "use -vga std or -vga none"};
   if (config_.vmport) return Error{"vmport=on is not built yet", "leave it off"};
   if (config_.cpus == 0 || config_.cpus > 64) return Error{"the board pc takes 1 to 64 CPUs", "change -smp"};
   const u32 cores = std::max(config_.cores, 1u), threads = std::max(config_.threads, 1u);
   if (config_.sockets && config_.sockets * cores * threads != config_.cpus) {
     return Error{"-smp: sockets * cores * threads is not the number of CPUs", "make them agree"};
   }
-  if (config_.accel.icount_shift >= 0 && config_.cpus > 1) return Error{"-icount counts the instructions of one CPU", "use -smp 1 with it"};
+  if (config_.accel.icount_shift >= 0 && config_.cpus > 1)
+    return Error{"-icount counts the instructions of one CPU", "use -smp 1 with it"};
   return success();
 }
 
@@ -136,28 +150,45 @@ void PcMachine::on_cpu(u32 index, void (x86::X86Cpu::*pin)()) {
 
 void PcMachine::build_interrupts() {
   pic_ = &add<hw::I8259Pair>("pic", hw::I8259Pair::Params{.intr = hw::IrqLine([this](bool level) {
-    if (apics_) {
-      apics_->set_intr(level);
-    } else {
-      cpus_[0]->set_intr(level);
-      if (level) kick(0);
-    }
-  })});
+                                                            if (apics_) {
+                                                              apics_->set_intr(level);
+                                                            } else {
+                                                              cpus_[0]->set_intr(level);
+                                                              if (level) kick(0);
+                                                            }
+                                                          })});
   ports("pic", kPorts.pic_master.first, kPorts.pic_master.count, pic_->master());
   ports("pic", kPorts.pic_slave.first, kPorts.pic_slave.count, pic_->slave());
   ports("elcr", kPorts.elcr.first, kPorts.elcr.count, pic_->elcr());
   if (model_.has("apic")) {
-    apics_ = std::make_unique<hw::ApicBus>(hw::ApicBus::Params{
-        .device_lock = device_lock_, .current_cpu = [this] { return current_cpu(); }, .pic_acknowledge = [this] { return pic_->acknowledge(); }});
+    apics_ =
+        std::make_unique<hw::ApicBus>(hw::ApicBus::Params{.device_lock = device_lock_,
+                                                          .current_cpu = [this] { return current_cpu(); },
+                                                          .pic_acknowledge = [this] { return pic_->acknowledge(); }});
     for (u32 i = 0; i < config_.cpus; i++) {
-      auto& apic = add<hw::LocalApic>("apic" + std::to_string(i), hw::LocalApic::Params{
-          .bus = *apics_, .clock = clock_, .id = i, .bsp = i == 0, .x2apic = model_.has("x2apic"), .tsc_deadline = model_.has("tsc-deadline"),
-          .apic_event = [this, i](bool pending) { cpus_[i]->apic_event(pending); if (pending) kick(i); },
-          .nmi = [this, i] { on_cpu(i, &x86::X86Cpu::nmi); },
-          .smi = [this, i] { on_cpu(i, &x86::X86Cpu::smi); },
-          .init = [this, i] { on_cpu(i, &x86::X86Cpu::init); },
-          .sipi = [this, i](u8 vector) { cpus_[i]->sipi(vector); kick(i); },
-          .tsc_to_ns = [this, i](u64 tsc) { return static_cast<s64>(tsc - cpus_[i]->state().tsc_offset); }});
+      auto& apic = add<hw::LocalApic>(
+          "apic" + std::to_string(i),
+          hw::LocalApic::Params{
+              .bus = *apics_,
+              .clock = clock_,
+              .id = i,
+              .bsp = i == 0,
+              .x2apic = model_.has("x2apic"),
+              .tsc_deadline = model_.has("tsc-deadline"),
+              .apic_event =
+                  [this, i](bool pending) {
+                    cpus_[i]->apic_event(pending);
+                    if (pending) kick(i);
+                  },
+              .nmi = [this, i] { on_cpu(i, &x86::X86Cpu::nmi); },
+              .smi = [this, i] { on_cpu(i, &x86::X86Cpu::smi); },
+              .init = [this, i] { on_cpu(i, &x86::X86Cpu::init); },
+              .sipi =
+                  [this, i](u8 vector) {
+                    cpus_[i]->sipi(vector);
+                    kick(i);
+                  },
+              .tsc_to_ns = [this, i](u64 tsc) { return static_cast<s64>(tsc - cpus_[i]->state().tsc_offset); }});
       local_apics_.push_back(&apic);
       apics_->attach(apic);
     }
@@ -181,9 +212,10 @@ void PcMachine::build_interrupts() {
 
 void PcMachine::build_chipset() {
   pci_ = std::make_unique<hw::PciBus>(hw::PciBus::Params{.memory = bus_, .ports = port_bus_, .dma = dma_});
-  auto& host = add<hw::I440Fx>("i440fx", hw::I440Fx::Params{.on_pam = [this](const hw::PamMap& map) { pc_memory_.set_pam(map); },
-                                                            .on_smram = [this](const hw::SmramState& s) { pc_memory_.set_smram(s); },
-                                                            .ram_bytes = config_.ram_bytes});
+  auto& host = add<hw::I440Fx>(
+      "i440fx", hw::I440Fx::Params{.on_pam = [this](const hw::PamMap& map) { pc_memory_.set_pam(map); },
+                                   .on_smram = [this](const hw::SmramState& s) { pc_memory_.set_smram(s); },
+                                   .ram_bytes = config_.ram_bytes});
   pci_->attach(kHostBridge, host);
   hw::Piix3Isa::Params isa{.reset_request = [this] { guest_reset(); }};
   for (unsigned n = 0; n < 16; n++) {
@@ -192,7 +224,8 @@ void PcMachine::build_chipset() {
   isa_ = &add<hw::Piix3Isa>("piix3", std::move(isa));
   pci_->attach(kIsaBridge, *isa_);
   for (unsigned n = 0; n < 4; n++) pci_->connect_pirq(n, isa_->pirq(n));
-  auto& config_ports = add<hw::PciConfigPorts>("pci-config", hw::PciConfigPorts::Params{.bus = *pci_, .reset_control = &isa_->reset_control()});
+  auto& config_ports = add<hw::PciConfigPorts>(
+      "pci-config", hw::PciConfigPorts::Params{.bus = *pci_, .reset_control = &isa_->reset_control()});
   ports("pci-config", kPorts.pci_config.first, kPorts.pci_config.count, config_ports);
   pm_ = &add<hw::Piix4Pm>("piix4-pm", hw::Piix4Pm::Params{.clock = clock_,
                                                           .sci = isa_irq(kIrqSci),
@@ -206,8 +239,9 @@ void PcMachine::build_chipset() {
   ports("dma", kPorts.dma_words.first, kPorts.dma_words.count, dma8237_->words());
   ports("dma-page", kPorts.dma_pages.first, kPorts.dma_pages.count, dma8237_->pages());
   ports("dma-page", kPorts.dma_high_pages.first, kPorts.dma_high_pages.count, dma8237_->high_pages());
-  auto& port92 = add<hw::Port92>("port92", hw::Port92::Params{
-      .a20 = [this](bool on) { set_a20(on); }, .a20_state = [this] { return a20_.load(); }, .reset_request = [this] { guest_reset(); }});
+  auto& port92 = add<hw::Port92>("port92", hw::Port92::Params{.a20 = [this](bool on) { set_a20(on); },
+                                                              .a20_state = [this] { return a20_.load(); },
+                                                              .reset_request = [this] { guest_reset(); }});
   ports("port92", kPorts.port92.first, kPorts.port92.count, port92);
 }
 
@@ -217,7 +251,8 @@ void PcMachine::build_timers() {
   auto& port61 = add<hw::Port61>("port61", hw::Port61::Params{.clock = clock_, .pit = *pit_});
   ports("port61", kPorts.port61.first, kPorts.port61.count, port61);
   auto start = hw::rtc_start_seconds(config_.rtc_base);
-  rtc_ = &add<hw::Mc146818>("rtc", hw::Mc146818::Params{.clock = clock_, .irq = isa_irq(kIrqRtc), .start_seconds = start.ok() ? *start : 0});
+  rtc_ = &add<hw::Mc146818>(
+      "rtc", hw::Mc146818::Params{.clock = clock_, .irq = isa_irq(kIrqRtc), .start_seconds = start.ok() ? *start : 0});
   ports("rtc", kPorts.rtc.first, kPorts.rtc.count, *rtc_);
   if (!config_.hpet) return;
   hw::Hpet::Params p{.clock = clock_, .legacy_timer = isa_irq(kIrqPit), .legacy_rtc = isa_irq(kIrqRtc)};
@@ -227,7 +262,9 @@ void PcMachine::build_timers() {
     pit_->set_irq_enabled(!on);
     rtc_->set_irq_enabled(!on);
   };
-  p.msi = [this](u64 address, u32 data) { if (apics_) apics_->deliver_msi(address, data); };
+  p.msi = [this](u64 address, u32 data) {
+    if (apics_) apics_->deliver_msi(address, data);
+  };
   auto& hpet = add<hw::Hpet>("hpet", std::move(p));
   mmio("hpet", kHpetBase, 0x400, hpet);
 }
@@ -248,8 +285,10 @@ void PcMachine::build_input() {
 
 void PcMachine::build_serial() {
   for (size_t i = 0; i < std::min(config_.serial.size(), std::size(kSerial)); i++) {
-    auto& uart = add<hw::Uart16550>("serial" + std::to_string(i), hw::Uart16550::Params{
-        .irq = isa_irq(kSerial[i].irq), .clock = clock_, .device_lock = device_lock_, .chardev = config_.serial[i]});
+    auto& uart = add<hw::Uart16550>("serial" + std::to_string(i), hw::Uart16550::Params{.irq = isa_irq(kSerial[i].irq),
+                                                                                        .clock = clock_,
+                                                                                        .device_lock = device_lock_,
+                                                                                        .chardev = config_.serial[i]});
     ports("serial" + std::to_string(i), kSerial[i].port, 8, uart);
     serial_ports_ |= 1u << i;
   }
@@ -262,11 +301,14 @@ void PcMachine::build_drives() {
       const auto& place = drives_.ide[channel][unit];
       if (!place) continue;
       if (place->node) nodes_.push_back(place->node);
-      const std::string serial = place->serial.empty() ? "DP0000" + std::to_string(channel * 2 + unit + 1) : place->serial;
+      const std::string serial =
+          place->serial.empty() ? "DP0000" + std::to_string(channel * 2 + unit + 1) : place->serial;
       if (place->is_cdrom) {
-        p.drives[channel][unit] = std::make_unique<hw::AtapiCd>(hw::AtapiCd::Params{.node = place->node, .serial = serial});
+        p.drives[channel][unit] =
+            std::make_unique<hw::AtapiCd>(hw::AtapiCd::Params{.node = place->node, .serial = serial});
       } else {
-        p.drives[channel][unit] = std::make_unique<hw::AtaDisk>(hw::AtaDisk::Params{.node = place->node, .serial = serial});
+        p.drives[channel][unit] =
+            std::make_unique<hw::AtaDisk>(hw::AtaDisk::Params{.node = place->node, .serial = serial});
       }
     }
   }
@@ -295,7 +337,8 @@ Status PcMachine::build_display() {
   if (!wanted) return success();
   auto rom = load_firmware(config_.firmware_dirs, "vgabios-stdvga.bin");
   if (!rom.ok()) return rom.error();
-  vga_ = &add<hw::StdVga>("vga", hw::StdVga::Params{.core = {.memory = bus_, .clock = clock_, .lock = device_lock_}, .rom = rom.take()});
+  vga_ = &add<hw::StdVga>(
+      "vga", hw::StdVga::Params{.core = {.memory = bus_, .clock = clock_, .lock = device_lock_}, .rom = rom.take()});
   pci_->attach(kVga, *vga_);
   ports("vga", kPorts.vga.first, kPorts.vga.count, vga_->core().ports());
   ports("vbe", kPorts.vbe.first, kPorts.vbe.count, vga_->core().vbe_ports());
@@ -313,7 +356,9 @@ Status PcMachine::build_extras() {
       const u16 port = static_cast<u16>(std::strtoul(property(device, "iobase", "0x501").c_str(), nullptr, 0));
       const u32 size = static_cast<u32>(std::strtoul(property(device, "iosize", "2").c_str(), nullptr, 0));
       if (size == 0 || size > 16) return Error{"isa-debug-exit: iosize must be 1 to 16", "leave it out for 2"};
-      auto& exit = add<hw::DebugExit>("debug-exit", hw::DebugExit::Params{.exit = [this](int status) { request_quit(ShutdownCause::GuestShutdown, status); }});
+      auto& exit = add<hw::DebugExit>("debug-exit", hw::DebugExit::Params{.exit = [this](int status) {
+                                        request_quit(ShutdownCause::GuestShutdown, status);
+                                      }});
       ports("debug-exit", port, size, exit);
     } else if (device.driver == "pc-testdev") {
       hw::PcTestdev::Params p;
@@ -331,7 +376,8 @@ Status PcMachine::build_extras() {
 Status PcMachine::build_firmware() {
   auto& fw_cfg = add<firmware::FwCfg>("fw-cfg", firmware::FwCfg::Params{.dma = dma_});
   ports("fw-cfg", kPorts.fw_cfg.first, kPorts.fw_cfg.count, fw_cfg);
-  const PcFirmwareInput input{.config = config_, .memory = pc_memory_, .drives = drives_, .cpu = model_, .serial_ports = serial_ports_};
+  const PcFirmwareInput input{
+      .config = config_, .memory = pc_memory_, .drives = drives_, .cpu = model_, .serial_ports = serial_ports_};
   if (Status s = fill_fw_cfg(fw_cfg, input); !s.ok()) return s;
   fill_cmos(*rtc_, input, *ide_);
   return success();

@@ -50,7 +50,11 @@ class PcMachine final : public BoardMachine {
   void after_reset() override;
 
  private:
-  struct Slot { DrivePlace* place = nullptr; hw::AtapiCd* cd = nullptr; int floppy = -1; };
+  struct Slot {
+    DrivePlace* place = nullptr;
+    hw::AtapiCd* cd = nullptr;
+    int floppy = -1;
+  };
   Status check_devices() const;
   Status build_memory();
   Status build_cpus();
@@ -73,10 +77,10 @@ class PcMachine final : public BoardMachine {
   PcMemory pc_memory_{memory_};
   PcPlatform platform_;
   std::vector<x86::X86Cpu*> cpus_;
-  std::unique_ptr<hw::ApicBus> apics_;                 // null: CPUs without local APIC
+  std::unique_ptr<hw::ApicBus> apics_;  // null: CPUs without local APIC
   std::vector<hw::LocalApic*> local_apics_;
   std::unique_ptr<hw::PciBus> pci_;
-  std::array<std::unique_ptr<hw::IrqOr>, 24> gsi_;     // interrupt n of the I/O APIC; 0 is the 8254's, at pin 2
+  std::array<std::unique_ptr<hw::IrqOr>, 24> gsi_;  // interrupt n of the I/O APIC; 0 is the 8254's, at pin 2
   hw::I8259Pair* pic_ = nullptr;
   hw::IoApic82093* io_apic_ = nullptr;
   hw::Piix4Pm* pm_ = nullptr;
@@ -92,7 +96,7 @@ class PcMachine final : public BoardMachine {
   u32 serial_ports_ = 0;
   std::atomic<bool> a20_{true};
   u32 buttons_ = 0;
-  int pointer_x_ = -1, pointer_y_ = -1;                // absolute positions are turned into motion
+  int pointer_x_ = -1, pointer_y_ = -1;  // absolute positions are turned into motion
 };
 
 }  // namespace doppel::machine

@@ -57,13 +57,18 @@ PcMachine::Slot PcMachine::find_slot(const std::string& id) {
     for (size_t unit = 0; unit < 2; unit++) {
       auto& place = drives_.ide[channel][unit];
       if (!place) continue;
-      const std::string name = "ide" + std::to_string(channel) + (place->is_cdrom ? "-cd" : "-hd") + std::to_string(unit);
-      if (id == place->id || id == name) return {&*place, dynamic_cast<hw::AtapiCd*>(ide_->drive(static_cast<unsigned>(channel), static_cast<unsigned>(unit))), -1};
+      const std::string name =
+          "ide" + std::to_string(channel) + (place->is_cdrom ? "-cd" : "-hd") + std::to_string(unit);
+      if (id == place->id || id == name)
+        return {&*place,
+                dynamic_cast<hw::AtapiCd*>(ide_->drive(static_cast<unsigned>(channel), static_cast<unsigned>(unit))),
+                -1};
     }
   }
   for (size_t n = 0; n < 2; n++) {
     auto& place = drives_.floppy[n];
-    if (place && (id == place->id || id == "floppy" + std::to_string(n))) return {&*place, nullptr, static_cast<int>(n)};
+    if (place && (id == place->id || id == "floppy" + std::to_string(n)))
+      return {&*place, nullptr, static_cast<int>(n)};
   }
   return {};
 }
@@ -78,7 +83,8 @@ Status PcMachine::change_medium(const std::string& id, const std::string& file, 
   if (!node.ok()) return node.error();
   const std::lock_guard guard(device_lock_);
   if (slot.cd) {
-    if (slot.cd->medium() && !slot.cd->eject(false)) return Error{"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
+    if (slot.cd->medium() && !slot.cd->eject(false))
+      return Error{"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
     slot.cd->insert(*node);
   } else {
     fdc_->change_medium(static_cast<unsigned>(slot.floppy), *node);
@@ -94,7 +100,8 @@ Status PcMachine::eject(const std::string& id, bool force) {
   if (!slot.place) return Error{"there is no drive '" + id + "'", "info block lists them"};
   if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be ejected", "it is a hard disk"};
   const std::lock_guard guard(device_lock_);
-  if (slot.cd && !slot.cd->eject(force)) return Error{"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
+  if (slot.cd && !slot.cd->eject(force))
+    return Error{"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
   if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), nullptr);
   std::erase(nodes_, slot.place->node);
   slot.place->node = nullptr;
@@ -108,7 +115,8 @@ std::string PcMachine::block_info() {
   const auto line = [&](const DrivePlace& place, bool removable) {
     text += place.id + ": ";
     text += place.node ? place.file + " (raw" + (place.node->read_only() ? ", read-only" : "") + ")" : "[not inserted]";
-    text += "\n    Size:             " + (place.node ? std::to_string(place.node->size()) + " bytes" : std::string("none"));
+    text +=
+        "\n    Size:             " + (place.node ? std::to_string(place.node->size()) + " bytes" : std::string("none"));
     if (removable) text += "\n    Removable device: yes";
     text += "\n";
   };

@@ -72,11 +72,16 @@ class Planner {
     if (index < 0 && (drive.bus >= 0 || drive.unit >= 0)) index = std::max(drive.bus, 0) * 2 + std::max(drive.unit, 0);
     if (index < 0) {
       const int from = is_cdrom && !out_.ide[1][0] ? 2 : 0;
-      for (index = from; index < 4 && out_.ide[static_cast<size_t>(index) / 2][static_cast<size_t>(index) % 2]; index++) {}
+      for (index = from; index < 4 && out_.ide[static_cast<size_t>(index) / 2][static_cast<size_t>(index) % 2];
+           index++) {
+      }
     }
-    if (index > 3 || index < 0) return Error{"there is no place for another IDE drive", "the board has four: index=0 to 3"};
+    if (index > 3 || index < 0)
+      return Error{"there is no place for another IDE drive", "the board has four: index=0 to 3"};
     auto& slot = out_.ide[static_cast<size_t>(index) / 2][static_cast<size_t>(index) % 2];
-    if (slot) return Error{"two drives have the same place, IDE index " + std::to_string(index), "give one of them another index="};
+    if (slot)
+      return Error{"two drives have the same place, IDE index " + std::to_string(index),
+                   "give one of them another index="};
     auto place = open_place(drive, is_cdrom, ide_name(index / 2, index % 2, is_cdrom));
     if (!place.ok()) return place.error();
     slot = place.take();
@@ -89,9 +94,12 @@ class Planner {
   Status add_floppy(const DriveConfig& drive, const DeviceConfig& device) {
     int index = std::max(drive.index, drive.unit);
     if (index < 0) index = out_.floppy[0] ? 1 : 0;
-    if (index > 1) return Error{"there is no floppy drive " + std::to_string(index), "the board has two: index=0 and 1"};
+    if (index > 1)
+      return Error{"there is no floppy drive " + std::to_string(index), "the board has two: index=0 and 1"};
     auto& slot = out_.floppy[static_cast<size_t>(index)];
-    if (slot) return Error{"two drives have the same place, floppy " + std::to_string(index), "give one of them another index="};
+    if (slot)
+      return Error{"two drives have the same place, floppy " + std::to_string(index),
+                   "give one of them another index="};
     DriveConfig floppy = drive;
     floppy.interface = "floppy";
     auto place = open_place(floppy, false, "floppy" + std::to_string(index));
@@ -110,7 +118,9 @@ class Planner {
     DriveConfig drive;
     if (!id.empty()) {
       const auto it = loose_.find(id);
-      if (it == loose_.end()) return Error{"-device " + device.driver + ": there is no drive '" + id + "'", "define it with -drive if=none,id=" + id + ",file=..."};
+      if (it == loose_.end())
+        return Error{"-device " + device.driver + ": there is no drive '" + id + "'",
+                     "define it with -drive if=none,id=" + id + ",file=..."};
       drive = it->second;
     } else if (device.driver == "ide-hd") {
       return Error{"-device ide-hd needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};

@@ -1,4 +1,5 @@
-// The drives of a PC from the command line: which image is on which IDE or floppy place, and what the places are called.
+// The drives of a PC from the command line: which image is on which IDE or floppy place, and what the places are
+// called.
 #pragma once
 #include <array>
 #include <memory>
@@ -12,17 +13,17 @@
 namespace doppel::machine {
 
 struct DrivePlace {
-  std::string id;                            // "ide1-cd0" or what the user called it
+  std::string id;  // "ide1-cd0" or what the user called it
   std::string file;
   bool is_cdrom = false;
-  bool given = false;                        // by the user, not a default
-  std::shared_ptr<block::Node> node;         // null: no medium
+  bool given = false;                 // by the user, not a default
+  std::shared_ptr<block::Node> node;  // null: no medium
   std::string serial;
   int boot_index = -1;
 };
 
 struct PcDrives {
-  std::array<std::array<std::optional<DrivePlace>, 2>, 2> ide;   // [channel][master, slave]
+  std::array<std::array<std::optional<DrivePlace>, 2>, 2> ide;  // [channel][master, slave]
   std::array<std::optional<DrivePlace>, 2> floppy;
 };
 

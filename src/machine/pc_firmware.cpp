@@ -19,8 +19,20 @@ constexpr u32 kE820Ram = 1;
 
 // CMOS bytes as PC firmware keeps them (SeaBIOS: hardware/rtc).
 enum Cmos : u8 {
-  kFloppyTypes = 0x10, kDiskTypes = 0x12, kEquipment = 0x14, kBaseMemory = 0x15, kExtendedMemory = 0x17, kDisk0Type = 0x19, kDisk0 = 0x1b, kDisk1 = 0x24,
-  kExtendedMemory2 = 0x30, kMemoryAbove16m = 0x34, kBootOrder3 = 0x38, kDiskTranslation = 0x39, kBootOrder12 = 0x3d, kMemoryAbove4g = 0x5b,
+  kFloppyTypes = 0x10,
+  kDiskTypes = 0x12,
+  kEquipment = 0x14,
+  kBaseMemory = 0x15,
+  kExtendedMemory = 0x17,
+  kDisk0Type = 0x19,
+  kDisk0 = 0x1b,
+  kDisk1 = 0x24,
+  kExtendedMemory2 = 0x30,
+  kMemoryAbove16m = 0x34,
+  kBootOrder3 = 0x38,
+  kDiskTranslation = 0x39,
+  kBootOrder12 = 0x3d,
+  kMemoryAbove4g = 0x5b,
   kCpuCount = 0x5f,
 };
 
@@ -49,7 +61,8 @@ Status add_kernel(FwCfg& fw_cfg, const PcFirmwareInput& in, std::string& first_b
     if (!in.config.append.empty()) return Error{"-append needs a kernel", "add -kernel FILE"};
     return success();
   }
-  auto kernel = firmware::load_kernel(fw_cfg, {in.config.kernel, in.config.initrd, in.config.append, in.memory.ram_below_4g()});
+  auto kernel =
+      firmware::load_kernel(fw_cfg, {in.config.kernel, in.config.initrd, in.config.append, in.memory.ram_below_4g()});
   if (!kernel.ok()) return kernel.error();
   auto rom = load_firmware(in.config.firmware_dirs, kernel->option_rom);
   if (!rom.ok()) return rom.error();
@@ -66,10 +79,12 @@ void add_boot_order(FwCfg& fw_cfg, const PcFirmwareInput& in, const std::string&
     for (size_t unit = 0; unit < 2; unit++) {
       const auto& place = in.drives.ide[channel][unit];
       if (!place || place->boot_index < 0) continue;
-      rows.emplace_back(place->boot_index, "/pci@i0cf8/ide@1,1/drive@" + std::to_string(channel) + "/disk@" + std::to_string(unit));
+      rows.emplace_back(place->boot_index,
+                        "/pci@i0cf8/ide@1,1/drive@" + std::to_string(channel) + "/disk@" + std::to_string(unit));
     }
     const auto& floppy = in.drives.floppy[channel];
-    if (floppy && floppy->boot_index >= 0) rows.emplace_back(floppy->boot_index, "/pci@i0cf8/isa@1/fdc@03f0/floppy@" + std::to_string(channel));
+    if (floppy && floppy->boot_index >= 0)
+      rows.emplace_back(floppy->boot_index, "/pci@i0cf8/isa@1/fdc@03f0/floppy@" + std::to_string(channel));
   }
   if (rows.empty()) return;
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -123,14 +138,14 @@ u8 fill_disk(hw::Mc146818& rtc, hw::IdeDrive* drive, u8 type_index, u8 at, u8 ty
   if (!disk) return 0;
   const hw::DiskGeometry& g = disk->geometry();
   rtc.set_nvram(kDiskTypes, static_cast<u8>(rtc.nvram(kDiskTypes) | 0x0f << type_shift));
-  rtc.set_nvram(type_index, 47);             // user-defined
+  rtc.set_nvram(type_index, 47);  // user-defined
   put16(rtc, at, g.cylinders);
   rtc.set_nvram(static_cast<u8>(at + 2), static_cast<u8>(g.heads));
-  put16(rtc, static_cast<u8>(at + 3), 0xffff);   // no write precompensation
+  put16(rtc, static_cast<u8>(at + 3), 0xffff);  // no write precompensation
   rtc.set_nvram(static_cast<u8>(at + 5), static_cast<u8>(0xc0 | (g.heads > 8 ? 8 : 0)));
   put16(rtc, static_cast<u8>(at + 6), g.cylinders);
   rtc.set_nvram(static_cast<u8>(at + 8), static_cast<u8>(g.sectors));
-  return g.cylinders > 1024 ? 1 : 0;         // LBA, or none
+  return g.cylinders > 1024 ? 1 : 0;  // LBA, or none
 }
 }  // namespace
 
@@ -145,7 +160,7 @@ Status fill_fw_cfg(FwCfg& fw_cfg, const PcFirmwareInput& in) {
   fw_cfg.add_u16(kFwBootMenu, in.config.boot_menu ? 1 : 0);
   fw_cfg.add(kFwNuma, std::vector<u8>((1 + size_t{cpus}) * 8));
   fw_cfg.add_u32(kFwX86Irq0Override, 1);
-  fw_cfg.add_file("etc/system-states", std::vector<u8>{128, 0, 0, 1, 2, 128});   // soft off only
+  fw_cfg.add_file("etc/system-states", std::vector<u8>{128, 0, 0, 1, 2, 128});  // soft off only
   add_e820(fw_cfg, in.memory);
   std::string first_boot;
   if (Status s = add_kernel(fw_cfg, in, first_boot); !s.ok()) return s;
@@ -160,7 +175,8 @@ void set_boot_order(hw::Mc146818& rtc, const std::string& order) {
   u8 codes[3] = {0, 0, 0};
   for (size_t i = 0; i < std::min<size_t>(order.size(), 3); i++) {
     switch (order[i]) {
-      case 'a': case 'b': codes[i] = 1; break;
+      case 'a':
+      case 'b': codes[i] = 1; break;
       case 'c': codes[i] = 2; break;
       case 'd': codes[i] = 3; break;
       case 'n': codes[i] = 4; break;
@@ -168,7 +184,7 @@ void set_boot_order(hw::Mc146818& rtc, const std::string& order) {
     }
   }
   rtc.set_nvram(kBootOrder12, static_cast<u8>(codes[1] << 4 | codes[0]));
-  rtc.set_nvram(kBootOrder3, static_cast<u8>(codes[2] << 4 | 1));   // bit 0: no floppy signature check
+  rtc.set_nvram(kBootOrder3, static_cast<u8>(codes[2] << 4 | 1));  // bit 0: no floppy signature check
 }
 
 void fill_cmos(hw::Mc146818& rtc, const PcFirmwareInput& in, hw::PiixIde& ide) {
@@ -178,12 +194,15 @@ void fill_cmos(hw::Mc146818& rtc, const PcFirmwareInput& in, hw::PiixIde& ide) {
   put16(rtc, kExtendedMemory, extended_kib);
   put16(rtc, kExtendedMemory2, extended_kib);
   put16(rtc, kMemoryAbove16m, below > 16 * kMiB ? std::min<u64>((below - 16 * kMiB) >> 16, 0xffff) : 0);
-  for (u8 i = 0; i < 3; i++) rtc.set_nvram(static_cast<u8>(kMemoryAbove4g + i), static_cast<u8>((above >> 16) >> (8 * i)));
+  for (u8 i = 0; i < 3; i++)
+    rtc.set_nvram(static_cast<u8>(kMemoryAbove4g + i), static_cast<u8>((above >> 16) >> (8 * i)));
   rtc.set_nvram(kCpuCount, static_cast<u8>(in.config.cpus - 1));
   const u8 a = floppy_type(in.drives.floppy[0]), b = floppy_type(in.drives.floppy[1]);
   rtc.set_nvram(kFloppyTypes, static_cast<u8>(a << 4 | b));
   const int floppies = (a ? 1 : 0) + (b ? 1 : 0);
-  rtc.set_nvram(kEquipment, static_cast<u8>(0x06 | (floppies == 2 ? 0x41 : floppies == 1 ? 0x01 : 0)));   // FPU, PS/2 mouse, floppies
+  rtc.set_nvram(kEquipment, static_cast<u8>(0x06 | (floppies == 2   ? 0x41
+                                                    : floppies == 1 ? 0x01
+                                                                    : 0)));  // FPU, PS/2 mouse, floppies
   rtc.set_nvram(kDiskTypes, 0);
   u8 translation = fill_disk(rtc, ide.drive(0, 0), kDisk0Type, kDisk0, 4);
   translation |= static_cast<u8>(fill_disk(rtc, ide.drive(0, 1), kDisk0Type + 1, kDisk1, 0) << 2);

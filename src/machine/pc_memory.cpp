@@ -26,12 +26,13 @@ u64 PcMemory::Shadow::io_read(u64 offset, unsigned size) {
 }
 
 void PcMemory::Shadow::io_write(u64 offset, u64 value, unsigned size) {
-  std::memcpy(owner_.ram_->host + base_ + offset, &value, size);   // not readable meanwhile: no translated code to tell
+  std::memcpy(owner_.ram_->host + base_ + offset, &value, size);  // not readable meanwhile: no translated code to tell
 }
 
 Status PcMemory::create(u64 ram_bytes, std::vector<u8> bios, const std::string& bios_name) {
   if (bios.empty() || bios.size() % 0x10000 != 0 || bios.size() > (u64{16} << 20)) {
-    return Error{"the BIOS image '" + bios_name + "' is no multiple of 64 KiB up to 16 MiB", "-bios takes a PC BIOS such as SeaBIOS's bios-256k.bin"};
+    return Error{"the BIOS image '" + bios_name + "' is no multiple of 64 KiB up to 16 MiB",
+                 "-bios takes a PC BIOS such as SeaBIOS's bios-256k.bin"};
   }
   if (ram_bytes < 2 * k1MiB) return Error{"the machine needs at least 2 MiB of RAM", "give more with -m"};
   bios_ = std::move(bios);

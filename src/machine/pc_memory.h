@@ -1,5 +1,5 @@
-// The PC's memory: RAM below and above 4 GiB, the BIOS ROM at the top of 4 GiB and under 1 MiB, and what the host bridge's PAM and SMRAM
-// registers put there. Device lock held, but for create().
+// The PC's memory: RAM below and above 4 GiB, the BIOS ROM at the top of 4 GiB and under 1 MiB, and what the host
+// bridge's PAM and SMRAM registers put there. Device lock held, but for create().
 #pragma once
 #include <array>
 #include <vector>
@@ -27,11 +27,16 @@ class PcMemory {
     Shadow(PcMemory& owner, u64 base) : owner_(owner), base_(base) {}
     u64 io_read(u64 offset, unsigned size) override;
     void io_write(u64 offset, u64 value, unsigned size) override;
+
    private:
     PcMemory& owner_;
     u64 base_;
   };
-  struct Piece { u32 ram_id, shadow_id; u64 start; std::unique_ptr<Shadow> shadow; };
+  struct Piece {
+    u32 ram_id, shadow_id;
+    u64 start;
+    std::unique_ptr<Shadow> shadow;
+  };
   void show_smram();
 
   mem::AddressSpace& memory_;

@@ -1,4 +1,5 @@
-// PcPlatform: the x86 CPUs' pins on a PC: port space, local APICs or the 8259s' INTR, time stamp counter, FERR#, SMM, shutdown.
+// PcPlatform: the x86 CPUs' pins on a PC: port space, local APICs or the 8259s' INTR, time stamp counter, FERR#, SMM,
+// shutdown.
 #pragma once
 #include <atomic>
 #include <mutex>
@@ -18,12 +19,14 @@ class PcPlatform final : public x86::Platform {
     hw::PortBus& ports;
     hw::Clock& clock;
     u32 cpus = 1;
-    std::function<void()> reset;                     // triple fault
-    std::function<void(bool any_in_smm)> smm;        // device lock held
+    std::function<void()> reset;               // triple fault
+    std::function<void(bool any_in_smm)> smm;  // device lock held
   };
   explicit PcPlatform(Params p) : p_(std::move(p)) {}
   // The board's wiring, once its devices exist.
-  void connect(hw::ApicBus* apics, hw::I8259Pair* pic, hw::IrqLine fpu_irq) { apics_ = apics, pic_ = pic, fpu_irq_ = std::move(fpu_irq); }
+  void connect(hw::ApicBus* apics, hw::I8259Pair* pic, hw::IrqLine fpu_irq) {
+    apics_ = apics, pic_ = pic, fpu_irq_ = std::move(fpu_irq);
+  }
 
   u32 port_in(u16 port, unsigned size) override;
   void port_out(u16 port, u32 value, unsigned size) override;

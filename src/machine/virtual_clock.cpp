@@ -6,7 +6,8 @@
 namespace doppel::machine {
 
 s64 VirtualClock::host_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 s64 VirtualClock::now() const {

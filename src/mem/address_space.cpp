@@ -1,5 +1,5 @@
-// AddressSpace: ranges with priorities are flattened into a sorted list. Readers take the list by one atomic load; old lists
-// live until the address space goes (maps change a few hundred times in a machine's life).
+// AddressSpace: ranges with priorities are flattened into a sorted list. Readers take the list by one atomic load; old
+// lists live until the address space goes (maps change a few hundred times in a machine's life).
 #include "mem/address_space.h"
 
 #include <unistd.h>
@@ -50,7 +50,8 @@ Result<RamBlock*> AddressSpace::create_ram(std::string name, u64 size) {
   return block;
 }
 
-u32 AddressSpace::map_ram(std::string name, u64 start, RamBlock* block, u64 offset, u64 size, int priority, bool read_only) {
+u32 AddressSpace::map_ram(std::string name, u64 start, RamBlock* block, u64 offset, u64 size, int priority,
+                          bool read_only) {
   auto r = std::make_unique<MapRange>();
   *r = MapRange{start, size, block, nullptr, offset, std::move(name), priority, true, read_only};
   {
@@ -98,7 +99,8 @@ void AddressSpace::commit() {
   if (--batch_ == 0) flatten();
 }
 
-// Sweep over all range boundaries; in each interval the highest priority (then the latest) wins. Neighbours of one range merge.
+// Sweep over all range boundaries; in each interval the highest priority (then the latest) wins. Neighbours of one
+// range merge.
 void AddressSpace::flatten() {
   if (batch_ > 0) return;
   {
@@ -111,20 +113,23 @@ void AddressSpace::flatten() {
       cuts.push_back(r->start);
       cuts.push_back(r->start + r->size);
     }
-    std::stable_sort(active.begin(), active.end(), [](const MapRange* a, const MapRange* b) { return a->priority > b->priority; });
+    std::stable_sort(active.begin(), active.end(),
+                     [](const MapRange* a, const MapRange* b) { return a->priority > b->priority; });
     std::sort(cuts.begin(), cuts.end());
     cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
     auto view = std::make_unique<View>();
     for (size_t i = 0; i + 1 < cuts.size(); i++) {
       const u64 a = cuts[i], b = cuts[i + 1];
-      const auto it = std::find_if(active.begin(), active.end(), [&](const MapRange* r) { return r->start <= a && b <= r->start + r->size; });
+      const auto it = std::find_if(active.begin(), active.end(),
+                                   [&](const MapRange* r) { return r->start <= a && b <= r->start + r->size; });
       if (it == active.end()) continue;
       const MapRange& r = **it;
       const bool ro = r.ram && (r.ram->read_only || r.write_through_io);
       Flat f{a, b, r.ram, r.io, r.offset + (a - r.start), ro, r.name.c_str()};
       if (!view->flats.empty()) {
         Flat& p = view->flats.back();
-        if (p.end == a && p.ram == f.ram && p.io == f.io && p.read_only == f.read_only && p.offset + (p.end - p.start) == f.offset && p.name == f.name) {
+        if (p.end == a && p.ram == f.ram && p.io == f.io && p.read_only == f.read_only &&
+            p.offset + (p.end - p.start) == f.offset && p.name == f.name) {
           p.end = b;
           continue;
         }
@@ -142,7 +147,10 @@ const AddressSpace::Flat* AddressSpace::find(u64 pa) const {
   size_t lo = 0, hi = v.size();
   while (lo < hi) {
     const size_t mid = (lo + hi) / 2;
-    if (v[mid].end <= pa) lo = mid + 1; else hi = mid;
+    if (v[mid].end <= pa)
+      lo = mid + 1;
+    else
+      hi = mid;
   }
   return lo < v.size() && v[lo].start <= pa ? &v[lo] : nullptr;
 }
@@ -167,13 +175,16 @@ bool AddressSpace::read(u64 pa, void* out, u64 size) {
     const Flat* f = find(pa);
     if (!f || !f->ram) {
       *to++ = 0xff;
-      pa++; size--;
+      pa++;
+      size--;
       all = false;
       continue;
     }
     const u64 n = std::min(size, f->end - pa);
     std::memcpy(to, f->ram->host + f->offset + (pa - f->start), n);
-    to += n; pa += n; size -= n;
+    to += n;
+    pa += n;
+    size -= n;
   }
   return all;
 }
@@ -194,7 +205,9 @@ bool AddressSpace::write(u64 pa, const void* data, u64 size) {
       if (!f) n = 1;
       all = false;
     }
-    from += n; pa += n; size -= n;
+    from += n;
+    pa += n;
+    size -= n;
   }
   return all;
 }
@@ -212,7 +225,10 @@ void AddressSpace::take_dirty(RamBlock& block, u64 offset, u64 size, std::vector
   for (u64 i = 0; i < count; i++) {
     const u8 old = block.flags[first + i].fetch_and(static_cast<u8>(~kPageDirty));
     block.flags[first + i].fetch_or(kPageDirtyLog);
-    if (old & kPageDirty || !(old & kPageDirtyLog)) { pages[i] = true; rearm = true; }
+    if (old & kPageDirty || !(old & kPageDirtyLog)) {
+      pages[i] = true;
+      rearm = true;
+    }
   }
   if (rearm) watch_writes(block.host + offset, size);
 }
@@ -233,7 +249,10 @@ void AddressSpace::watch_writes(const u8* host, u64 size) {
 }
 
 void AddressSpace::run_exclusive(VcpuHeader& cpu, void (*body)(void*), void* context) {
-  if (exclusive_hook) exclusive_hook(cpu, body, context); else body(context);
+  if (exclusive_hook)
+    exclusive_hook(cpu, body, context);
+  else
+    body(context);
 }
 
 std::string AddressSpace::describe() const {
@@ -241,7 +260,11 @@ std::string AddressSpace::describe() const {
   char line[200];
   for (const Flat& f : view_.load()->flats) {
     std::snprintf(line, sizeof line, "  %016llx-%016llx (%s): %s\n", static_cast<unsigned long long>(f.start),
-                  static_cast<unsigned long long>(f.end - 1), f.io ? "i/o" : f.read_only ? "rom" : "ram", f.name);
+                  static_cast<unsigned long long>(f.end - 1),
+                  f.io          ? "i/o"
+                  : f.read_only ? "rom"
+                                : "ram",
+                  f.name);
     text += line;
   }
   return text;

@@ -1,5 +1,6 @@
-// AddressSpace: the guest's physical memory. RAM blocks, ROM and device windows with priorities, flattened into a sorted list
-// that readers use without a lock; and per page of RAM who watches writes to it (translated code, dirty logs).
+// AddressSpace: the guest's physical memory. RAM blocks, ROM and device windows with priorities, flattened into a
+// sorted list that readers use without a lock; and per page of RAM who watches writes to it (translated code, dirty
+// logs).
 #pragma once
 #include <atomic>
 #include <functional>
@@ -31,15 +32,15 @@ struct RamBlock {
   u64 size = 0;
   bool read_only = false;
   std::unique_ptr<std::atomic<u8>[]> flags;
-  bool owned = false;           // host memory was mapped by the address space
+  bool owned = false;  // host memory was mapped by the address space
   u64 id = 0;
 };
 
 struct MapRange {
   u64 start = 0, size = 0;
-  RamBlock* ram = nullptr;      // or
+  RamBlock* ram = nullptr;  // or
   IoHandler* io = nullptr;
-  u64 offset = 0;               // into the block or the window, of `start`
+  u64 offset = 0;  // into the block or the window, of `start`
   std::string name;
   int priority = 0;
   bool enabled = true;
@@ -57,15 +58,19 @@ class AddressSpace {
   u32 map_ram(std::string name, u64 start, RamBlock* block, u64 offset, u64 size, int priority, bool read_only = false);
   u32 map_io(std::string name, u64 start, u64 size, IoHandler* io, int priority);
   void set_range(u32 id, bool enabled, u64 start);
-  void set_read_only(u32 id, bool read_only);      // PAM: a RAM range that ignores writes
+  void set_read_only(u32 id, bool read_only);  // PAM: a RAM range that ignores writes
   void unmap(u32 id);
   // Makes several changes at once: one flush.
-  void begin() ;
+  void begin();
   void commit();
 
   struct Flat {
-    u64 start, end;              // end is exclusive
-    RamBlock* ram; IoHandler* io; u64 offset; bool read_only; const char* name;
+    u64 start, end;  // end is exclusive
+    RamBlock* ram;
+    IoHandler* io;
+    u64 offset;
+    bool read_only;
+    const char* name;
   };
   // The range that holds pa, or null. Valid until the next quiescent point of the calling thread (old lists are kept).
   const Flat* find(u64 pa) const;
@@ -75,14 +80,16 @@ class AddressSpace {
   u64 io_read(const Flat& range, u64 pa, unsigned size);
   void io_write(const Flat& range, u64 pa, u64 value, unsigned size);
   // RAM pages. `host` lies in the block of `range`.
-  std::atomic<u8>& page_flags(const Flat& range, u64 pa) const { return range.ram->flags[(pa - range.start + range.offset) >> kPageBits]; }
+  std::atomic<u8>& page_flags(const Flat& range, u64 pa) const {
+    return range.ram->flags[(pa - range.start + range.offset) >> kPageBits];
+  }
   void take_dirty(RamBlock& block, u64 offset, u64 size, std::vector<bool>& pages);
 
-  std::string describe() const;                    // info mtree
+  std::string describe() const;  // info mtree
   // The executor's hooks. Set before the machine starts.
-  std::function<void()> on_change;                              // mappings changed: flush TLBs. Any thread
-  std::function<void(u64 pa, u64 size)> on_code_write;          // a write by DMA or another CPU hits pages with code
-  std::mutex* io_lock = nullptr;                                // taken around device access (the device lock)
+  std::function<void()> on_change;                      // mappings changed: flush TLBs. Any thread
+  std::function<void(u64 pa, u64 size)> on_code_write;  // a write by DMA or another CPU hits pages with code
+  std::mutex* io_lock = nullptr;                        // taken around device access (the device lock)
   u64 ram_limit = 0;
   // Every vCPU's TLB registers here, so that a page that gets code is watched in all of them. Any thread.
   void add_tlb(SoftTlb* tlb);
@@ -96,7 +103,9 @@ class AddressSpace {
   void flatten();
   std::vector<std::unique_ptr<RamBlock>> blocks_;
   std::vector<std::unique_ptr<MapRange>> ranges_;
-  struct View { std::vector<Flat> flats; };
+  struct View {
+    std::vector<Flat> flats;
+  };
   std::atomic<View*> view_;
   std::vector<std::unique_ptr<View>> old_views_;
   mutable std::mutex lock_;

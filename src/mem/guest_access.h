@@ -1,6 +1,6 @@
-// Access to guest memory from helpers: by virtual address through the soft TLB (faults unwind to the vCPU loop as the guest's
-// exceptions), and by physical address. Little-endian values; any alignment; page crossings handled (a store that crosses into
-// a page that faults writes nothing).
+// Access to guest memory from helpers: by virtual address through the soft TLB (faults unwind to the vCPU loop as the
+// guest's exceptions), and by physical address. Little-endian values; any alignment; page crossings handled (a store
+// that crosses into a page that faults writes nothing).
 #pragma once
 #include <type_traits>
 
@@ -12,17 +12,17 @@ enum class Access : u8 { Read, Write, Exec };
 
 // One page of translation, made by the guest's page walker.
 struct Translation {
-  u64 phys = 0;            // physical address of the page start (4 KiB granule, within a large page too)
+  u64 phys = 0;  // physical address of the page start (4 KiB granule, within a large page too)
   bool read = false, write = false, exec = false;
-  bool global = false;     // survives a flush of non-global entries
+  bool global = false;  // survives a flush of non-global entries
   u64 page_size = kPageSize;
 };
 
 class MmuHooks {
  public:
   virtual ~MmuHooks() = default;
-  // Walks the guest's tables for `va`; sets accessed and dirty bits as the access needs (write is granted only when dirty is
-  // set or the access is a write). False: the guest's fault is prepared for raise_fault. Never unwinds.
+  // Walks the guest's tables for `va`; sets accessed and dirty bits as the access needs (write is granted only when
+  // dirty is set or the access is a write). False: the guest's fault is prepared for raise_fault. Never unwinds.
   virtual bool translate(VcpuHeader& cpu, u64 va, Access access, u32 mmu_mode, Translation& out) = 0;
   // Delivers the fault that translate() prepared: sync_pc, records the exception, unwinds.
   [[noreturn]] virtual void raise_fault(VcpuHeader& cpu, u64 va, Access access, u32 mmu_mode, bool stack) = 0;
@@ -32,8 +32,10 @@ class MmuHooks {
 };
 
 // Slow paths (soft_tlb.cpp): fill the TLB, do device access, watch for code. T is u8..u64 or u128.
-template <typename T> T slow_load(VcpuHeader& cpu, u64 va, u32 mmu_mode, bool stack = false);
-template <typename T> void slow_store(VcpuHeader& cpu, u64 va, T value, u32 mmu_mode, bool stack = false);
+template <typename T>
+T slow_load(VcpuHeader& cpu, u64 va, u32 mmu_mode, bool stack = false);
+template <typename T>
+void slow_store(VcpuHeader& cpu, u64 va, T value, u32 mmu_mode, bool stack = false);
 TlbEntry* tlb_of(VcpuHeader& cpu, u32 mmu_mode);
 
 // `mmu_mode` defaults to the current one.
@@ -53,18 +55,25 @@ inline void store(VcpuHeader& cpu, u64 va, std::type_identity_t<T> value, u32 mm
   }
   slow_store<T>(cpu, va, value, mmu_mode);
 }
-template <typename T> inline T load(VcpuHeader& cpu, u64 va) { return load<T>(cpu, va, cpu.mmu_mode); }
-template <typename T> inline void store(VcpuHeader& cpu, u64 va, std::type_identity_t<T> value) { store<T>(cpu, va, value, cpu.mmu_mode); }
+template <typename T>
+inline T load(VcpuHeader& cpu, u64 va) {
+  return load<T>(cpu, va, cpu.mmu_mode);
+}
+template <typename T>
+inline void store(VcpuHeader& cpu, u64 va, std::type_identity_t<T> value) {
+  store<T>(cpu, va, value, cpu.mmu_mode);
+}
 
-// Host pointer for [va, va+length) if it lies in one page of plain RAM (no device, no watched code on a write), after filling the
-// TLB; null if it does not. Faults unwind. For block copies and atomics.
+// Host pointer for [va, va+length) if it lies in one page of plain RAM (no device, no watched code on a write), after
+// filling the TLB; null if it does not. Faults unwind. For block copies and atomics.
 u8* host_pointer(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mmu_mode);
 // Faults (unwinds) as an access of that kind would; touches nothing.
 void probe(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mmu_mode);
 // Runs `body` with every other vCPU kept out of guest memory: for atomics that cross pages or devices.
 void exclusive(VcpuHeader& cpu, void (*body)(void*), void* context);
 
-// Physical memory; never faults: an unmapped read gives all ones. Page walkers use the _ram forms' compare-and-swap to set A/D.
+// Physical memory; never faults: an unmapped read gives all ones. Page walkers use the _ram forms' compare-and-swap to
+// set A/D.
 u32 phys_load32(VcpuHeader& cpu, u64 pa);
 u64 phys_load64(VcpuHeader& cpu, u64 pa);
 bool phys_cas32(VcpuHeader& cpu, u64 pa, u32 expected, u32 desired);  // false: memory no longer held `expected`
@@ -73,11 +82,13 @@ void phys_read(VcpuHeader& cpu, u64 pa, void* out, u64 size);
 void phys_write(VcpuHeader& cpu, u64 pa, const void* data, u64 size);
 
 // TLB control for the guest's MMU. All on the vCPU's own thread.
-void tlb_flush_all(VcpuHeader& cpu);                 // every address space, every mode, global too
-void tlb_flush_nonglobal(VcpuHeader& cpu);           // current address space
-void tlb_flush_page(VcpuHeader& cpu, u64 va);        // current address space, all modes, global too (and the large page around it)
-void tlb_set_mode(VcpuHeader& cpu, u32 mmu_mode);    // a pointer swap
-// Switches to the address space `tag` (x86: PCID and CR3 base); keeps its old entries when `keep`. A pointer swap when kept.
+void tlb_flush_all(VcpuHeader& cpu);        // every address space, every mode, global too
+void tlb_flush_nonglobal(VcpuHeader& cpu);  // current address space
+void tlb_flush_page(VcpuHeader& cpu,
+                    u64 va);  // current address space, all modes, global too (and the large page around it)
+void tlb_set_mode(VcpuHeader& cpu, u32 mmu_mode);  // a pointer swap
+// Switches to the address space `tag` (x86: PCID and CR3 base); keeps its old entries when `keep`. A pointer swap when
+// kept.
 void tlb_set_space(VcpuHeader& cpu, u64 tag, bool keep);
 void tlb_flush_space(VcpuHeader& cpu, u64 tag, bool globals_too);  // another address space's entries
 void tlb_flush_space_page(VcpuHeader& cpu, u64 tag, u64 va);

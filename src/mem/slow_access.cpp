@@ -1,4 +1,5 @@
-// The slow paths of memory access: TLB fill, page crossings, devices, pages watched for code and dirty logging, watchpoints.
+// The slow paths of memory access: TLB fill, page crossings, devices, pages watched for code and dirty logging,
+// watchpoints.
 #include <condition_variable>
 
 #include "mem/soft_tlb.h"
@@ -9,8 +10,9 @@ namespace {
 constexpr u64 page_offset(u64 va) { return va & (kPageSize - 1); }
 
 u64 tag_of(const TlbEntry& e, Access access) {
-  return access == Access::Read ? e.read.load(std::memory_order_relaxed)
-         : access == Access::Write ? e.write.load(std::memory_order_relaxed) : e.exec.load(std::memory_order_relaxed);
+  return access == Access::Read    ? e.read.load(std::memory_order_relaxed)
+         : access == Access::Write ? e.write.load(std::memory_order_relaxed)
+                                   : e.exec.load(std::memory_order_relaxed);
 }
 
 // The entry for one page, filled for `access`; unwinds on a fault.
@@ -43,11 +45,17 @@ void io_store(VcpuHeader& cpu, u64 pa, u64 value, unsigned size) {
   AddressSpace& memory = *cpu.phys;
   const AddressSpace::Flat* f = memory.find(pa);
   if (f && pa + size <= f->end) {
-    if (f->io) { memory.io_write(*f, pa, value, size); return; }
+    if (f->io) {
+      memory.io_write(*f, pa, value, size);
+      return;
+    }
     memory.write(pa, &value, size);
     return;
   }
-  if (size == 1) { memory.write(pa, &value, 1); return; }
+  if (size == 1) {
+    memory.write(pa, &value, 1);
+    return;
+  }
   for (unsigned i = 0; i < size; i++) io_store(cpu, pa + i, (value >> (8 * i)) & 0xff, 1);
 }
 
@@ -105,7 +113,10 @@ void store_in_page(VcpuHeader& cpu, u64 va, T value, u32 mode, bool stack) {
     if constexpr (sizeof(T) > 8) io_store(cpu, pa + 8, static_cast<u64>(value >> 64), 8);
     return;
   }
-  if (tag & kTlbWatchWrite) { store_watched<T>(cpu, e, va, mode, value); return; }
+  if (tag & kTlbWatchWrite) {
+    store_watched<T>(cpu, e, va, mode, value);
+    return;
+  }
   store_le<T>(reinterpret_cast<void*>(va + e.addend), value);
 }
 
@@ -118,17 +129,22 @@ T slow_load(VcpuHeader& cpu, u64 va, u32 mode, bool stack) {
   entry_for(cpu, va, Access::Read, mode, stack);
   entry_for(cpu, second, Access::Read, mode, stack);
   T v = 0;
-  for (unsigned i = 0; i < sizeof(T); i++) v = static_cast<T>(v | static_cast<T>(static_cast<T>(load_in_page<u8>(cpu, va + i, mode, stack)) << (8 * i)));
+  for (unsigned i = 0; i < sizeof(T); i++)
+    v = static_cast<T>(v | static_cast<T>(static_cast<T>(load_in_page<u8>(cpu, va + i, mode, stack)) << (8 * i)));
   return v;
 }
 
 template <typename T>
 void slow_store(VcpuHeader& cpu, u64 va, T value, u32 mode, bool stack) {
-  if (page_offset(va) + sizeof(T) <= kPageSize) { store_in_page<T>(cpu, va, value, mode, stack); return; }
+  if (page_offset(va) + sizeof(T) <= kPageSize) {
+    store_in_page<T>(cpu, va, value, mode, stack);
+    return;
+  }
   const u64 second = (va + sizeof(T) - 1) & kPageMask;
   entry_for(cpu, va, Access::Write, mode, stack);
   entry_for(cpu, second, Access::Write, mode, stack);
-  for (unsigned i = 0; i < sizeof(T); i++) store_in_page<u8>(cpu, va + i, static_cast<u8>(value >> (8 * i)), mode, stack);
+  for (unsigned i = 0; i < sizeof(T); i++)
+    store_in_page<u8>(cpu, va + i, static_cast<u8>(value >> (8 * i)), mode, stack);
 }
 
 template u8 slow_load<u8>(VcpuHeader&, u64, u32, bool);
@@ -171,7 +187,7 @@ u64 phys_load64(VcpuHeader& cpu, u64 pa) {
 }
 bool phys_cas32(VcpuHeader& cpu, u64 pa, u32 expected, u32 desired) {
   u8* p = cpu.phys->ram_pointer(pa, 4, true);
-  if (!p) return true;   // tables in ROM or a device: the bits can't be set
+  if (!p) return true;  // tables in ROM or a device: the bits can't be set
   return std::atomic_ref<u32>(*reinterpret_cast<u32*>(p)).compare_exchange_strong(expected, desired);
 }
 bool phys_cas64(VcpuHeader& cpu, u64 pa, u64 expected, u64 desired) {

@@ -54,7 +54,10 @@ TlbEntry* SoftTlb::fill(u64 va, Access access, u32 mode) {
   a.phys = phys;
   a.global = t.global;
   if (!t.global && !space.journal_full) {
-    if (space.journal.size() < kJournal) space.journal.push_back(static_cast<u16>(mode << 12 | i)); else space.journal_full = true;
+    if (space.journal.size() < kJournal)
+      space.journal.push_back(static_cast<u16>(mode << 12 | i));
+    else
+      space.journal_full = true;
   }
   if (t.page_size > kPageSize) {
     space.any_large = true;
@@ -72,7 +75,8 @@ TlbEntry* SoftTlb::fill(u64 va, Access access, u32 mode) {
     if (ram) {
       // Published first, looked at after: a page that gets code meanwhile is seen here or by set_watch.
       const u8 f = memory_.page_flags(*flat, phys).load(std::memory_order_seq_cst);
-      if ((f & kPageCode) || ((f & (kPageDirtyLog | kPageDirty)) == kPageDirtyLog)) e.write.fetch_or(kTlbWatchWrite, std::memory_order_relaxed);
+      if ((f & kPageCode) || ((f & (kPageDirtyLog | kPageDirty)) == kPageDirtyLog))
+        e.write.fetch_or(kTlbWatchWrite, std::memory_order_relaxed);
     }
   } else {
     e.write.store(kTlbInvalid, std::memory_order_relaxed);
@@ -150,7 +154,8 @@ void SoftTlb::drop_page(Space& space, u64 va) {
     if ((e.read & kPageMask) == page || (e.write & kPageMask) == page || (e.exec & kPageMask) == page) clear(e);
   }
   if (!space.any_large || !space.large.test(bloom(va >> 21))) return;
-  // Pieces of a large page: all of its 4 KiB entries go. 1 GiB and 4 MiB pages too, so drop the whole 1 GiB neighbourhood.
+  // Pieces of a large page: all of its 4 KiB entries go. 1 GiB and 4 MiB pages too, so drop the whole 1 GiB
+  // neighbourhood.
   for (auto& table : space.entries) {
     for (TlbEntry& e : table) {
       if (((e.read ^ va) >> 30) == 0 || ((e.write ^ va) >> 30) == 0 || ((e.exec ^ va) >> 30) == 0) clear(e);
@@ -172,7 +177,10 @@ void SoftTlb::flush_space(u64 tag, bool globals_too) {
     flush_entries(*s, globals_too);
     s->generation = next_generation_++;
   }
-  if (globals_too) end_generation(); else update_generation();
+  if (globals_too)
+    end_generation();
+  else
+    update_generation();
 }
 
 void SoftTlb::flush_space_page(u64 tag, u64 va) {
@@ -193,7 +201,10 @@ void SoftTlb::set_space(u64 tag, bool keep) {
     if (s.get() != current_ && (!oldest || s->stamp < oldest->stamp)) oldest = s.get();
   }
   if (!keep) {
-    if (found && found != current_) { found->tag = ~u64{0}; flush_entries(*found, true); }
+    if (found && found != current_) {
+      found->tag = ~u64{0};
+      flush_entries(*found, true);
+    }
     current_->tag = tag;
     flush_nonglobal();
     return;
@@ -228,7 +239,8 @@ void SoftTlb::clear_watches() {
 }
 
 bool SoftTlb::watched(u64 va, u64 size) const {
-  return std::any_of(watches_.begin(), watches_.end(), [&](const Watch& w) { return va < w.va + w.size && w.va < va + size; });
+  return std::any_of(watches_.begin(), watches_.end(),
+                     [&](const Watch& w) { return va < w.va + w.size && w.va < va + size; });
 }
 
 // --- jump caches
@@ -250,7 +262,10 @@ void SoftTlb::select_jump_cache(u64 mode_word, u64 base) {
   if (jump_ && jump_->mode == mode_word && jump_->base == base) return;
   JumpCache* oldest = &jump_caches_[0];
   for (JumpCache& c : jump_caches_) {
-    if (c.mode == mode_word && c.base == base && !c.entries.empty()) { oldest = &c; break; }
+    if (c.mode == mode_word && c.base == base && !c.entries.empty()) {
+      oldest = &c;
+      break;
+    }
     if (c.stamp < oldest->stamp) oldest = &c;
   }
   if (oldest->entries.empty() || oldest->mode != mode_word || oldest->base != base) {
@@ -291,9 +306,10 @@ std::string SoftTlb::describe() const {
       const u64 r = e.read, w = e.write, x = e.exec;
       const u64 page = !(r & kTlbInvalid) ? r : !(w & kTlbInvalid) ? w : x;
       if (page & kTlbInvalid) continue;
-      std::snprintf(line, sizeof line, "%016llx: %016llx %c%c%c%c mode %u\n", static_cast<unsigned long long>(page & kPageMask),
-                    static_cast<unsigned long long>(current_->aux[m][i].phys), r & kTlbInvalid ? '-' : 'r', w & kTlbInvalid ? '-' : 'w',
-                    x & kTlbInvalid ? '-' : 'x', current_->aux[m][i].global ? 'G' : '-', m);
+      std::snprintf(
+          line, sizeof line, "%016llx: %016llx %c%c%c%c mode %u\n", static_cast<unsigned long long>(page & kPageMask),
+          static_cast<unsigned long long>(current_->aux[m][i].phys), r & kTlbInvalid ? '-' : 'r',
+          w & kTlbInvalid ? '-' : 'w', x & kTlbInvalid ? '-' : 'x', current_->aux[m][i].global ? 'G' : '-', m);
       text += line;
     }
   }
@@ -312,6 +328,8 @@ void tlb_flush_space_page(VcpuHeader& cpu, u64 tag, u64 va) { cpu.soft_tlb->flus
 void tlb_set_a20(VcpuHeader& cpu, bool enabled) { cpu.soft_tlb->set_a20(enabled); }
 void tlb_watch_range(VcpuHeader& cpu, u64 va, u64 size) { cpu.soft_tlb->watch_range(va, size); }
 void tlb_clear_watches(VcpuHeader& cpu) { cpu.soft_tlb->clear_watches(); }
-TlbEntry* tlb_of(VcpuHeader& cpu, u32 mmu_mode) { return cpu.tlb + (static_cast<s64>(mmu_mode) - static_cast<s64>(cpu.mmu_mode)) * static_cast<s64>(kTlbEntries); }
+TlbEntry* tlb_of(VcpuHeader& cpu, u32 mmu_mode) {
+  return cpu.tlb + (static_cast<s64>(mmu_mode) - static_cast<s64>(cpu.mmu_mode)) * static_cast<s64>(kTlbEntries);
+}
 
 }  // namespace doppel::mem

@@ -1,9 +1,9 @@
-// SoftTlb: a vCPU's translations from guest virtual pages to host memory, tagged by address space. Fixed-size direct-mapped
-// tables, one a mode and address space, so that a switch of either is a pointer swap. Generated code and guest_access.h probe
-// the current table; all else is here. Only set_watch is called by other threads.
+// SoftTlb: a vCPU's translations from guest virtual pages to host memory, tagged by address space. Fixed-size
+// direct-mapped tables, one a mode and address space, so that a switch of either is a pointer swap. Generated code and
+// guest_access.h probe the current table; all else is here. Only set_watch is called by other threads.
 //
-// Jump caches (generated code's virtual pc -> region) live beside it, because they must forget what the TLB forgets. A cache
-// belongs to a mode word. Entries match by generation: a flush is a new number, nothing is cleared.
+// Jump caches (generated code's virtual pc -> region) live beside it, because they must forget what the TLB forgets. A
+// cache belongs to a mode word. Entries match by generation: a flush is a new number, nothing is cleared.
 #pragma once
 #include <array>
 #include <bitset>
@@ -16,18 +16,21 @@
 namespace doppel::mem {
 
 struct TlbAux {
-  u64 phys = 0;              // of the page
+  u64 phys = 0;  // of the page
   bool global = false;
 };
 
-struct TlbCounters { u64 fills = 0, flushes = 0, flush_pages = 0, space_switches = 0, space_hits = 0, slow = 0; };
+struct TlbCounters {
+  u64 fills = 0, flushes = 0, flush_pages = 0, space_switches = 0, space_hits = 0, slow = 0;
+};
 
 class SoftTlb {
  public:
   SoftTlb(VcpuHeader& cpu, AddressSpace& memory);
   ~SoftTlb();
 
-  // Makes the entry for `va` usable for `access`, or returns null when the guest's walk faults (then raise_fault is due).
+  // Makes the entry for `va` usable for `access`, or returns null when the guest's walk faults (then raise_fault is
+  // due).
   TlbEntry* fill(u64 va, Access access, u32 mode);
   TlbEntry& entry(u64 va, u32 mode) { return current_->entries[mode][index(va)]; }
   TlbAux& aux(u64 va, u32 mode) { return current_->aux[mode][index(va)]; }
@@ -52,27 +55,27 @@ class SoftTlb {
   void select_jump_cache(u64 mode_word, u64 base);
   void insert_jump(u64 pc, u64 linear, u32 code, bool global);
   void remove_jump(u64 pc, u32 code);
-  void end_generation();     // all caches, all spaces
+  void end_generation();  // all caches, all spaces
   u64 generation_serial() const { return serial_; }
   const TlbCounters& counters() const { return counters_; }
-  std::string describe() const;   // info tlb: the valid entries of the current space
+  std::string describe() const;  // info tlb: the valid entries of the current space
 
  private:
   static constexpr unsigned kSpaces = 4, kJumpCaches = 8, kJournal = 1024, kBloomBits = 2048;
   struct Space {
     u64 tag = ~u64{0};
     u64 stamp = 0;
-    u32 generation = 0;                       // of non-global jump cache entries
+    u32 generation = 0;  // of non-global jump cache entries
     bool journal_full = false;
-    std::vector<u16> journal;                 // non-global entries filled: mode << 12 | index
-    std::bitset<kBloomBits> large;            // 2 MiB numbers that hold pieces of large pages
+    std::vector<u16> journal;       // non-global entries filled: mode << 12 | index
+    std::bitset<kBloomBits> large;  // 2 MiB numbers that hold pieces of large pages
     bool any_large = false;
     TlbEntry entries[kMmuModes][kTlbEntries];
     TlbAux aux[kMmuModes][kTlbEntries];
   };
   struct JumpCache {
     u64 mode = ~u64{0}, base = 0, stamp = 0;
-    bool nonglobal = false;                   // holds entries of non-global pages
+    bool nonglobal = false;  // holds entries of non-global pages
     std::vector<JumpCacheEntry> entries;
   };
   static size_t bloom(u64 number) { return (number * 0x9e3779b97f4a7c15ull) >> (64 - 11); }
@@ -90,8 +93,10 @@ class SoftTlb {
   u32 global_generation_ = 1, next_generation_ = 2;
   u64 stamp_ = 0, serial_ = 0;
   u64 a20_mask_ = ~u64{0};
-  std::bitset<kBloomBits> jump_pages_;        // pages with entries in a jump cache
-  struct Watch { u64 va, size; };
+  std::bitset<kBloomBits> jump_pages_;  // pages with entries in a jump cache
+  struct Watch {
+    u64 va, size;
+  };
   std::vector<Watch> watches_;
   TlbCounters counters_;
 };

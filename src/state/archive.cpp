@@ -18,20 +18,28 @@ void StateArchive::bytes(std::string_view name, std::span<uint8_t> data) {
   }
   const auto it = fields_.find(key);
   if (it == fields_.end()) return;
-  if (it->second.size() != data.size()) { errors_.push_back(key + ": stored size differs"); return; }
+  if (it->second.size() != data.size()) {
+    errors_.push_back(key + ": stored size differs");
+    return;
+  }
   std::copy(it->second.begin(), it->second.end(), data.begin());
 }
 
 void StateArchive::blob(std::string_view name, std::vector<uint8_t>& data) {
   const std::string key = prefix_ + std::string(name);
-  if (mode_ == Mode::Save) { fields_[key] = data; return; }
+  if (mode_ == Mode::Save) {
+    fields_[key] = data;
+    return;
+  }
   const auto it = fields_.find(key);
   if (it != fields_.end()) data = it->second;
 }
 
 std::vector<uint8_t> StateArchive::serialize() const {
   std::vector<uint8_t> out(kMagic, kMagic + sizeof kMagic);
-  auto put32 = [&](u32 v) { for (int i = 0; i < 4; i++) out.push_back(static_cast<uint8_t>(v >> (8 * i))); };
+  auto put32 = [&](u32 v) {
+    for (int i = 0; i < 4; i++) out.push_back(static_cast<uint8_t>(v >> (8 * i)));
+  };
   put32(static_cast<u32>(fields_.size()));
   for (const auto& [name, data] : fields_) {
     put32(static_cast<u32>(name.size()));

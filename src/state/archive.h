@@ -23,7 +23,7 @@ class StateArchive {
   template <typename T>
   void field(std::string_view name, T& value) {
     static_assert(std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>);
-    if constexpr (std::is_same_v<T, bool>) {   // a stored byte that is neither 0 nor 1 must not become a bool
+    if constexpr (std::is_same_v<T, bool>) {  // a stored byte that is neither 0 nor 1 must not become a bool
       uint8_t byte = value;
       bytes(name, {&byte, 1});
       value = byte != 0;
@@ -38,7 +38,8 @@ class StateArchive {
     bytes(name, stored);
     for (size_t i = 0; i < N; i++) values[i] = stored[i] != 0;
   }
-  // Raw bytes of fixed size. A field absent from a loaded state keeps its value; a size mismatch is recorded as an error.
+  // Raw bytes of fixed size. A field absent from a loaded state keeps its value; a size mismatch is recorded as an
+  // error.
   void bytes(std::string_view name, std::span<uint8_t> data);
   // Bytes whose length may change (FIFOs, queues).
   void blob(std::string_view name, std::vector<uint8_t>& data);
@@ -50,9 +51,9 @@ class StateArchive {
     prefix_ = saved;
   }
 
-  std::vector<uint8_t> serialize() const;                       // the saved fields as bytes
-  bool deserialize(std::span<const uint8_t> data);              // false: not an archive or truncated
-  std::string print() const;                                    // one "name = hex" line a field
+  std::vector<uint8_t> serialize() const;                          // the saved fields as bytes
+  bool deserialize(std::span<const uint8_t> data);                 // false: not an archive or truncated
+  std::string print() const;                                       // one "name = hex" line a field
   std::vector<std::string> diff(const StateArchive& other) const;  // names of fields that differ
   const std::vector<std::string>& errors() const { return errors_; }
   void set_mode(Mode mode) { mode_ = mode; }

@@ -123,7 +123,7 @@ def test_bad_input(t):
     t.fails(["-drive", f"file={junk},fromat=raw"], 1, "fromat", "format")
     t.fails(["-d", "in_asn"], 1, "in_asn")
     t.fails(["-gdb", "tcp::99999999"], 1, "99999999")
-    t.fails(["-serial", "tpc::1"], 1, "tpc")
+    t.fails(["-serial", "tpc::1"], 2, "tpc")
     qcow2 = t.dir / "x.qcow2"
     qcow2.write_bytes(b"QFI\xfb" + bytes(600))
     t.fails(["-hda", qcow2], 1, "qcow2", "not built yet")

@@ -1,7 +1,6 @@
+#include "device/pc_fixture.h"
 #include "hw/intc/ioapic_82093aa.h"
 #include "hw/intc/local_apic.h"
-
-#include "device/pc_fixture.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -18,26 +17,47 @@ struct ApicTest : testing::Test {
   std::mutex lock;
   int current = 0;
   int pic_vector = 0x30;
-  ApicBus bus{{.device_lock = lock, .current_cpu = [this] { return current; }, .pic_acknowledge = [this] { bus.set_intr(false); return static_cast<u8>(pic_vector); }}};
+  ApicBus bus{{.device_lock = lock,
+               .current_cpu = [this] { return current; },
+               .pic_acknowledge =
+                   [this] {
+                     bus.set_intr(false);
+                     return static_cast<u8>(pic_vector);
+                   }}};
   Cpu cpu[kCpus];
   std::unique_ptr<IoApic82093> io;
 
   ApicTest() {
     for (unsigned i = 0; i < kCpus; i++) {
       Cpu& c = cpu[i];
-      c.apic = std::make_unique<LocalApic>(LocalApic::Params{
-          .bus = bus, .clock = clock, .id = i, .bsp = i == 0,
-          .apic_event = [&c](bool on) { c.event = on; }, .nmi = [&c] { c.nmis++; }, .smi = [&c] { c.smis++; },
-          .init = [&c] { c.inits++; }, .sipi = [&c](u8 v) { c.sipi = v; },
-          .tsc_to_ns = [](u64 tsc) { return static_cast<s64>(tsc / 2); }});
+      c.apic = std::make_unique<LocalApic>(
+          LocalApic::Params{.bus = bus,
+                            .clock = clock,
+                            .id = i,
+                            .bsp = i == 0,
+                            .apic_event = [&c](bool on) { c.event = on; },
+                            .nmi = [&c] { c.nmis++; },
+                            .smi = [&c] { c.smis++; },
+                            .init = [&c] { c.inits++; },
+                            .sipi = [&c](u8 v) { c.sipi = v; },
+                            .tsc_to_ns = [](u64 tsc) { return static_cast<s64>(tsc / 2); }});
       bus.attach(*c.apic);
     }
     io = std::make_unique<IoApic82093>(IoApic82093::Params{.bus = bus});
     bus.attach(*io);
-    for (unsigned i = 0; i < kCpus; i++) { write(i, 0xf0, 0x1ff); write(i, 0xd0, 1u << (24 + i)); }
+    for (unsigned i = 0; i < kCpus; i++) {
+      write(i, 0xf0, 0x1ff);
+      write(i, 0xd0, 1u << (24 + i));
+    }
   }
-  void write(int n, u32 offset, u32 value) { current = n; bus.write(offset, value, 4); }
-  u32 read(int n, u32 offset) { current = n; return static_cast<u32>(bus.read(offset, 4)); }
+  void write(int n, u32 offset, u32 value) {
+    current = n;
+    bus.write(offset, value, 4);
+  }
+  u32 read(int n, u32 offset) {
+    current = n;
+    return static_cast<u32>(bus.read(offset, 4));
+  }
   void eoi(int n) { write(n, 0xb0, 0); }
   void redirect(unsigned pin, u64 entry) {
     io->write(0, 0x10 + 2 * pin + 1, 4);
@@ -45,7 +65,10 @@ struct ApicTest : testing::Test {
     io->write(0, 0x10 + 2 * pin, 4);
     io->write(0x10, entry & 0xffffffff, 4);
   }
-  u32 redirection(unsigned pin) { io->write(0, 0x10 + 2 * pin, 4); return static_cast<u32>(io->read(0x10, 4)); }
+  u32 redirection(unsigned pin) {
+    io->write(0, 0x10 + 2 * pin, 4);
+    return static_cast<u32>(io->read(0x10, 4));
+  }
 };
 
 TEST_F(ApicTest, RegistersAndIds) {
@@ -54,7 +77,7 @@ TEST_F(ApicTest, RegistersAndIds) {
   EXPECT_EQ(read(0, 0x320), 0x10000u);
   EXPECT_EQ(cpu[0].apic->base(), 0xfee00900u);
   EXPECT_EQ(cpu[1].apic->base(), 0xfee00800u);
-  read(0, 0x3a0);                                      // no such register
+  read(0, 0x3a0);  // no such register
   write(0, 0x280, 0);
   EXPECT_EQ(read(0, 0x280), 0x80u);
   write(0, 0x280, 0);
@@ -63,13 +86,13 @@ TEST_F(ApicTest, RegistersAndIds) {
 
 TEST_F(ApicTest, PrioritiesNestAndEoi) {
   write(0, 0x310, 0);
-  write(0, 0x300, 0x40040 | 0);                        // self 0x40
+  write(0, 0x300, 0x40040 | 0);  // self 0x40
   write(0, 0x300, 0x40061);
   EXPECT_TRUE(cpu[0].event);
   EXPECT_EQ(cpu[0].apic->acknowledge(), 0x61);
   EXPECT_FALSE(cpu[0].event);
   EXPECT_EQ(read(0, 0xa0), 0x60u);
-  write(0, 0x300, 0x40065);                            // same class: waits
+  write(0, 0x300, 0x40065);  // same class: waits
   EXPECT_FALSE(cpu[0].event);
   write(0, 0x300, 0x40070);
   EXPECT_TRUE(cpu[0].event);
@@ -79,7 +102,7 @@ TEST_F(ApicTest, PrioritiesNestAndEoi) {
   EXPECT_EQ(cpu[0].apic->acknowledge(), 0x65);
   eoi(0);
   cpu[0].apic->set_cr8(4);
-  EXPECT_FALSE(cpu[0].event);                          // 0x40 is not above TPR 0x40
+  EXPECT_FALSE(cpu[0].event);  // 0x40 is not above TPR 0x40
   EXPECT_EQ(cpu[0].apic->acknowledge(), -1);
   EXPECT_EQ(read(0, 0x80), 0x40u);
   cpu[0].apic->set_cr8(3);
@@ -96,19 +119,25 @@ TEST_F(ApicTest, Destinations) {
     std::string s;
     for (Cpu& c : cpu) {
       s += c.event ? '1' : '0';
-      while (c.apic->acknowledge() >= 0) { current = static_cast<int>(&c - cpu); bus.write(0xb0, 0, 4); }
+      while (c.apic->acknowledge() >= 0) {
+        current = static_cast<int>(&c - cpu);
+        bus.write(0xb0, 0, 4);
+      }
     }
     return s;
   };
   EXPECT_EQ(hits(1u << 24, 0x50), "010");
   EXPECT_EQ(hits(0xffu << 24, 0x50), "111");
-  EXPECT_EQ(hits(0x06u << 24, 0x850), "011");          // flat logical
+  EXPECT_EQ(hits(0x06u << 24, 0x850), "011");  // flat logical
   EXPECT_EQ(hits(0, 0x40050), "100");
   EXPECT_EQ(hits(0, 0x80050), "111");
   EXPECT_EQ(hits(0, 0xc0050), "011");
   EXPECT_EQ(hits(9u << 24, 0x50), "000");
-  for (int i = 0; i < 3; i++) { write(i, 0xe0, 0x0fffffff); write(i, 0xd0, (0x10u | 1u << i) << 24); }
-  EXPECT_EQ(hits(0x15u << 24, 0x850), "101");          // cluster 1
+  for (int i = 0; i < 3; i++) {
+    write(i, 0xe0, 0x0fffffff);
+    write(i, 0xd0, (0x10u | 1u << i) << 24);
+  }
+  EXPECT_EQ(hits(0x15u << 24, 0x850), "101");  // cluster 1
   EXPECT_EQ(hits(0x25u << 24, 0x850), "000");
 }
 
@@ -130,21 +159,21 @@ TEST_F(ApicTest, NmiSmiInitSipi) {
   EXPECT_EQ(cpu[1].nmis, 1);
   EXPECT_EQ(cpu[1].smis, 1);
   write(1, 0x80, 0x20);
-  write(0, 0x300, 0x4500);                             // INIT assert
-  write(0, 0x300, 0x8500);                             // de-assert: nothing
+  write(0, 0x300, 0x4500);  // INIT assert
+  write(0, 0x300, 0x8500);  // de-assert: nothing
   write(0, 0x300, 0x4608);
   EXPECT_EQ(cpu[1].inits, 1);
   EXPECT_EQ(cpu[1].sipi, 8);
   EXPECT_EQ(read(1, 0x80), 0u);
   EXPECT_EQ(read(1, 0xf0), 0xffu);
-  write(0, 0x300, 0xc4500);                            // all but self
+  write(0, 0x300, 0xc4500);  // all but self
   EXPECT_EQ(cpu[0].inits, 0);
   EXPECT_EQ(cpu[2].inits, 1);
 }
 
 TEST_F(ApicTest, ExtIntThroughLint0) {
   bus.set_intr(true);
-  EXPECT_TRUE(cpu[0].event);                           // virtual wire
+  EXPECT_TRUE(cpu[0].event);  // virtual wire
   EXPECT_FALSE(cpu[1].event);
   EXPECT_EQ(cpu[0].apic->acknowledge(), 0x30);
   EXPECT_FALSE(cpu[0].event);
@@ -153,13 +182,13 @@ TEST_F(ApicTest, ExtIntThroughLint0) {
   EXPECT_FALSE(cpu[0].event);
   write(0, 0x350, 0x700);
   EXPECT_TRUE(cpu[0].event);
-  bus.set_intr(false);                                 // goes away before INTA
+  bus.set_intr(false);  // goes away before INTA
   EXPECT_EQ(cpu[0].apic->acknowledge(), -1);
   EXPECT_FALSE(cpu[0].event);
 }
 
 TEST_F(ApicTest, TimerOneShotAndPeriodic) {
-  write(0, 0x3e0, 0xb);                                // divide by 1
+  write(0, 0x3e0, 0xb);  // divide by 1
   write(0, 0x320, 0x55);
   write(0, 0x380, 1'000'000);
   clock.advance(400'000);
@@ -171,20 +200,23 @@ TEST_F(ApicTest, TimerOneShotAndPeriodic) {
   clock.advance(5'000'000);
   EXPECT_FALSE(cpu[0].event);
   write(0, 0x320, 0x20056);
-  write(0, 0x3e0, 0x3);                                // divide by 16
+  write(0, 0x3e0, 0x3);  // divide by 16
   write(0, 0x380, 1000);
   int ticks = 0;
   for (int i = 0; i < 160; i++) {
     clock.advance(1000);
-    if (cpu[0].apic->acknowledge() == 0x56) { ticks++; eoi(0); }
+    if (cpu[0].apic->acknowledge() == 0x56) {
+      ticks++;
+      eoi(0);
+    }
   }
   EXPECT_EQ(ticks, 10);
   EXPECT_EQ(read(0, 0x390), 1000u);
-  clock.advance(16'000 * 5);                           // nobody looked: one is pending
+  clock.advance(16'000 * 5);  // nobody looked: one is pending
   EXPECT_EQ(cpu[0].apic->acknowledge(), 0x56);
   eoi(0);
   EXPECT_FALSE(cpu[0].event);
-  write(0, 0x320, 0x30056);                            // masked
+  write(0, 0x320, 0x30056);  // masked
   clock.advance(100'000);
   EXPECT_FALSE(cpu[0].event);
   write(0, 0x320, 0x20056);
@@ -195,16 +227,16 @@ TEST_F(ApicTest, TimerOneShotAndPeriodic) {
 TEST_F(ApicTest, TscDeadline) {
   LocalApic& a = *cpu[0].apic;
   a.set_tsc_deadline(100);
-  EXPECT_EQ(a.tsc_deadline(), 0u);                     // not in this mode
+  EXPECT_EQ(a.tsc_deadline(), 0u);  // not in this mode
   write(0, 0x320, 0x40060);
-  a.set_tsc_deadline(200'000);                         // 100 us
+  a.set_tsc_deadline(200'000);  // 100 us
   clock.advance(99'999);
   EXPECT_FALSE(cpu[0].event);
   clock.advance(1);
   EXPECT_EQ(a.acknowledge(), 0x60);
   EXPECT_EQ(a.tsc_deadline(), 0u);
   eoi(0);
-  a.set_tsc_deadline(1);                               // past: at once
+  a.set_tsc_deadline(1);  // past: at once
   EXPECT_EQ(a.acknowledge(), 0x60);
   eoi(0);
   a.set_tsc_deadline(400'000);
@@ -217,7 +249,7 @@ TEST_F(ApicTest, X2ApicModeAndBaseTransitions) {
   LocalApic& a = *cpu[1].apic;
   u64 v = 0;
   EXPECT_FALSE(a.read_msr(0x802, v));
-  EXPECT_FALSE(a.write_msr(0x1b, 0xfee00400));         // x2 without enable
+  EXPECT_FALSE(a.write_msr(0x1b, 0xfee00400));  // x2 without enable
   EXPECT_TRUE(a.write_msr(0x1b, 0xfee00c00));
   EXPECT_TRUE(a.read_msr(0x802, v));
   EXPECT_EQ(v, 1u);
@@ -227,7 +259,7 @@ TEST_F(ApicTest, X2ApicModeAndBaseTransitions) {
   EXPECT_FALSE(a.write_msr(0x80b, 1));
   EXPECT_FALSE(a.read_msr(0x80e, v));
   EXPECT_FALSE(a.read_msr(0x831, v));
-  EXPECT_TRUE(a.write_msr(0x83f, 0x77));               // self IPI
+  EXPECT_TRUE(a.write_msr(0x83f, 0x77));  // self IPI
   EXPECT_EQ(a.acknowledge(), 0x77);
   EXPECT_TRUE(a.write_msr(0x80b, 0));
   EXPECT_EQ(a.acknowledge(), -1);
@@ -237,7 +269,7 @@ TEST_F(ApicTest, X2ApicModeAndBaseTransitions) {
   EXPECT_TRUE(a.write_msr(0x830, u64{0xffffffff} << 32 | 0x89));
   EXPECT_TRUE(cpu[0].event && cpu[1].event);
   EXPECT_TRUE(cpu[2].event);
-  EXPECT_FALSE(a.write_msr(0x1b, 0xfee00800));         // back to xAPIC directly
+  EXPECT_FALSE(a.write_msr(0x1b, 0xfee00800));  // back to xAPIC directly
   EXPECT_TRUE(a.write_msr(0x1b, 0xfee00000));
   EXPECT_FALSE(a.write_msr(0x1b, 0xfee00c00));
   EXPECT_TRUE(a.write_msr(0x1b, 0xfee00800));
@@ -248,7 +280,7 @@ TEST_F(ApicTest, X2ApicModeAndBaseTransitions) {
 TEST_F(ApicTest, IoApicEdgeLevelAndEoi) {
   EXPECT_EQ((io->write(0, 1, 4), io->read(0x10, 4)), 0x170020u);
   IrqLine pin2 = io->pin(2), pin10 = io->pin(10);
-  pin2.raise();                                        // masked: lost
+  pin2.raise();  // masked: lost
   pin2.lower();
   redirect(2, 0x31);
   EXPECT_FALSE(cpu[0].event);
@@ -260,22 +292,22 @@ TEST_F(ApicTest, IoApicEdgeLevelAndEoi) {
   pin2.raise();
   EXPECT_EQ(cpu[0].apic->acknowledge(), 0x31);
   eoi(0);
-  redirect(10, u64{1} << 56 | 0x8041);                 // level, CPU 1
+  redirect(10, u64{1} << 56 | 0x8041);  // level, CPU 1
   pin10.raise();
   EXPECT_EQ(cpu[1].apic->acknowledge(), 0x41);
   EXPECT_TRUE(redirection(10) & 0x4000);
-  EXPECT_EQ(read(1, 0x180 + 0x20), 2u);                // TMR
+  EXPECT_EQ(read(1, 0x180 + 0x20), 2u);  // TMR
   eoi(1);
-  EXPECT_TRUE(cpu[1].event);                           // still high
+  EXPECT_TRUE(cpu[1].event);  // still high
   EXPECT_EQ(cpu[1].apic->acknowledge(), 0x41);
   pin10.lower();
   eoi(1);
   EXPECT_FALSE(cpu[1].event);
   EXPECT_FALSE(redirection(10) & 0x4000);
-  pin10.raise();                                       // EOI register
+  pin10.raise();  // EOI register
   cpu[1].apic->acknowledge();
   io->write(0x40, 0x41, 4);
-  EXPECT_EQ(read(1, 0x220), 2u);                       // requested again behind the one in service
+  EXPECT_EQ(read(1, 0x220), 2u);  // requested again behind the one in service
 }
 
 TEST_F(ApicTest, LevelEoiFromMsrTakesTheDeviceLock) {
@@ -292,7 +324,7 @@ TEST_F(ApicTest, LevelEoiFromMsrTakesTheDeviceLock) {
 TEST_F(ApicTest, MessageSignalled) {
   EXPECT_EQ(bus.deliver_msi(0xfee02000, 0x4045), 1);
   EXPECT_EQ(cpu[2].apic->acknowledge(), 0x45);
-  EXPECT_EQ(bus.deliver_msi(0xfee06004, 0x46), 2);     // logical, CPUs 1 and 2
+  EXPECT_EQ(bus.deliver_msi(0xfee06004, 0x46), 2);  // logical, CPUs 1 and 2
   EXPECT_EQ(bus.deliver_msi(0xfee09000, 0x46), 0);
 }
 

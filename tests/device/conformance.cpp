@@ -1,5 +1,6 @@
-// What every device must do: reset is idempotent, state saved and loaded is the same, accesses of any offset and size do no harm,
-// neither does a state that has been tampered with, sleep and wake are idempotent. The devices are listed in conformance_rigs.cpp.
+// What every device must do: reset is idempotent, state saved and loaded is the same, accesses of any offset and size
+// do no harm, neither does a state that has been tampered with, sleep and wake are idempotent. The devices are listed
+// in conformance_rigs.cpp.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -39,7 +40,8 @@ void tamper(std::vector<u8>& data, std::mt19937_64& random) {
     at += size;
   }
   if (places.empty()) return;
-  for (size_t i = 0; i < 1 + places.size() / 20; i++) data[places[random() % places.size()]] = static_cast<u8>(random());
+  for (size_t i = 0; i < 1 + places.size() / 20; i++)
+    data[places[random() % places.size()]] = static_cast<u8>(random());
 }
 
 class Conformance : public testing::TestWithParam<RigEntry> {
@@ -58,19 +60,26 @@ class Conformance : public testing::TestWithParam<RigEntry> {
       const u64 value = (r & 0x40) ? random() : random() & 0xff;
       u64 offset = (r >> 8) & ((r & 0x80) ? 0xffff : 0x3f);
       MmioHandler* window = rig.windows[(r >> 32) % rig.windows.size()];
-      if ((r & 0x700000) == 0 && !rig.address_bus.mappings.empty()) {      // what a PCI device mapped itself
+      if ((r & 0x700000) == 0 && !rig.address_bus.mappings.empty()) {  // what a PCI device mapped itself
         const auto& m = *rig.address_bus.mappings[(r >> 40) % rig.address_bus.mappings.size()];
-        if (m.handler != nullptr && m.enabled && m.size != 0) { window = m.handler; offset %= m.size; }
+        if (m.handler != nullptr && m.enabled && m.size != 0) {
+          window = m.handler;
+          offset %= m.size;
+        }
       } else if ((r & 0xf00000) == 0x800000) {
-        if (r & 0x10) rig.ports.write(static_cast<u16>(random()), static_cast<u32>(value), size & 7 ? size : 4u);
-        else rig.ports.read(static_cast<u16>(random()), size & 7 ? size : 4u);
+        if (r & 0x10)
+          rig.ports.write(static_cast<u16>(random()), static_cast<u32>(value), size & 7 ? size : 4u);
+        else
+          rig.ports.read(static_cast<u16>(random()), size & 7 ? size : 4u);
         continue;
       }
       // As the buses do it: what a window can't take is not given to it whole.
       const AccessSizes sizes = window->access_sizes();
       const unsigned used = std::clamp<unsigned>(size, sizes.min, sizes.max);
-      if (r & 0x10) window->write(offset, value & mask_bits(used * 8), used);
-      else window->read(offset, used);
+      if (r & 0x10)
+        window->write(offset, value & mask_bits(used * 8), used);
+      else
+        window->read(offset, used);
       if ((r & 0xf0000) == 0) rig.clock.advance(static_cast<s64>(random() % 3'000'000));
     }
   }
@@ -142,7 +151,8 @@ TEST_P(Conformance, SleepAndWakeAreIdempotent) {
   EXPECT_EQ(differences(before, save(*rig->device)), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Conformance, testing::ValuesIn(rigs()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Devices, Conformance, testing::ValuesIn(rigs()),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace doppel::hw::test

@@ -56,7 +56,8 @@ void attach_pci(Rig& r, PciDevice& d) {
 }
 
 struct ApicWorld {
-  explicit ApicWorld(Rig& r) : bus({.device_lock = r.lock, .current_cpu = [] { return 0; }, .pic_acknowledge = [] { return u8{0x20}; }}) {}
+  explicit ApicWorld(Rig& r)
+      : bus({.device_lock = r.lock, .current_cpu = [] { return 0; }, .pic_acknowledge = [] { return u8{0x20}; }}) {}
   ApicBus bus;
 };
 
@@ -87,8 +88,14 @@ class MsrWindow final : public MmioHandler {
 class ApicWindow final : public MmioHandler {
  public:
   ApicWindow(ApicBus& bus, std::mutex& lock) : bus_(bus), lock_(lock) {}
-  u64 read(u64 offset, unsigned size) override { std::lock_guard guard(lock_); return bus_.read(offset & 0xfff, size); }
-  void write(u64 offset, u64 value, unsigned size) override { std::lock_guard guard(lock_); bus_.write(offset & 0xff0, value, size); }
+  u64 read(u64 offset, unsigned size) override {
+    std::lock_guard guard(lock_);
+    return bus_.read(offset & 0xfff, size);
+  }
+  void write(u64 offset, u64 value, unsigned size) override {
+    std::lock_guard guard(lock_);
+    bus_.write(offset & 0xff0, value, size);
+  }
 
  private:
   ApicBus& bus_;
@@ -131,8 +138,11 @@ class Ps2Window final : public MmioHandler {
   explicit Ps2Window(Ps2Device& d) : d_(d) {}
   u64 read(u64, unsigned) override { return d_.next(); }
   void write(u64 offset, u64 value, unsigned) override {
-    if (auto* k = dynamic_cast<Ps2Keyboard*>(&d_); k != nullptr && offset % 3 == 0) k->key(static_cast<u32>(value & 0x1ff), (value & 0x200) != 0);
-    if (auto* m = dynamic_cast<Ps2Mouse*>(&d_); m != nullptr && offset % 3 == 0) m->move(static_cast<int>(value), static_cast<int>(value >> 32), static_cast<s8>(value >> 16), static_cast<u32>(value >> 8));
+    if (auto* k = dynamic_cast<Ps2Keyboard*>(&d_); k != nullptr && offset % 3 == 0)
+      k->key(static_cast<u32>(value & 0x1ff), (value & 0x200) != 0);
+    if (auto* m = dynamic_cast<Ps2Mouse*>(&d_); m != nullptr && offset % 3 == 0)
+      m->move(static_cast<int>(value), static_cast<int>(value >> 32), static_cast<s8>(value >> 16),
+              static_cast<u32>(value >> 8));
     d_.send(static_cast<u8>(value));
   }
 
@@ -147,8 +157,10 @@ void build_uart(Rig& r) {
 
 void build_ide(Rig& r) {
   PiixIde::Params p{.clock = r.clock};
-  p.drives[0][0] = std::make_unique<AtaDisk>(AtaDisk::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20)});
-  p.drives[1][0] = std::make_unique<AtapiCd>(AtapiCd::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20, true)});
+  p.drives[0][0] =
+      std::make_unique<AtaDisk>(AtaDisk::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20)});
+  p.drives[1][0] =
+      std::make_unique<AtapiCd>(AtapiCd::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20, true)});
   PiixIde& ide = r.make<PiixIde>(std::move(p));
   attach_pci(r, ide);
   for (unsigned n = 0; n < 2; n++) {
@@ -166,7 +178,8 @@ void build_fdc(Rig& r) {
 }
 
 void build_vga(Rig& r) {
-  StdVga& vga = r.make<StdVga>(StdVga::Params{.core = {.memory = r.address_bus, .clock = r.clock, .lock = r.lock, .vram_bytes = 1 << 20}});
+  StdVga& vga = r.make<StdVga>(
+      StdVga::Params{.core = {.memory = r.address_bus, .clock = r.clock, .lock = r.lock, .vram_bytes = 1 << 20}});
   attach_pci(r, vga);
   r.windows.push_back(&vga.core().ports());
   r.windows.push_back(&vga.core().vbe_ports());
@@ -179,7 +192,10 @@ void build_testdev(Rig& r) {
 
 void build_vmport(Rig& r) {
   Vmport::Params p;
-  p.load_registers = [n = u32{0}](VmportRegisters& regs) mutable { regs = {0x564d5868, n, 39 + n % 3, 0, 0, 0}; return ++n != 0; };
+  p.load_registers = [n = u32{0}](VmportRegisters& regs) mutable {
+    regs = {0x564d5868, n, 39 + n % 3, 0, 0, 0};
+    return ++n != 0;
+  };
   r.windows = {&r.make<Vmport>(std::move(p))};
 }
 
@@ -193,18 +209,33 @@ void build_fw_cfg(Rig& r) {
 
 const std::vector<RigEntry>& rigs() {
   static const std::vector<RigEntry> list = {
-      {"i8259", [](Rig& r) { auto& d = r.make<I8259Pair>(I8259Pair::Params{}); r.windows = {&d.master(), &d.slave(), &d.elcr()}; }},
+      {"i8259",
+       [](Rig& r) {
+         auto& d = r.make<I8259Pair>(I8259Pair::Params{});
+         r.windows = {&d.master(), &d.slave(), &d.elcr()};
+       }},
       {"local_apic", build_local_apic},
       {"ioapic", build_io_apic},
       {"i8254", [](Rig& r) { r.windows = {&r.make<I8254>(I8254::Params{.clock = r.clock})}; }},
-      {"port61", [](Rig& r) { auto& pit = r.part<I8254>(I8254::Params{.clock = r.clock}); r.windows = {&r.make<Port61>(Port61::Params{.clock = r.clock, .pit = pit})}; }},
+      {"port61",
+       [](Rig& r) {
+         auto& pit = r.part<I8254>(I8254::Params{.clock = r.clock});
+         r.windows = {&r.make<Port61>(Port61::Params{.clock = r.clock, .pit = pit})};
+       }},
       {"hpet", build_hpet},
-      {"mc146818", [](Rig& r) { r.windows = {&r.make<Mc146818>(Mc146818::Params{.clock = r.clock, .start_seconds = 1'700'000'000})}; }},
+      {"mc146818",
+       [](Rig& r) {
+         r.windows = {&r.make<Mc146818>(Mc146818::Params{.clock = r.clock, .start_seconds = 1'700'000'000})};
+       }},
       {"i8042", build_i8042},
       {"ps2_keyboard", [](Rig& r) { r.windows = {&r.part<Ps2Window>(r.make<Ps2Keyboard>(Ps2Keyboard::Params{}))}; }},
       {"ps2_mouse", [](Rig& r) { r.windows = {&r.part<Ps2Window>(r.make<Ps2Mouse>())}; }},
       {"uart_16550a", build_uart},
-      {"i8237", [](Rig& r) { auto& d = r.make<I8237>(I8237::Params{.memory = r.memory}); r.windows = {&d.bytes(), &d.words(), &d.pages(), &d.high_pages()}; }},
+      {"i8237",
+       [](Rig& r) {
+         auto& d = r.make<I8237>(I8237::Params{.memory = r.memory});
+         r.windows = {&d.bytes(), &d.words(), &d.pages(), &d.high_pages()};
+       }},
       {"port92", [](Rig& r) { r.windows = {&r.make<Port92>(Port92::Params{})}; }},
       {"debug_console", [](Rig& r) { r.windows = {&r.make<DebugConsole>(DebugConsole::Params{})}; }},
       {"debug_exit", [](Rig& r) { r.windows = {&r.make<DebugExit>(DebugExit::Params{})}; }},
@@ -214,8 +245,18 @@ const std::vector<RigEntry>& rigs() {
       {"fdc", build_fdc},
       {"std_vga", build_vga},
       {"i440fx", [](Rig& r) { attach_pci(r, r.make<I440Fx>(I440Fx::Params{.ram_bytes = 1 << 27})); }},
-      {"piix3_isa", [](Rig& r) { auto& d = r.make<Piix3Isa>(Piix3Isa::Params{}); attach_pci(r, d); r.windows.push_back(&d.reset_control()); }},
-      {"piix4_pm", [](Rig& r) { auto& d = r.make<Piix4Pm>(Piix4Pm::Params{.clock = r.clock}); attach_pci(r, d); r.windows.push_back(&d.apm_ports()); }},
+      {"piix3_isa",
+       [](Rig& r) {
+         auto& d = r.make<Piix3Isa>(Piix3Isa::Params{});
+         attach_pci(r, d);
+         r.windows.push_back(&d.reset_control());
+       }},
+      {"piix4_pm",
+       [](Rig& r) {
+         auto& d = r.make<Piix4Pm>(Piix4Pm::Params{.clock = r.clock});
+         attach_pci(r, d);
+         r.windows.push_back(&d.apm_ports());
+       }},
       {"pci_config_ports", [](Rig& r) { r.windows = {&r.make<PciConfigPorts>(PciConfigPorts::Params{.bus = r.pci})}; }},
       {"fw_cfg", build_fw_cfg},
   };

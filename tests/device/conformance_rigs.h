@@ -20,7 +20,7 @@ struct Rig {
   FakeAddressBus address_bus;
   PortBus ports;
   PciBus pci{{address_bus, ports, memory}};
-  std::vector<std::shared_ptr<void>> parts;      // what the device needs; goes after it
+  std::vector<std::shared_ptr<void>> parts;  // what the device needs; goes after it
   std::shared_ptr<Device> device;
   std::vector<MmioHandler*> windows;
   std::vector<std::unique_ptr<MappedWindow>> mapped;

@@ -1,9 +1,9 @@
 // Clock and timers, the port space, interrupt gates.
 #include <gtest/gtest.h>
 
+#include "device/pc_fixture.h"
 #include "hw/core/bus.h"
 #include "hw/core/irq_router.h"
-#include "device/pc_fixture.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -14,7 +14,10 @@ TEST(Clock, FiresInOrderAndRearms) {
   Timer a(clock, [&] { log += "a"; });
   Timer b(clock, [&] { log += "b"; });
   std::unique_ptr<Timer> tick;
-  tick = std::make_unique<Timer>(clock, [&] { log += "t"; tick->arm_in(10); });
+  tick = std::make_unique<Timer>(clock, [&] {
+    log += "t";
+    tick->arm_in(10);
+  });
   b.arm_at(15);
   a.arm_at(15);
   tick->arm_at(10);
@@ -45,8 +48,13 @@ TEST(Clock, TellsOfEarlierDeadlines) {
 
 struct Recorder final : MmioHandler {
   explicit Recorder(AccessSizes s) : sizes(s) {}
-  u64 read(u64 offset, unsigned size) override { log += "r" + std::to_string(offset) + "/" + std::to_string(size) + " "; return 0x10 + offset; }
-  void write(u64 offset, u64 value, unsigned size) override { log += "w" + std::to_string(offset) + "/" + std::to_string(size) + "=" + std::to_string(value) + " "; }
+  u64 read(u64 offset, unsigned size) override {
+    log += "r" + std::to_string(offset) + "/" + std::to_string(size) + " ";
+    return 0x10 + offset;
+  }
+  void write(u64 offset, u64 value, unsigned size) override {
+    log += "w" + std::to_string(offset) + "/" + std::to_string(size) + "=" + std::to_string(value) + " ";
+  }
   AccessSizes access_sizes() const override { return sizes; }
   AccessSizes sizes;
   std::string log;
@@ -79,7 +87,7 @@ TEST(PortBus, SplitsMovesAndOverlaps) {
   w.reset();
   EXPECT_EQ(bus.read(0xcf8, 4), 0xffffffffu);
   auto x = bus.map("wide", 0x300, 8, wide);
-  EXPECT_EQ(bus.read(0x301, 1), 0u);       // byte 1 of the register at 0
+  EXPECT_EQ(bus.read(0x301, 1), 0u);  // byte 1 of the register at 0
   EXPECT_EQ(wide.log, "r0/4 ");
   EXPECT_EQ(bus.read(0xffff, 4), 0xffffffffu);
   EXPECT_NE(bus.describe().find("0060-0063 bytes"), std::string::npos);

@@ -18,11 +18,13 @@ class NoMemory final : public hw::DmaPort {
 struct KernelTest : ::testing::Test {
   NoMemory memory;
   FwCfg fw{{memory}};
-  std::filesystem::path dir = std::filesystem::temp_directory_path() / ("doppel-kernel-" + std::to_string(reinterpret_cast<uintptr_t>(this)));
+  std::filesystem::path dir =
+      std::filesystem::temp_directory_path() / ("doppel-kernel-" + std::to_string(reinterpret_cast<uintptr_t>(this)));
   void SetUp() override { std::filesystem::create_directories(dir); }
   void TearDown() override { std::filesystem::remove_all(dir); }
   std::string file(const std::string& name, const std::vector<u8>& data) {
-    std::ofstream(dir / name, std::ios::binary).write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
+    std::ofstream(dir / name, std::ios::binary)
+        .write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
     return (dir / name).string();
   }
   std::string read(u16 key, size_t size) {
@@ -40,13 +42,14 @@ struct KernelTest : ::testing::Test {
     store_le<u16>(&image[0x206], protocol);
     image[0x211] = 1;
     store_le<u32>(&image[0x22c], 0x7fffffff);
-    image[4 * 512] = 0x77;                  // first byte of the protected-mode part
+    image[4 * 512] = 0x77;  // first byte of the protected-mode part
     return image;
   }
 };
 
 TEST_F(KernelTest, Linux) {
-  KernelConfig config{file("vmlinuz", linux_image()), file("initrd", std::vector<u8>(5000, 9)), "quiet vga=0x317", u64{128} << 20};
+  KernelConfig config{file("vmlinuz", linux_image()), file("initrd", std::vector<u8>(5000, 9)), "quiet vga=0x317",
+                      u64{128} << 20};
   auto loaded = load_kernel(fw, config);
   ASSERT_TRUE(loaded.ok()) << loaded.error().text();
   EXPECT_EQ(loaded->kind, KernelKind::Linux);
@@ -65,22 +68,27 @@ TEST_F(KernelTest, Linux) {
 
 TEST_F(KernelTest, MultibootElf) {
   std::vector<u8> image(0x2000);
-  std::memcpy(image.data(), "\x7f" "ELF\x01\x01\x01", 7);
+  std::memcpy(image.data(),
+              "\x7f"
+              "ELF\x01\x01\x01",
+              7);
   store_le<u16>(&image[18], 3);
-  store_le<u32>(&image[24], 0xc0100020);    // entry, virtual
+  store_le<u32>(&image[24], 0xc0100020);  // entry, virtual
   store_le<u32>(&image[28], 52);
   store_le<u16>(&image[42], 32), store_le<u16>(&image[44], 1);
   const u32 header[8] = {1, 0x1000, 0xc0100000, 0x100000, 0x100, 0x3000, 7, 0x1000};
   std::memcpy(&image[52], header, sizeof header);
-  store_le<u32>(&image[0x1000], 0x1badb002), store_le<u32>(&image[0x1004], 3), store_le<u32>(&image[0x1008], 0u - 0x1badb002 - 3);
+  store_le<u32>(&image[0x1000], 0x1badb002), store_le<u32>(&image[0x1004], 3),
+      store_le<u32>(&image[0x1008], 0u - 0x1badb002 - 3);
   image[0x1020] = 0x42;
-  KernelConfig config{file("kernel.elf", image), file("module", std::vector<u8>(10, 7)) + " first", "x=1", u64{64} << 20};
+  KernelConfig config{file("kernel.elf", image), file("module", std::vector<u8>(10, 7)) + " first", "x=1",
+                      u64{64} << 20};
   auto loaded = load_kernel(fw, config);
   ASSERT_TRUE(loaded.ok()) << loaded.error().text();
   EXPECT_EQ(loaded->kind, KernelKind::Multiboot);
   EXPECT_EQ(read32(kFwKernelEntry), 0x100020u);
   EXPECT_EQ(read32(kFwKernelAddr), 0x100000u);
-  EXPECT_EQ(read32(kFwKernelSize), 0x3000u + 10);   // the module follows on a page of its own
+  EXPECT_EQ(read32(kFwKernelSize), 0x3000u + 10);  // the module follows on a page of its own
   const std::string kernel = read(kFwKernelData, 0x300a);
   EXPECT_EQ(kernel[0x20], 0x42);
   EXPECT_EQ(kernel[0x3000], 7);

@@ -44,7 +44,7 @@ struct FwCfgTest : ::testing::Test {
 TEST_F(FwCfgTest, SignatureAndId) {
   EXPECT_EQ(read(kFwSignature, 4), "QEMU");
   EXPECT_EQ(read(kFwId, 1)[0], 3);
-  EXPECT_EQ(fw.read(4, 4), 0x554d4551u);    // "QEMU CFG" as the DMA register shows it
+  EXPECT_EQ(fw.read(4, 4), 0x554d4551u);  // "QEMU CFG" as the DMA register shows it
   EXPECT_EQ(fw.read(8, 4), 0x47464320u);
 }
 
@@ -70,11 +70,11 @@ TEST_F(FwCfgTest, DirectoryListsFiles) {
 
 TEST_F(FwCfgTest, DmaReadsSkipsAndSelects) {
   fw.add_string(kFwCmdlineData, "console=ttyS0");
-  memory.put_descriptor(0x100, u32{kFwCmdlineData} << 16 | 8 | 4, 8, 0);   // select, skip 8
+  memory.put_descriptor(0x100, u32{kFwCmdlineData} << 16 | 8 | 4, 8, 0);  // select, skip 8
   start_dma(0x100);
   EXPECT_EQ(memory.control(0x100), 0u);
   std::fill_n(&memory.bytes[0x200], 16, u8{0xee});
-  memory.put_descriptor(0x100, 2, 16, 0x200);                              // read the rest and zeroes
+  memory.put_descriptor(0x100, 2, 16, 0x200);  // read the rest and zeroes
   start_dma(0x100);
   EXPECT_STREQ(reinterpret_cast<char*>(&memory.bytes[0x200]), "ttyS0");
   EXPECT_EQ(memory.bytes[0x20f], 0);
@@ -85,10 +85,10 @@ TEST_F(FwCfgTest, DmaErrors) {
   start_dma(0x100);
   EXPECT_EQ(memory.control(0x100), 1u);
   fw.add_file("etc/ro", "xx");
-  memory.put_descriptor(0x100, u32{kFwFileFirst} << 16 | 8 | 16, 2, 0x200);   // not writable
+  memory.put_descriptor(0x100, u32{kFwFileFirst} << 16 | 8 | 16, 2, 0x200);  // not writable
   start_dma(0x100);
   EXPECT_EQ(memory.control(0x100), 1u);
-  start_dma(0xfffffff0);                    // nothing there: harmless
+  start_dma(0xfffffff0);  // nothing there: harmless
   fw.write(0, 0, 1), fw.write(11, 0xff, 1), fw.read(9, 8);
 }
 

@@ -1,7 +1,7 @@
 #include "hw/input/i8042.h"
 
-#include "display/input_event.h"
 #include "device/pc_fixture.h"
+#include "display/input_event.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -15,17 +15,29 @@ struct KbcTest : testing::Test {
   u8 leds = 0xff;
   Ps2Keyboard keyboard{{.leds = [this](u8 v) { leds = v; }}};
   Ps2Mouse mouse;
-  I8042 kbc{{.keyboard_irq = irq1.line(), .mouse_irq = irq12.line(), .a20 = [this](bool on) { a20 = on; }, .reset_request = [this] { resets++; },
-             .keyboard = &keyboard, .mouse = &mouse, .clock = &clock}};
+  I8042 kbc{{.keyboard_irq = irq1.line(),
+             .mouse_irq = irq12.line(),
+             .a20 = [this](bool on) { a20 = on; },
+             .reset_request = [this] { resets++; },
+             .keyboard = &keyboard,
+             .mouse = &mouse,
+             .clock = &clock}};
   void command(u8 v) { out8(kbc.command(), 0, v); }
   void data(u8 v) { out8(kbc.data(), 0, v); }
   u8 status() { return in8(kbc.command(), 0); }
-  void command_byte(u8 v) { command(0x60); data(v); }
+  void command_byte(u8 v) {
+    command(0x60);
+    data(v);
+  }
   // All bytes that come, as text; waits for the serial link.
   std::string bytes() {
     std::string out;
     for (int idle = 0; idle < 2;) {
-      if (!(status() & 1)) { clock.advance(1'000'000); idle++; continue; }
+      if (!(status() & 1)) {
+        clock.advance(1'000'000);
+        idle++;
+        continue;
+      }
       idle = 0;
       const bool from_mouse = (status() & 0x20) != 0;
       char hex[8];
@@ -34,7 +46,10 @@ struct KbcTest : testing::Test {
     }
     return out;
   }
-  void mouse_command(u8 v) { command(0xd4); data(v); }
+  void mouse_command(u8 v) {
+    command(0xd4);
+    data(v);
+  }
   void press(Key k, bool down) { keyboard.key(static_cast<u32>(k), down); }
 };
 
@@ -86,14 +101,14 @@ TEST_F(KbcTest, KeysInThreeSets) {
   press(Key::a, false);
   press(Key::ctrl, true);
   press(Key::ctrl, false);
-  EXPECT_EQ(bytes(), "1c 11 f0 11");                   // only modifiers send breaks
+  EXPECT_EQ(bytes(), "1c 11 f0 11");  // only modifiers send breaks
   data(0xf0);
   data(1);
   bytes();
   press(Key::a, true);
   press(Key::up, false);
   press(Key::a, false);
-  EXPECT_EQ(bytes(), "1e 9e");                         // a release without a press is not sent
+  EXPECT_EQ(bytes(), "1e 9e");  // a release without a press is not sent
 }
 
 TEST_F(KbcTest, TranslatesEveryKeyToItsSet1Code) {
@@ -103,8 +118,10 @@ TEST_F(KbcTest, TranslatesEveryKeyToItsSet1Code) {
     if (k == static_cast<u32>(Key::pause) || k == static_cast<u32>(Key::print) || code == 0) continue;
     keyboard.key(k, true);
     char want[16];
-    if (code > 0xff) std::snprintf(want, sizeof want, "e0 %02x", code & 0xff);
-    else std::snprintf(want, sizeof want, "%02x", code);
+    if (code > 0xff)
+      std::snprintf(want, sizeof want, "e0 %02x", code & 0xff);
+    else
+      std::snprintf(want, sizeof want, "%02x", code);
     EXPECT_EQ(bytes(), want) << display::key_name(k);
     keyboard.key(k, false);
     bytes();
@@ -118,7 +135,7 @@ TEST_F(KbcTest, KeyboardCommands) {
   EXPECT_EQ(bytes(), "fa fa");
   EXPECT_EQ(leds, 5);
   data(0xf2);
-  EXPECT_EQ(bytes(), "fa ab 41");                      // translated
+  EXPECT_EQ(bytes(), "fa ab 41");  // translated
   data(0xee);
   EXPECT_EQ(bytes(), "ee");
   data(0xf5);
@@ -135,7 +152,7 @@ TEST_F(KbcTest, InterruptsAndTheGapBetweenBytes) {
   press(Key::b, true);
   EXPECT_TRUE(irq1.level);
   EXPECT_EQ(in8(kbc.data(), 0), 0x1e);
-  EXPECT_EQ(in8(kbc.data(), 0), 0x1e);                 // the same again until the next comes over the wire
+  EXPECT_EQ(in8(kbc.data(), 0), 0x1e);  // the same again until the next comes over the wire
   EXPECT_FALSE(irq1.level);
   clock.advance(1'000'000);
   EXPECT_TRUE(irq1.level);
@@ -170,7 +187,7 @@ TEST_F(KbcTest, OutputPort) {
 TEST_F(KbcTest, MousePackets) {
   command_byte(0x47);
   mouse.move(5, 5, 0, 0);
-  EXPECT_EQ(bytes(), "");                              // not enabled
+  EXPECT_EQ(bytes(), "");  // not enabled
   mouse_command(0xf4);
   EXPECT_EQ(bytes(), "mfa");
   mouse.move(5, 3, 0, display::kButtonLeft);
@@ -186,15 +203,22 @@ TEST_F(KbcTest, MousePackets) {
 
 TEST_F(KbcTest, MouseWheelAndExplorer) {
   command_byte(0x47);
-  auto rate = [&](u8 r) { mouse_command(0xf3); mouse_command(r); };
-  rate(200); rate(100); rate(80);
+  auto rate = [&](u8 r) {
+    mouse_command(0xf3);
+    mouse_command(r);
+  };
+  rate(200);
+  rate(100);
+  rate(80);
   mouse_command(0xf2);
   EXPECT_EQ(bytes(), "mfa mfa mfa mfa mfa mfa mfa m03");
   mouse_command(0xf4);
   bytes();
   mouse.move(0, 0, 1, 0);
   EXPECT_EQ(bytes(), "m08 m00 m00 mff");
-  rate(200); rate(200); rate(80);
+  rate(200);
+  rate(200);
+  rate(80);
   mouse_command(0xf2);
   bytes();
   mouse.move(0, 0, -2, display::kButtonSide);

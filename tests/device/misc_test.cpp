@@ -1,13 +1,13 @@
 // 8237 DMA, port 92, debug console, debug exit, pc-testdev, vmport.
 #include "chardev/devices.h"
 #include "device/fake_machine.h"
+#include "device/pc_fixture.h"
 #include "hw/misc/debug_console.h"
 #include "hw/misc/debug_exit.h"
 #include "hw/misc/i8237.h"
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/vmport.h"
-#include "device/pc_fixture.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -18,7 +18,7 @@ struct DmaTest : testing::Test, IsaDmaChannel::Listener {
   int told = 0;
   void dma_ready() override { told++; }
   void SetUp() override {
-    out8(dma.words(), 0x16, 0xc0);                     // channel 4: cascade
+    out8(dma.words(), 0x16, 0xc0);  // channel 4: cascade
     out8(dma.words(), 0x14, 0x00);
   }
   void program(u16 address, u16 count, u8 page, u8 mode) {
@@ -39,7 +39,7 @@ TEST_F(DmaTest, FloppyReadOfASector) {
   c.set_listener(this);
   c.set_request(true);
   EXPECT_FALSE(c.ready());
-  program(0x1000, 511, 0x03, 0x44);                    // single, to memory
+  program(0x1000, 511, 0x03, 0x44);  // single, to memory
   EXPECT_EQ(told, 1);
   EXPECT_TRUE(c.ready());
   std::vector<u8> sector(600, 0x5a);
@@ -52,8 +52,8 @@ TEST_F(DmaTest, FloppyReadOfASector) {
   EXPECT_EQ(memory.bytes[0x31000], 0x5a);
   EXPECT_EQ(memory.bytes[0x311ff], 0x5a);
   EXPECT_EQ(memory.bytes[0x31200], 0);
-  EXPECT_FALSE(c.ready());                             // masked at TC
-  EXPECT_EQ(in8(dma.bytes(), 8), 0x44);                // TC and DREQ of channel 2
+  EXPECT_FALSE(c.ready());               // masked at TC
+  EXPECT_EQ(in8(dma.bytes(), 8), 0x44);  // TC and DREQ of channel 2
   EXPECT_EQ(in8(dma.bytes(), 8), 0x40);
   out8(dma.bytes(), 0xc, 0);
   EXPECT_EQ(in8(dma.bytes(), 5), 0xff);
@@ -61,7 +61,7 @@ TEST_F(DmaTest, FloppyReadOfASector) {
 
 TEST_F(DmaTest, DirectionVerifyAutoinitWrap) {
   u8 d[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-  program(0xfffe, 3, 0x02, 0x58);                      // autoinit, from memory
+  program(0xfffe, 3, 0x02, 0x58);  // autoinit, from memory
   memory.bytes[0x2fffe] = 9;
   memory.bytes[0x20000] = 7;
   EXPECT_EQ(dma.channel(2).transfer(d, 8, true).bytes, 0u);
@@ -69,9 +69,9 @@ TEST_F(DmaTest, DirectionVerifyAutoinitWrap) {
   EXPECT_EQ(r.bytes, 4u);
   EXPECT_TRUE(r.terminal_count);
   EXPECT_EQ(d[0], 9);
-  EXPECT_EQ(d[2], 7);                                  // the address wraps in its 64 K
+  EXPECT_EQ(d[2], 7);  // the address wraps in its 64 K
   EXPECT_TRUE(dma.channel(2).ready());
-  program(0x10, 1, 0, 0x40);                           // verify
+  program(0x10, 1, 0, 0x40);  // verify
   EXPECT_EQ(dma.channel(2).transfer(d, 8, true).bytes, 2u);
   EXPECT_EQ(memory.bytes[0x10], 0);
 }
@@ -79,7 +79,7 @@ TEST_F(DmaTest, DirectionVerifyAutoinitWrap) {
 TEST_F(DmaTest, WordsAndDecrement) {
   out8(dma.words(), 0x18, 0);
   out8(dma.words(), 4, 0x00);
-  out8(dma.words(), 4, 0x08);                          // channel 5: word address 0x800
+  out8(dma.words(), 4, 0x08);  // channel 5: word address 0x800
   out8(dma.words(), 6, 3);
   out8(dma.words(), 6, 0);
   out8(dma.pages(), 0xb, 0x02);
@@ -132,7 +132,13 @@ TEST(PcTestdev, LatchLinesMemory) {
 
 TEST(Vmport, VersionAndPointer) {
   VmportRegisters regs;
-  Vmport port({.load_registers = [&](VmportRegisters& r) { r = regs; return true; }, .store_registers = [&](const VmportRegisters& r) { regs = r; }, .ram_bytes = 1 << 27});
+  Vmport port({.load_registers =
+                   [&](VmportRegisters& r) {
+                     r = regs;
+                     return true;
+                   },
+               .store_registers = [&](const VmportRegisters& r) { regs = r; },
+               .ram_bytes = 1 << 27});
   auto call = [&](u32 command, u32 argument) {
     regs = {0x564d5868, argument, command, 0x5658, 0, 0};
     return static_cast<u32>(port.read(0, 4));

@@ -1,6 +1,5 @@
-#include "hw/rtc/mc146818.h"
-
 #include "device/pc_fixture.h"
+#include "hw/rtc/mc146818.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -9,8 +8,14 @@ struct RtcTest : testing::Test {
   SteppedClock clock;
   LineProbe irq;
   Mc146818 rtc{{.clock = clock, .irq = irq.line(), .start_seconds = *rtc_start_seconds("2024-02-28T23:59:58")}};
-  u8 get(u8 index) { out8(rtc, 0, index); return in8(rtc, 1); }
-  void set(u8 index, u8 value) { out8(rtc, 0, index); out8(rtc, 1, value); }
+  u8 get(u8 index) {
+    out8(rtc, 0, index);
+    return in8(rtc, 1);
+  }
+  void set(u8 index, u8 value) {
+    out8(rtc, 0, index);
+    out8(rtc, 1, value);
+  }
 };
 
 TEST_F(RtcTest, CountsDatesInBcd) {
@@ -18,16 +23,16 @@ TEST_F(RtcTest, CountsDatesInBcd) {
   EXPECT_EQ(get(4), 0x23);
   clock.advance(2 * kNsPerSecond);
   EXPECT_EQ(get(0), 0x00);
-  EXPECT_EQ(get(7), 0x29);                             // leap year
+  EXPECT_EQ(get(7), 0x29);  // leap year
   EXPECT_EQ(get(8), 0x02);
   EXPECT_EQ(get(9), 0x24);
   EXPECT_EQ(get(0x32), 0x20);
-  EXPECT_EQ(get(6), 5);                                // Thursday
+  EXPECT_EQ(get(6), 5);  // Thursday
   EXPECT_EQ(get(0xd), 0x80);
 }
 
 TEST_F(RtcTest, BinaryAnd12Hours) {
-  set(0xb, 0x04);                                      // binary, 12 hours
+  set(0xb, 0x04);  // binary, 12 hours
   EXPECT_EQ(get(0), 58);
   EXPECT_EQ(get(4), 0x80 | 11);
   clock.advance(2 * kNsPerSecond);
@@ -36,9 +41,15 @@ TEST_F(RtcTest, BinaryAnd12Hours) {
 
 TEST_F(RtcTest, SettingTheTime) {
   set(0xb, 0x82);
-  set(9, 0x99); set(8, 0x12); set(7, 0x31); set(4, 0x23); set(2, 0x59); set(0, 0x59); set(0x32, 0x19);
+  set(9, 0x99);
+  set(8, 0x12);
+  set(7, 0x31);
+  set(4, 0x23);
+  set(2, 0x59);
+  set(0, 0x59);
+  set(0x32, 0x19);
   clock.advance(5 * kNsPerSecond);
-  EXPECT_EQ(get(0), 0x59);                             // SET stops updates
+  EXPECT_EQ(get(0), 0x59);  // SET stops updates
   set(0xb, 0x02);
   EXPECT_EQ(get(0), 0x59);
   clock.advance(kNsPerSecond);
@@ -62,7 +73,7 @@ TEST_F(RtcTest, UpdateEndedInterrupt) {
   clock.advance(kNsPerSecond);
   EXPECT_TRUE(irq.level);
   clock.advance(3 * kNsPerSecond);
-  EXPECT_EQ(irq.rises, 1);                             // not read: no more
+  EXPECT_EQ(irq.rises, 1);  // not read: no more
   EXPECT_EQ(get(0xc) & 0x90, 0x90);
   EXPECT_FALSE(irq.level);
   clock.advance(kNsPerSecond);
@@ -70,7 +81,9 @@ TEST_F(RtcTest, UpdateEndedInterrupt) {
 }
 
 TEST_F(RtcTest, AlarmWithWildcards) {
-  set(1, 0x05); set(3, 0xff); set(5, 0xff);            // second 5 of every minute
+  set(1, 0x05);
+  set(3, 0xff);
+  set(5, 0xff);  // second 5 of every minute
   set(0xb, 0x22);
   get(0xc);
   clock.advance(6 * kNsPerSecond);
@@ -85,17 +98,20 @@ TEST_F(RtcTest, AlarmWithWildcards) {
 }
 
 TEST_F(RtcTest, PeriodicRate) {
-  set(0xa, 0x26);                                      // 1024 Hz
+  set(0xa, 0x26);  // 1024 Hz
   set(0xb, 0x42);
   int count = 0;
   for (int i = 0; i < 10'000; i++) {
     clock.advance(100'000);
-    if (irq.level) { count++; get(0xc); }
+    if (irq.level) {
+      count++;
+      get(0xc);
+    }
   }
   EXPECT_NEAR(count, 1024, 2);
   set(0xb, 0x02);
   clock.advance(kNsPerSecond);
-  EXPECT_EQ(get(0xc) & 0xc0, 0x40);                    // the flag comes without the enable
+  EXPECT_EQ(get(0xc) & 0xc0, 0x40);  // the flag comes without the enable
 }
 
 TEST_F(RtcTest, NvramAndStartDates) {

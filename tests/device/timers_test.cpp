@@ -1,9 +1,8 @@
 // PIT, port 61, HPET.
+#include "device/pc_fixture.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/port61.h"
-
-#include "device/pc_fixture.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -27,11 +26,11 @@ struct PitTest : testing::Test {
 };
 
 TEST_F(PitTest, RateGeneratorInterruptsAtItsRate) {
-  program(0, 2, 11932);                                // 100 Hz
+  program(0, 2, 11932);  // 100 Hz
   const int start = irq.rises;
   clock.advance(1'000'000'000);
   EXPECT_NEAR(irq.rises - start, 100, 1);
-  program(0, 3, 0);                                    // 18.2 Hz
+  program(0, 3, 0);  // 18.2 Hz
   const int before = irq.rises;
   clock.advance(1'000'000'000);
   EXPECT_NEAR(irq.rises - before, 18, 1);
@@ -41,7 +40,7 @@ TEST_F(PitTest, CountsDownAndLatches) {
   program(0, 2, 1000);
   ticks(300);
   EXPECT_NEAR(latched(0), 700, 1);
-  out8(pit, 3, 0);                                     // latch, then let time pass
+  out8(pit, 3, 0);  // latch, then let time pass
   const u8 low = in8(pit, 0);
   ticks(100);
   const u8 high = in8(pit, 0);
@@ -69,7 +68,7 @@ TEST_F(PitTest, NewCountTakesEffectAtThePeriodsEnd) {
   program(0, 2, 1000);
   ticks(500);
   out8(pit, 0, 0xd0);
-  out8(pit, 0, 0x07);                                  // 2000
+  out8(pit, 0, 0x07);  // 2000
   EXPECT_NEAR(latched(0), 500, 1);
   ticks(501);
   EXPECT_NEAR(latched(0), 1999, 2);
@@ -77,11 +76,11 @@ TEST_F(PitTest, NewCountTakesEffectAtThePeriodsEnd) {
 
 TEST_F(PitTest, ReadBackStatusAndBcd) {
   out8(pit, 3, 0xb0);
-  out8(pit, 3, 0xe8);                                  // status of counter 2: null count, OUT low
+  out8(pit, 3, 0xe8);  // status of counter 2: null count, OUT low
   EXPECT_EQ(in8(pit, 2), 0x70);
-  out8(pit, 3, 0x71);                                  // counter 1, BCD, mode 0
+  out8(pit, 3, 0x71);  // counter 1, BCD, mode 0
   out8(pit, 1, 0x00);
-  out8(pit, 1, 0x10);                                  // 1000
+  out8(pit, 1, 0x10);  // 1000
   ticks(1);
   EXPECT_EQ(latched(1), 0x0999);
 }
@@ -90,7 +89,7 @@ TEST_F(PitTest, Port61GatesCounter2) {
   out8(port, 0, 0);
   program(2, 0, 1000);
   ticks(2000);
-  EXPECT_FALSE(in8(port, 0) & 0x20);                   // gate low: does not count
+  EXPECT_FALSE(in8(port, 0) & 0x20);  // gate low: does not count
   out8(port, 0, 1);
   ticks(500);
   EXPECT_FALSE(in8(port, 0) & 0x20);
@@ -134,7 +133,10 @@ struct HpetTest : testing::Test {
     p.legacy_timer = irq0.line();
     p.legacy_rtc = irq8.line();
     p.legacy = [this](bool on) { legacy = on; };
-    p.msi = [this](u64 a, u32 d) { msi_address = a; msi_data = d; };
+    p.msi = [this](u64 a, u32 d) {
+      msi_address = a;
+      msi_data = d;
+    };
     hpet = std::make_unique<Hpet>(std::move(p));
   }
   void w(u64 offset, u64 v, unsigned size = 4) { hpet->write(offset, v, size); }
@@ -158,7 +160,7 @@ TEST_F(HpetTest, CounterRunsAtItsPeriod) {
 
 TEST_F(HpetTest, OneShotLevelAndEdge) {
   w(0x10, 1);
-  w(0x140, 20 << 9 | 4 | 2);                           // timer 2, pin 20, level
+  w(0x140, 20 << 9 | 4 | 2);  // timer 2, pin 20, level
   w(0x148, 1000, 8);
   clock.advance(9'990);
   EXPECT_FALSE(pins[20].level);
@@ -167,7 +169,7 @@ TEST_F(HpetTest, OneShotLevelAndEdge) {
   EXPECT_EQ(r(0x20), 4u);
   w(0x20, 4);
   EXPECT_FALSE(pins[20].level);
-  w(0x140, 21 << 9 | 4);                               // edge
+  w(0x140, 21 << 9 | 4);  // edge
   w(0x148, 2000, 8);
   clock.advance(100'000);
   EXPECT_EQ(pins[21].rises, 1);
@@ -176,7 +178,7 @@ TEST_F(HpetTest, OneShotLevelAndEdge) {
 TEST_F(HpetTest, LegacyPeriodicAsLinuxProgramsIt) {
   w(0x10, 3);
   EXPECT_TRUE(legacy);
-  w(0x100, 4 | 8 | 0x40 | 0x100);                      // periodic, set value, 32 bits
+  w(0x100, 4 | 8 | 0x40 | 0x100);  // periodic, set value, 32 bits
   w(0x108, static_cast<u32>(r(0xf0)) + 100'000);
   w(0x108, 100'000);
   clock.advance(100'000'000);

@@ -1,7 +1,6 @@
-#include "hw/char/uart_16550a.h"
-
 #include "chardev/devices.h"
 #include "device/pc_fixture.h"
+#include "hw/char/uart_16550a.h"
 
 namespace doppel::hw::test {
 namespace {
@@ -22,7 +21,7 @@ TEST_F(UartTest, TransmitAndThrInterrupt) {
   EXPECT_EQ(ring->take(), "hi");
   EXPECT_EQ(in(5), 0x60);
   EXPECT_EQ(in(2), 0x01);
-  out(1, 2);                                           // enabling asks at once
+  out(1, 2);  // enabling asks at once
   EXPECT_TRUE(irq.level);
   EXPECT_EQ(in(2), 0x02);
   EXPECT_FALSE(irq.level);
@@ -44,7 +43,7 @@ TEST_F(UartTest, ReceiveWithoutFifo) {
 }
 
 TEST_F(UartTest, FifoTriggerAndTimeout) {
-  out(2, 0x87);                                        // enable, clear, trigger 8
+  out(2, 0x87);  // enable, clear, trigger 8
   out(1, 1);
   ring->type("abcd");
   EXPECT_FALSE(irq.level);
@@ -58,7 +57,7 @@ TEST_F(UartTest, FifoTriggerAndTimeout) {
   EXPECT_EQ(in(2), 0xc4);
   std::string got;
   while (in(5) & 1) got += static_cast<char>(in(0));
-  EXPECT_EQ(got, "bcdefghijklmnopq");                  // 16 at a time
+  EXPECT_EQ(got, "bcdefghijklmnopq");  // 16 at a time
   EXPECT_FALSE(irq.level);
 }
 
@@ -83,7 +82,7 @@ TEST_F(UartTest, OverrunAndBreak) {
 
 TEST_F(UartTest, LoopbackAndModemStatus) {
   EXPECT_EQ(in(6), 0xb0);
-  out(4, 0x10 | 0x0a);                                 // RTS, OUT2
+  out(4, 0x10 | 0x0a);  // RTS, OUT2
   EXPECT_EQ(in(6) & 0xf0, 0x90);
   out(0, 'L');
   EXPECT_EQ(in(0), 'L');
@@ -110,7 +109,7 @@ TEST_F(UartTest, DivisorScratchAndDetection) {
   out(7, 0x5a);
   EXPECT_EQ(in(7), 0x5a);
   out(2, 1);
-  EXPECT_EQ(in(2) & 0xc0, 0xc0);                       // a 16550A
+  EXPECT_EQ(in(2) & 0xc0, 0xc0);  // a 16550A
   out(2, 0);
   EXPECT_EQ(in(2) & 0xc0, 0);
   out(1, 0xff);

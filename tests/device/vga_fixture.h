@@ -9,7 +9,13 @@ namespace doppel::hw {
 
 class FakeBus final : public AddressBus {
  public:
-  struct Entry { u64 address = 0, size = 0; MmioHandler* handler = nullptr; u8* data = nullptr; int priority = 0; bool enabled = false; };
+  struct Entry {
+    u64 address = 0, size = 0;
+    MmioHandler* handler = nullptr;
+    u8* data = nullptr;
+    int priority = 0;
+    bool enabled = false;
+  };
   std::unique_ptr<MappedWindow> map(std::string, u64 address, u64 size, MmioHandler& handler, int priority) override {
     return add({address, size, &handler, nullptr, priority, false});
   }
@@ -26,7 +32,10 @@ class FakeBus final : public AddressBus {
   void write(u64 address, u8 value) {
     Entry* e = find(address);
     if (!e) return;
-    if (e->handler) { e->handler->write(address - e->address, value, 1); return; }
+    if (e->handler) {
+      e->handler->write(address - e->address, value, 1);
+      return;
+    }
     e->data[address - e->address] = value;
     written_.push_back(e->data + (address - e->address));
   }
@@ -36,14 +45,20 @@ class FakeBus final : public AddressBus {
     return e->handler ? static_cast<u8>(e->handler->read(address - e->address, 1)) : e->data[address - e->address];
   }
   void mark_written(const u8* p) { written_.push_back(p); }
-  bool is_ram(u64 address) { const Entry* e = find(address); return e && e->data; }
+  bool is_ram(u64 address) {
+    const Entry* e = find(address);
+    return e && e->data;
+  }
 
  private:
   class Window final : public MappedWindow {
    public:
     Window(FakeBus& bus, int id) : bus_(bus), id_(id) {}
     ~Window() override { bus_.entries_.erase(id_); }
-    void set(bool enabled, u64 address) override { bus_.entries_[id_].enabled = enabled, bus_.entries_[id_].address = address; }
+    void set(bool enabled, u64 address) override {
+      bus_.entries_[id_].enabled = enabled, bus_.entries_[id_].address = address;
+    }
+
    private:
     FakeBus& bus_;
     int id_;
@@ -55,7 +70,8 @@ class FakeBus final : public AddressBus {
   Entry* find(u64 address) {
     Entry* best = nullptr;
     for (auto& [id, e] : entries_) {
-      if (e.enabled && address >= e.address && address < e.address + e.size && (!best || e.priority > best->priority)) best = &e;
+      if (e.enabled && address >= e.address && address < e.address + e.size && (!best || e.priority > best->priority))
+        best = &e;
     }
     return best;
   }
@@ -87,7 +103,8 @@ class Vga {
   bool refresh() { return core.refresh(picture); }
 
   // Register values of the IBM BIOS's video parameter tables.
-  void set_mode(u8 misc, const std::vector<u8>& sequencer, const std::vector<u8>& controller, const std::vector<u8>& graphics, u8 attr_mode, u8 plane_enable = 15) {
+  void set_mode(u8 misc, const std::vector<u8>& sequencer, const std::vector<u8>& controller,
+                const std::vector<u8>& graphics, u8 attr_mode, u8 plane_enable = 15) {
     out(0x3c2, misc);
     for (u8 i = 0; i < sequencer.size(); i++) seq(i, sequencer[i]);
     crtc(0x11, 0);
@@ -99,23 +116,23 @@ class Vga {
     video_on();
   }
   void mode_3() {
-    set_mode(0x67, {3, 0, 3, 0, 2},
-             {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
+    set_mode(0x67, {3, 0, 3, 0, 2}, {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0,    0x4f, 0x0d, 0x0e, 0,
+                                     0,    0,    0,    0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
              {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff}, 0x0c);
   }
   void mode_12() {
-    set_mode(0xe3, {3, 1, 15, 0, 6},
-             {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0, 0x40, 0, 0, 0, 0, 0, 0, 0xea, 0x8c, 0xdf, 0x28, 0, 0xe7, 0x04, 0xe3, 0xff},
+    set_mode(0xe3, {3, 1, 15, 0, 6}, {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0,    0x40, 0,    0,   0,
+                                      0,    0,    0,    0xea, 0x8c, 0xdf, 0x28, 0,    0xe7, 0x04, 0xe3, 0xff},
              {0, 0, 0, 0, 0, 0, 5, 15, 0xff}, 1);
   }
   void mode_13() {
-    set_mode(0x63, {3, 1, 15, 0, 0x0e},
-             {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0, 0x41, 0, 0, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff},
+    set_mode(0x63, {3, 1, 15, 0, 0x0e}, {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0,    0x41, 0,    0,   0,
+                                         0,    0,    0,    0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff},
              {0, 0, 0, 0, 0, 0x40, 5, 15, 0xff}, 0x41);
   }
   void mode_4() {
-    set_mode(0x63, {3, 9, 3, 0, 2},
-             {0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0, 0xc1, 0, 0, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x14, 0, 0x96, 0xb9, 0xa2, 0xff},
+    set_mode(0x63, {3, 9, 3, 0, 2}, {0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0,    0xc1, 0,    0,   0,
+                                     0,    0,    0,    0x9c, 0x8e, 0x8f, 0x14, 0,    0x96, 0xb9, 0xa2, 0xff},
              {0, 0, 0, 0, 0, 0x30, 0x0f, 0, 0xff}, 1, 3);
   }
   // One glyph at plane 2: all rows `bits`.

@@ -13,7 +13,7 @@ TEST(VgaText, ShowsCharactersWithNineDots) {
   vga.mode_3();
   vga.load_glyph('A', 0x81);
   vga.load_glyph(0xc4, 0xff);
-  vga.crtc(0x0a, 0x20);                     // cursor off
+  vga.crtc(0x0a, 0x20);  // cursor off
   vga.poke(0xb8000, 'A'), vga.poke(0xb8001, 0x1e);
   vga.poke(0xb8002, 0xc4), vga.poke(0xb8003, 0x07);
   vga.poke(0xb8000 + 160, 'A'), vga.poke(0xb8001 + 160, 0x07);
@@ -27,8 +27,8 @@ TEST(VgaText, ShowsCharactersWithNineDots) {
   EXPECT_EQ(red, yellow);
   EXPECT_EQ(vga.pixel(0, 0), vga.pixel(7, 15));
   EXPECT_NE(vga.pixel(0, 0), vga.pixel(1, 0));
-  EXPECT_EQ(vga.pixel(8, 0), vga.pixel(1, 0));    // ninth dot: background
-  EXPECT_EQ(vga.pixel(17, 0), vga.pixel(9, 0));   // line graphics: repeated
+  EXPECT_EQ(vga.pixel(8, 0), vga.pixel(1, 0));   // ninth dot: background
+  EXPECT_EQ(vga.pixel(17, 0), vga.pixel(9, 0));  // line graphics: repeated
   const std::string text = vga.core.text();
   EXPECT_EQ(text.substr(0, text.find('\n')), "A─");
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 25);
@@ -54,7 +54,7 @@ TEST(VgaText, CursorBlinks) {
   vga.refresh();
   const u32 lit = vga.pixel(0, 14), dark = vga.pixel(0, 0);
   EXPECT_NE(lit, dark);
-  vga.clock.advance(8 * 14'300'000);        // 8 frames at 70 Hz
+  vga.clock.advance(8 * 14'300'000);  // 8 frames at 70 Hz
   EXPECT_TRUE(vga.refresh());
   EXPECT_EQ(vga.pixel(0, 14), dark);
 }
@@ -64,37 +64,37 @@ TEST(VgaPlanar, WriteModesAndLatches) {
   vga.mode_12();
   vga.gfx(8, 0xff);
   vga.seq(2, 0x0f);
-  vga.poke(0xa0000, 0x3c);                  // mode 0: all planes
+  vga.poke(0xa0000, 0x3c);  // mode 0: all planes
   vga.gfx(4, 2);
   EXPECT_EQ(vga.peek(0xa0000), 0x3c);
-  vga.gfx(1, 0x0f), vga.gfx(0, 0x05);       // set/reset: colour 5 under the bit mask
+  vga.gfx(1, 0x0f), vga.gfx(0, 0x05);  // set/reset: colour 5 under the bit mask
   vga.gfx(8, 0x80);
-  vga.peek(0xa0000);                        // latch
+  vga.peek(0xa0000);  // latch
   vga.poke(0xa0000, 0);
   vga.gfx(1, 0), vga.gfx(8, 0xff);
   vga.gfx(4, 0);
   EXPECT_EQ(vga.peek(0xa0000), 0xbc);
   vga.gfx(4, 1);
   EXPECT_EQ(vga.peek(0xa0000), 0x3c);
-  vga.gfx(5, 1);                            // mode 1: latch copy
+  vga.gfx(5, 1);  // mode 1: latch copy
   vga.peek(0xa0000);
   vga.poke(0xa0050, 0xff);
   vga.gfx(5, 0);
   vga.gfx(4, 0);
   EXPECT_EQ(vga.peek(0xa0050), 0xbc);
-  vga.gfx(5, 2);                            // mode 2: the value is the colour
+  vga.gfx(5, 2);  // mode 2: the value is the colour
   vga.gfx(8, 0x0f);
   vga.peek(0xa0051);
   vga.poke(0xa0051, 0x0a);
-  vga.gfx(5, 3), vga.gfx(8, 0xff), vga.gfx(0, 0x0f);   // mode 3: the value is a mask
+  vga.gfx(5, 3), vga.gfx(8, 0xff), vga.gfx(0, 0x0f);  // mode 3: the value is a mask
   vga.peek(0xa0052);
   vga.poke(0xa0052, 0x18);
   vga.gfx(5, 0), vga.gfx(4, 1);
   EXPECT_EQ(vga.peek(0xa0051), 0x0f);
   EXPECT_EQ(vga.peek(0xa0052), 0x18);
-  vga.gfx(5, 8), vga.gfx(2, 0x0a), vga.gfx(7, 0x0f);   // read mode 1: where is colour 10?
+  vga.gfx(5, 8), vga.gfx(2, 0x0a), vga.gfx(7, 0x0f);  // read mode 1: where is colour 10?
   EXPECT_EQ(vga.peek(0xa0051), 0x0f);
-  vga.gfx(5, 0), vga.gfx(3, 0x18);          // exclusive or with the latch
+  vga.gfx(5, 0), vga.gfx(3, 0x18);  // exclusive or with the latch
   vga.seq(2, 1), vga.gfx(4, 0), vga.peek(0xa0000), vga.poke(0xa0000, 0xff), vga.gfx(3, 0);
   EXPECT_EQ(vga.peek(0xa0000), 0x43);
 }
@@ -114,8 +114,8 @@ TEST(VgaPlanar, ShowsSixteenColours) {
 TEST(VgaPlanar, SplitScreenAndStart) {
   Vga vga;
   vga.mode_12();
-  vga.crtc(0x0c, 0x40);                     // start at 0x4000
-  vga.crtc(7, 0x2e), vga.crtc(9, 0), vga.crtc(0x18, 99);   // line compare at 99
+  vga.crtc(0x0c, 0x40);                                   // start at 0x4000
+  vga.crtc(7, 0x2e), vga.crtc(9, 0), vga.crtc(0x18, 99);  // line compare at 99
   vga.seq(2, 1);
   vga.poke(0xa0000, 0x80);
   vga.seq(2, 2);
@@ -136,7 +136,7 @@ TEST(VgaChain4, IsMappedDirectly) {
   EXPECT_EQ(vga.pixel(639, 399) & 0xff, 7u * 4);
   EXPECT_EQ(vga.pixel(638, 398) & 0xff, 7u * 4);
   EXPECT_EQ(vga.pixel(637, 399) & 0xff, 0u);
-  vga.seq(2, 2);                            // plane 1 only: through the data path
+  vga.seq(2, 2);  // plane 1 only: through the data path
   EXPECT_FALSE(vga.bus.is_ram(0xa0000));
   vga.poke(0xa0000, 1), vga.poke(0xa0001, 1);
   EXPECT_EQ(vga.peek(0xa0000), 0);
@@ -146,8 +146,8 @@ TEST(VgaChain4, IsMappedDirectly) {
 TEST(VgaCga, FourColours) {
   Vga vga;
   vga.mode_4();
-  vga.poke(0xb8000, 0xe4);                  // dots 3 2 1 0
-  vga.poke(0xb8000 + 0x2000, 0xff);         // odd lines are 8 KiB further
+  vga.poke(0xb8000, 0xe4);           // dots 3 2 1 0
+  vga.poke(0xb8000 + 0x2000, 0xff);  // odd lines are 8 KiB further
   vga.poke(0xb8000 + 79, 0x01);
   ASSERT_TRUE(vga.refresh());
   EXPECT_EQ(vga.picture.width, 640u);
@@ -184,12 +184,18 @@ TEST(VgaVbe, LinearModes) {
 TEST(VgaVbe, OtherDepths) {
   Vga vga;
   vga.video_on();
-  const struct { u16 bpp; u32 raw, expected; } kRows[] = {
-      {8, 5, (5u * 4 * 4 + (20 >> 4)) << 16 | 0xebu << 8 | 20}, {15, 0x7c1f, 0xff00ff}, {16, 0x07e0, 0x00ff00}, {24, 0x102030, 0x102030}};
+  const struct {
+    u16 bpp;
+    u32 raw, expected;
+  } kRows[] = {{8, 5, (5u * 4 * 4 + (20 >> 4)) << 16 | 0xebu << 8 | 20},
+               {15, 0x7c1f, 0xff00ff},
+               {16, 0x07e0, 0x00ff00},
+               {24, 0x102030, 0x102030}};
   for (u8 i = 0; i < 16; i++) vga.dac(i, static_cast<u8>(i * 4), static_cast<u8>(63 - i), static_cast<u8>(i));
   for (const auto& row : kRows) {
     vga.vbe(kVbeEnable, 0);
-    vga.vbe(kVbeXres, 640), vga.vbe(kVbeYres, 480), vga.vbe(kVbeBpp, row.bpp), vga.vbe(kVbeEnable, kVbeEnabled | kVbeLfb);
+    vga.vbe(kVbeXres, 640), vga.vbe(kVbeYres, 480), vga.vbe(kVbeBpp, row.bpp),
+        vga.vbe(kVbeEnable, kVbeEnabled | kVbeLfb);
     const u32 bytes = (row.bpp + 7u) / 8;
     std::memcpy(vga.core.vram() + (640 * 10 + 3) * bytes, &row.raw, bytes);
     vga.bus.mark_written(vga.core.vram() + (640 * 10 + 3) * bytes);
@@ -210,7 +216,7 @@ TEST(Vga, CrtcLockAndDac) {
   EXPECT_EQ(vga.in(0x3c9), 2);
   EXPECT_EQ(vga.in(0x3c9), 3);
   EXPECT_EQ(vga.in(0x3c7), 3);
-  EXPECT_EQ(vga.in(0x3b5), 0xff);           // the monochrome addresses don't answer
+  EXPECT_EQ(vga.in(0x3b5), 0xff);  // the monochrome addresses don't answer
 }
 
 TEST(Vga, RetraceComesAndGoes) {
@@ -224,7 +230,7 @@ TEST(Vga, RetraceComesAndGoes) {
     changes += now != last;
     last = now;
   }
-  EXPECT_NEAR(changes / 2, 40.0 / 14.27, 1.0);   // 40 ms at 70 Hz
+  EXPECT_NEAR(changes / 2, 40.0 / 14.27, 1.0);  // 40 ms at 70 Hz
 }
 
 TEST(Vga, SurvivesAnything) {
@@ -233,7 +239,9 @@ TEST(Vga, SurvivesAnything) {
   for (int i = 0; i < 20000; i++) {
     const u32 r = random();
     switch (r & 7) {
-      case 0: case 1: case 2: vga.core.write_port((r >> 3) % VgaCore::kPortCount, static_cast<u8>(r >> 16)); break;
+      case 0:
+      case 1:
+      case 2: vga.core.write_port((r >> 3) % VgaCore::kPortCount, static_cast<u8>(r >> 16)); break;
       case 3: vga.core.read_port((r >> 3) % VgaCore::kPortCount); break;
       case 4: vga.vbe(static_cast<u16>((r >> 3) % 12), static_cast<u16>(random())); break;
       case 5: vga.poke(0xa0000 + (r >> 3) % 0x20000, static_cast<u8>(r >> 24)); break;

@@ -1,4 +1,5 @@
-// What the Builder and simplify() make of ops: identities, chains, displacement folding, and that the fold pass does the same.
+// What the Builder and simplify() make of ops: identities, chains, displacement folding, and that the fold pass does
+// the same.
 #include "ir/ir_fixture.h"
 
 namespace doppel::ir::test {
@@ -6,7 +7,12 @@ namespace {
 
 class Fold : public ::testing::Test {
  protected:
-  Fold() { b.insn(0x1000); x = b.get_reg(Type::I32, kR0); y = b.get_reg(Type::I32, 1); f = b.get_reg(Type::Flags, kFlags); }
+  Fold() {
+    b.insn(0x1000);
+    x = b.get_reg(Type::I32, kR0);
+    y = b.get_reg(Type::I32, 1);
+    f = b.get_reg(Type::Flags, kFlags);
+  }
   Value k(u64 v, Type t = Type::I32) { return b.konst(t, v); }
   const Op& op(Value v) const { return r.ops[v]; }
   Region r = new_region();
@@ -48,13 +54,13 @@ TEST_F(Fold, CanonicalForms) {
   EXPECT_EQ(op(b.xor_(x, k(~u32{0}))).code, Opcode::not_);
   EXPECT_EQ(op(b.add(k(5), x)).arg[0], x);
   const Value flags = b.op(Opcode::flags_add, Type::I32, {k(5), x});
-  EXPECT_EQ(op(flags).arg[0], x);                    // the same order as its add: backends fuse the pair
+  EXPECT_EQ(op(flags).arg[0], x);  // the same order as its add: backends fuse the pair
   EXPECT_EQ(op(b.select(b.setcc(Cond::G, f), x, y)).code, Opcode::selcc);
   b.exit_if(b.setcc(Cond::G, f), 0x2000, true);
   EXPECT_EQ(r.ops.back().code, Opcode::exit_cc);
   EXPECT_EQ(r.ops.back().sub, static_cast<u8>(Cond::G));
   const size_t n = r.ops.size();
-  b.exit_if(k(0, Type::I8), 0x2000, true);           // never taken: at most its constant was appended
+  b.exit_if(k(0, Type::I8), 0x2000, true);  // never taken: at most its constant was appended
   EXPECT_NE(r.ops.back().code, Opcode::exit_if);
   EXPECT_LE(r.ops.size(), n + 1);
   EXPECT_EQ(op(b.op(Opcode::adc, Type::I32, {x, y, k(kFlagOne, Type::Flags)})).code, Opcode::add);

@@ -1,4 +1,5 @@
-// The interpreter as a backend: links, requests, instruction counting, the running pc at a fault, atomics through the soft TLB.
+// The interpreter as a backend: links, requests, instruction counting, the running pc at a fault, atomics through the
+// soft TLB.
 #include <csetjmp>
 
 #include "backend/backend.h"
@@ -147,7 +148,7 @@ TEST_F(InterpBackend, SlotsInOpOrder) {
   b.exit_direct(0x4000, false);
   CodeBlock& block = install(r);
   ASSERT_EQ(block.links.size(), 3u);
-  EXPECT_EQ(backend_->enter(s_.h, block), ExitReason::Lookup);    // another page: never linked
+  EXPECT_EQ(backend_->enter(s_.h, block), ExitReason::Lookup);  // another page: never linked
   s_.r[1] = 1;
   EXPECT_EQ(backend_->enter(s_.h, block), ExitReason::Link);
   EXPECT_EQ(s_.h.exit_slot, reinterpret_cast<u64>(&block.links[1]));
@@ -175,13 +176,20 @@ TEST_F(InterpBackend, CountsInstructions) {
   EXPECT_EQ(s_.pc, 0x1000u);
   s_.h.icount_left = 5;
   s_.r[1] = 1;
-  EXPECT_EQ(backend_->enter(s_.h, block), ExitReason::Link);      // by the side exit: two were executed
+  EXPECT_EQ(backend_->enter(s_.h, block), ExitReason::Link);  // by the side exit: two were executed
   EXPECT_EQ(s_.h.icount_left, 3);
 }
 
 TEST_F(InterpBackend, FaultKnowsItsInstruction) {
-  struct Row { u64 va; bool store, stack, rmw; u8 align; };
-  for (const Row& row : {Row{kHole, false, true, false, 0}, {kReadOnly, true, false, false, 0}, {kReadOnly, false, false, true, 0}, {kRam + 1, false, false, false, 2}}) {
+  struct Row {
+    u64 va;
+    bool store, stack, rmw;
+    u8 align;
+  };
+  for (const Row& row : {Row{kHole, false, true, false, 0},
+                         {kReadOnly, true, false, false, 0},
+                         {kReadOnly, false, false, true, 0},
+                         {kRam + 1, false, false, false, 2}}) {
     Region r = new_region();
     Builder b(r);
     b.insn(0x1000, 4);
@@ -189,8 +197,10 @@ TEST_F(InterpBackend, FaultKnowsItsInstruction) {
     b.insn(0x1004, 4);
     const Value a = b.konst(Type::I64, row.va);
     const MemInfo info{.align_log2 = row.align, .rmw = row.rmw, .stack = row.stack};
-    if (row.store) b.store(a, b.konst(Type::I32, 1), info);
-    else b.load(Type::I32, a, info);
+    if (row.store)
+      b.store(a, b.konst(Type::I32, 1), info);
+    else
+      b.load(Type::I32, a, info);
     b.exit_loop();
     ExitReason reason{};
     hooks_.alignment = false;

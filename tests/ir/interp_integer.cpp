@@ -75,10 +75,12 @@ TEST(InterpInteger, Choices) {
   EXPECT_EQ(eval(select, kI32, {{kI8, 2}, {kI32, 10}, {kI32, 20}}), 10u);
   EXPECT_EQ(eval(selcc, kI32, {{kF, kFlagOne | kFlagS}, {kI32, 10}, {kI32, 20}}, cond(Cond::GE)), 20u);
   EXPECT_EQ(eval(setcc, kI8, {{kF, kFlagOne | kFlagC}}, cond(Cond::BE)), 1u);
-  for (u32 f = 0; f < 64; f++) {      // every condition over every flags value, against its definition (SDM vol. 1, appendix B)
+  for (u32 f = 0; f < 64;
+       f++) {  // every condition over every flags value, against its definition (SDM vol. 1, appendix B)
     const bool o = f & 1, c = f & 2, z = f & 4, s = f & 8, p = f & 16;
     const u16 flags = eflags_to_flags((o ? 1u << 11 : 0) | c | (z ? 64u : 0) | (s ? 128u : 0) | (p ? 4u : 0));
-    const bool want[16] = {o, !o, c, !c, z, !z, c || z, !(c || z), s, !s, p, !p, s != o, s == o, z || s != o, !z && s == o};
+    const bool want[16] = {o, !o, c, !c, z,      !z,     c || z,      !(c || z),
+                           s, !s, p, !p, s != o, s == o, z || s != o, !z && s == o};
     for (u8 k = 0; k < 16; k++) EXPECT_EQ(cond_holds(static_cast<Cond>(k), flags), want[k]) << int{k};
   }
 }
@@ -117,7 +119,10 @@ TEST(InterpInteger, RandomFlags) {
   for (int n = 0; n < 400; n++) {
     const Type t = kInts[n & 3];
     const unsigned bits = type_bits(t);
-    const auto operand = [&] { const u64 v = rng(); return (v & 0x700 ? v : (v & 0x100 ? v | ~u64{0xf} : v & 0xf)) >> (v & 0x800 ? 0 : 1) & mask_bits(bits); };
+    const auto operand = [&] {
+      const u64 v = rng();
+      return (v & 0x700 ? v : (v & 0x100 ? v | ~u64{0xf} : v & 0xf)) >> (v & 0x800 ? 0 : 1) & mask_bits(bits);
+    };
     const u64 a = operand(), b = operand(), c = rng() & 1;
     const s128 sa = static_cast<s64>(sign_extend(a, bits)), sb = static_cast<s64>(sign_extend(b, bits));
     const s128 low = -(s128{1} << (bits - 1)), high = (s128{1} << (bits - 1)) - 1;
@@ -132,7 +137,9 @@ TEST(InterpInteger, RandomFlags) {
       if (r >> (bits - 1)) e |= 128;
       if (wide < low || wide > high) e |= 2048;
       const Type flags = kF;
-      EXPECT_EQ(eval(minus ? flags_sbb : flags_adc, t, {{t, a}, {t, b}, {flags, c << 8 | kFlagOne}}), eflags_to_flags(e)) << a << " " << b << " " << c;
+      EXPECT_EQ(eval(minus ? flags_sbb : flags_adc, t, {{t, a}, {t, b}, {flags, c << 8 | kFlagOne}}),
+                eflags_to_flags(e))
+          << a << " " << b << " " << c;
       if (c == 0) {
         EXPECT_EQ(bin(minus ? flags_sub : flags_add, t, a, b), eflags_to_flags(e));
       }

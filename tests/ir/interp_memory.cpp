@@ -91,13 +91,22 @@ TEST(InterpMemory, RmwLoadAndProbeFaultAsWrites) {
 }
 
 TEST(InterpMemory, Atomics) {
-  struct Row { AtomicOp op; u64 want; };
-  for (const Row& row : {Row{AtomicOp::Add, 0x0f}, {AtomicOp::Sub, 0xed}, {AtomicOp::And, 0x10}, {AtomicOp::Or, 0xff}, {AtomicOp::Xor, 0xef}, {AtomicOp::Xchg, 0x11}}) {
+  struct Row {
+    AtomicOp op;
+    u64 want;
+  };
+  for (const Row& row : {Row{AtomicOp::Add, 0x0f},
+                         {AtomicOp::Sub, 0xed},
+                         {AtomicOp::And, 0x10},
+                         {AtomicOp::Or, 0xff},
+                         {AtomicOp::Xor, 0xef},
+                         {AtomicOp::Xchg, 0x11}}) {
     for (const bool big : {false, true}) {
       Program p;
       const u64 initial = row.op == AtomicOp::Or ? 0xee : 0xfe;
       p.m.bytes[big ? 3 : 0] = static_cast<u8>(initial);
-      const Value old = p.b.op(Opcode::atomic_rmw, Type::I32, {p.addr(0), p.b.konst(Type::I32, 0x11)}, static_cast<u8>(row.op), MemInfo{.big_endian = big}.pack());
+      const Value old = p.b.op(Opcode::atomic_rmw, Type::I32, {p.addr(0), p.b.konst(Type::I32, 0x11)},
+                               static_cast<u8>(row.op), MemInfo{.big_endian = big}.pack());
       p.b.set_reg(kR0, old);
       p.b.exit_loop();
       p.go();
@@ -112,7 +121,8 @@ TEST(InterpMemory, CompareAndSwap) {
   for (const bool equal : {false, true}) {
     Program p;
     p.m.bytes[8] = 5;
-    const Value old = p.b.op(Opcode::atomic_cas, Type::I64, {p.addr(8), p.b.konst(Type::I64, equal ? 5 : 6), p.b.konst(Type::I64, 9)});
+    const Value old = p.b.op(Opcode::atomic_cas, Type::I64,
+                             {p.addr(8), p.b.konst(Type::I64, equal ? 5 : 6), p.b.konst(Type::I64, 9)});
     p.b.set_reg(kR0, old);
     p.b.exit_loop();
     p.go();
@@ -146,8 +156,10 @@ TEST(InterpMemory, Exits) {
     p.s.r[1] = taken == 1;
     p.b.exit_cc(Cond::Z, p.b.get_reg(Type::Flags, kFlags), 0x2000, true);
     p.b.exit_if(p.b.get_reg(Type::I8, 1), 0x3000, false);
-    if (taken == 2) p.b.exit_direct(0x4000, true);
-    else p.b.exit_indirect(p.b.konst(Type::I32, 0xfffffff0));
+    if (taken == 2)
+      p.b.exit_direct(0x4000, true);
+    else
+      p.b.exit_indirect(p.b.konst(Type::I32, 0xfffffff0));
     const auto result = p.go();
     const u64 want[] = {0x2000, 0x3000, 0x4000, 0xfffffff0};
     EXPECT_EQ(result.end, End::Exit);

@@ -1,5 +1,6 @@
-// A small guest for IR tests: eight 64-bit registers, a byte and a word register, four vectors, flags and pc; a few helpers; and a
-// flat buffer as memory in which some addresses fault. Ops are appended raw (no folding) or by the Builder.
+// A small guest for IR tests: eight 64-bit registers, a byte and a word register, four vectors, flags and pc; a few
+// helpers; and a flat buffer as memory in which some addresses fault. Ops are appended raw (no folding) or by the
+// Builder.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -75,13 +76,16 @@ inline Region new_region() {
   return r;
 }
 // Appends without any folding.
-inline Value raw(Region& r, Opcode code, Type type, std::initializer_list<Value> args, u8 sub = 0, u32 aux = 0, u64 imm = 0) {
+inline Value raw(Region& r, Opcode code, Type type, std::initializer_list<Value> args, u8 sub = 0, u32 aux = 0,
+                 u64 imm = 0) {
   Op op{code, type, sub, 0, aux, {}, imm};
   for (const Value a : args) op.arg[op.nargs++] = a;
   r.ops.push_back(op);
   return static_cast<Value>(r.ops.size() - 1);
 }
-inline Value raw_const(Region& r, Type t, u64 v) { return raw(r, Opcode::konst, t, {}, 0, 0, v & mask_bits(type_bits(t))); }
+inline Value raw_const(Region& r, Type t, u64 v) {
+  return raw(r, Opcode::konst, t, {}, 0, 0, v & mask_bits(type_bits(t)));
+}
 inline void raw_start(Region& r) { raw(r, Opcode::insn, Type::Void, {}, 0, 1, r.pc); }
 
 // Memory: 4 KiB at 0x10000, wrapping bytes; anything else faults. Records what was stored.
@@ -132,9 +136,11 @@ inline u64 eval(Opcode code, Type type, std::vector<std::pair<Type, u64>> args, 
   b.insn(0x1000);
   Value v[3] = {};
   for (size_t i = 0; i < args.size(); i++) v[i] = b.konst(args[i].first, args[i].second);
-  const Value f = args.size() == 1 ? b.op(code, type, {v[0]}, sub, aux)
-                  : args.size() == 2 ? b.op(code, type, {v[0], v[1]}, sub, aux) : b.op(code, type, {v[0], v[1], v[2]}, sub, aux);
-  const bool refused = (code == Opcode::udiv2 || code == Opcode::urem2) && (args[2].second == 0 || args[0].second >= args[2].second);
+  const Value f = args.size() == 1   ? b.op(code, type, {v[0]}, sub, aux)
+                  : args.size() == 2 ? b.op(code, type, {v[0], v[1]}, sub, aux)
+                                     : b.op(code, type, {v[0], v[1], v[2]}, sub, aux);
+  const bool refused =
+      (code == Opcode::udiv2 || code == Opcode::urem2) && (args[2].second == 0 || args[0].second >= args[2].second);
   if (!refused) {
     EXPECT_TRUE(folded.is_const(f)) << dump(folded);
     EXPECT_EQ(folded.op(f).imm, got) << dump(folded);

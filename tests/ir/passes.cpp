@@ -70,7 +70,10 @@ TEST(StatePass, HelpersEndKnowledge) {
 }
 
 TEST(StatePass, OverwrittenSetsGoUnlessSeen) {
-  struct Row { int between; size_t left; };
+  struct Row {
+    int between;
+    size_t left;
+  };
   for (const Row row : {Row{0, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}, {5, 2}, {6, 1}}) {
     Build t;
     const Value a = t.b.get_reg(Type::I64, 1);
@@ -91,14 +94,17 @@ TEST(StatePass, OverwrittenSetsGoUnlessSeen) {
 TEST(StatePass, SetOfWhatItHoldsGoes) {
   Build t;
   t.b.set_reg(1, t.b.get_reg(Type::I64, 1));
-  t.b.set_reg(2, t.b.get_reg(Type::I32, 2));      // clears the upper half: stays
+  t.b.set_reg(2, t.b.get_reg(Type::I32, 2));  // clears the upper half: stays
   t.b.exit_loop();
   run_pipeline(t.r, only(&OptFlags::state));
   EXPECT_EQ(count(t.r, Opcode::set_reg), 1u) << dump(t.r);
 }
 
 TEST(DeadFlags, AcrossMemoryButNotReaders) {
-  struct Row { int between; size_t left; };
+  struct Row {
+    int between;
+    size_t left;
+  };
   for (const Row row : {Row{0, 1}, {1, 1}, {2, 2}, {3, 1}, {4, 2}, {5, 2}, {6, 1}}) {
     Build t;
     const Value v = t.b.get_reg(Type::I64, 1);
@@ -178,8 +184,10 @@ class Generator {
       }
       step();
     }
-    if (chance(2)) raw(r_, Opcode::exit_direct, Type::Void, {}, 0, static_cast<u32>(rng_() & 3), 0x5000);
-    else emit(Opcode::exit_indirect, Type::Void, {value(Type::I64)});
+    if (chance(2))
+      raw(r_, Opcode::exit_direct, Type::Void, {}, 0, static_cast<u32>(rng_() & 3), 0x5000);
+    else
+      emit(Opcode::exit_indirect, Type::Void, {value(Type::I64)});
     return r_;
   }
 
@@ -204,9 +212,12 @@ class Generator {
     auto& list = values_[static_cast<size_t>(t)];
     if (!list.empty() && !chance(5)) return list[list.size() - 1 - rng_() % std::min<size_t>(list.size(), 6)];
     Value v;
-    if (t == Type::Flags) v = raw(r_, Opcode::get_reg, t, {}, 0, kFlags);
-    else if (chance(3)) v = raw_const(r_, t, chance(2) ? rng_() % 4 : chance(2) ? ~u64{0} : rng_());
-    else v = raw(r_, Opcode::get_reg, t, {}, 0, static_cast<u32>(rng_() % 8));
+    if (t == Type::Flags)
+      v = raw(r_, Opcode::get_reg, t, {}, 0, kFlags);
+    else if (chance(3))
+      v = raw_const(r_, t, chance(2) ? rng_() % 4 : chance(2) ? ~u64{0} : rng_());
+    else
+      v = raw(r_, Opcode::get_reg, t, {}, 0, static_cast<u32>(rng_() % 8));
     list.push_back(v);
     return v;
   }
@@ -214,14 +225,17 @@ class Generator {
     const unsigned bits = type_bits(t), lsb = static_cast<unsigned>(rng_() % bits);
     return lsb | static_cast<u32>(1 + rng_() % (bits - lsb)) << 8;
   }
-  Value address() {   // mostly inside the buffer
-    const Value low = emit(Opcode::and_, Type::I64, {value(Type::I64), raw_const(r_, Type::I64, chance(20) ? 0x1fff : 0xff0)});
+  Value address() {  // mostly inside the buffer
+    const Value low =
+        emit(Opcode::and_, Type::I64, {value(Type::I64), raw_const(r_, Type::I64, chance(20) ? 0x1fff : 0xff0)});
     return emit(Opcode::add, Type::I64, {low, raw_const(r_, Type::I64, TestMemory::kBase)});
   }
   void step() {
     const Type t = random_int();
     switch (rng_() % 20) {
-      case 0: case 1: case 2: {
+      case 0:
+      case 1:
+      case 2: {
         const auto reg = static_cast<u32>(rng_() % 8);
         const Value v = value(t);
         raw(r_, Opcode::set_reg, t, {v}, 0, reg);
@@ -239,17 +253,26 @@ class Generator {
         break;
       }
       case 6:
-        if (chance(3)) emit(Opcode::exit_cc, Type::Void, {value(Type::Flags)}, static_cast<u8>(rng_() % 16), static_cast<u32>(rng_() & 3), 0x6000 + r_.ops.size());
-        else if (chance(2)) emit(Opcode::exit_if, Type::Void, {value(Type::I8)}, 0, static_cast<u32>(rng_() & 3), 0x7000 + r_.ops.size());
+        if (chance(3))
+          emit(Opcode::exit_cc, Type::Void, {value(Type::Flags)}, static_cast<u8>(rng_() % 16),
+               static_cast<u32>(rng_() & 3), 0x6000 + r_.ops.size());
+        else if (chance(2))
+          emit(Opcode::exit_if, Type::Void, {value(Type::I8)}, 0, static_cast<u32>(rng_() & 3), 0x7000 + r_.ops.size());
         break;
       case 7: {
         const u16 h = static_cast<u16>(rng_() % 3);
-        if (h == kMix) emit(Opcode::call, Type::I32, {value(t), value(Type::I64)}, 0, h);
-        else if (h == kBump) emit(Opcode::call, Type::I64, {value(t)}, 0, h);
-        else emit(Opcode::call, Type::I64, {}, 0, h);
+        if (h == kMix)
+          emit(Opcode::call, Type::I32, {value(t), value(Type::I64)}, 0, h);
+        else if (h == kBump)
+          emit(Opcode::call, Type::I64, {value(t)}, 0, h);
+        else
+          emit(Opcode::call, Type::I64, {}, 0, h);
         break;
       }
-      case 8: case 9: case 10: case 11: chain(); break;
+      case 8:
+      case 9:
+      case 10:
+      case 11: chain(); break;
       default: scalar(t); break;
     }
   }
@@ -260,15 +283,23 @@ class Generator {
       const Type t = result_type(r_.ops[v]);
       if (!is_int(t)) return;
       const unsigned bits = type_bits(t), lsb = chance(2) ? 0 : 4 * static_cast<unsigned>(rng_() % (bits / 4));
-      const u32 aux = lsb | (chance(2) ? std::min(bits - lsb, 8u << (rng_() % 3)) : 1 + static_cast<unsigned>(rng_() % (bits - lsb))) << 8;
+      const u32 aux =
+          lsb |
+          (chance(2) ? std::min(bits - lsb, 8u << (rng_() % 3)) : 1 + static_cast<unsigned>(rng_() % (bits - lsb)))
+              << 8;
       const auto other = static_cast<Type>(1 + rng_() % 4);
       switch (rng_() % 6) {
         case 0: v = emit(Opcode::extract, t, {v}, 0, aux); break;
         case 1: v = emit(Opcode::sextract, t, {v}, 0, aux); break;
-        case 2: v = chance(2) ? emit(Opcode::deposit, t, {v, value(t)}, 0, aux) : emit(Opcode::deposit, t, {value(t), v}, 0, aux); break;
+        case 2:
+          v = chance(2) ? emit(Opcode::deposit, t, {v, value(t)}, 0, aux)
+                        : emit(Opcode::deposit, t, {value(t), v}, 0, aux);
+          break;
         default:
-          if (other > t) v = emit(chance(2) ? Opcode::zext : Opcode::sext, other, {v});
-          else if (other < t) v = emit(Opcode::trunc, other, {v});
+          if (other > t)
+            v = emit(chance(2) ? Opcode::zext : Opcode::sext, other, {v});
+          else if (other < t)
+            v = emit(Opcode::trunc, other, {v});
           break;
       }
     }
@@ -276,11 +307,17 @@ class Generator {
     raw(r_, Opcode::set_reg, t, {v}, 0, static_cast<u32>(rng_() % 8));
   }
   void scalar(Type t) {
-    const auto code = static_cast<Opcode>(static_cast<unsigned>(Opcode::add) + rng_() % (static_cast<unsigned>(Opcode::sbb) - static_cast<unsigned>(Opcode::add) + 1));
+    const auto code =
+        static_cast<Opcode>(static_cast<unsigned>(Opcode::add) +
+                            rng_() % (static_cast<unsigned>(Opcode::sbb) - static_cast<unsigned>(Opcode::add) + 1));
     switch (code) {
-      case Opcode::udiv2: case Opcode::urem2: t = chance(2) ? Type::I32 : Type::I64; break;
-      case Opcode::bswap: if (t == Type::I8) t = Type::I16; break;
-      case Opcode::zext: case Opcode::sext: {
+      case Opcode::udiv2:
+      case Opcode::urem2: t = chance(2) ? Type::I32 : Type::I64; break;
+      case Opcode::bswap:
+        if (t == Type::I8) t = Type::I16;
+        break;
+      case Opcode::zext:
+      case Opcode::sext: {
         if (t == Type::I64) t = Type::I8;
         emit(code, static_cast<Type>(static_cast<u8>(t) + 1), {value(t)});
         return;
@@ -290,7 +327,8 @@ class Generator {
         emit(code, static_cast<Type>(static_cast<u8>(t) - 1), {value(t)});
         return;
       }
-      case Opcode::extract: case Opcode::sextract: emit(code, t, {value(t)}, 0, field(t)); return;
+      case Opcode::extract:
+      case Opcode::sextract: emit(code, t, {value(t)}, 0, field(t)); return;
       case Opcode::deposit: emit(code, t, {value(t), value(t)}, 0, field(t)); return;
       case Opcode::flags_pack: emit(code, Type::I32, {value(Type::I32)}); return;
       default: break;
@@ -302,14 +340,18 @@ class Generator {
       const Type want = *p == 'T' ? t : *p == 'F' ? Type::Flags : code == Opcode::select ? Type::I8 : random_int();
       a[n++] = value(want);
     }
-    static constexpr Cond kCompare[] = {Cond::Z, Cond::NZ, Cond::C, Cond::NC, Cond::BE, Cond::A, Cond::L, Cond::GE, Cond::LE, Cond::G};
+    static constexpr Cond kCompare[] = {Cond::Z, Cond::NZ, Cond::C,  Cond::NC, Cond::BE,
+                                        Cond::A, Cond::L,  Cond::GE, Cond::LE, Cond::G};
     u8 sub = 0;
     if (code == Opcode::cmp) sub = static_cast<u8>(kCompare[rng_() % 10]);
     if (code == Opcode::selcc || code == Opcode::setcc) sub = static_cast<u8>(rng_() % 16);
     const u32 aux = code == Opcode::flags_merge ? static_cast<u32>(rng_() & kFlagsAll) : 0;
-    if (n == 1) emit(code, t, {a[0]}, sub, aux);
-    else if (n == 2) emit(code, t, {a[0], a[1]}, sub, aux);
-    else emit(code, t, {a[0], a[1], a[2]}, sub, aux);
+    if (n == 1)
+      emit(code, t, {a[0]}, sub, aux);
+    else if (n == 2)
+      emit(code, t, {a[0], a[1]}, sub, aux);
+    else
+      emit(code, t, {a[0], a[1], a[2]}, sub, aux);
   }
 
   std::mt19937_64 rng_;
@@ -334,8 +376,13 @@ bool flags_exact(const Region& r, const backend::interp::RunResult& result, bool
 }
 
 TEST(RandomRegions, OptimisedEqualsUnoptimised) {
-  const OptFlags sets[] = {only(&OptFlags::fold), only(&OptFlags::state), only(&OptFlags::dce), only(&OptFlags::dead_flags), only(&OptFlags::state, &OptFlags::fold),
-                           {.verify = true}, {.dead_flags = false, .verify = true}};
+  const OptFlags sets[] = {only(&OptFlags::fold),
+                           only(&OptFlags::state),
+                           only(&OptFlags::dce),
+                           only(&OptFlags::dead_flags),
+                           only(&OptFlags::state, &OptFlags::fold),
+                           {.verify = true},
+                           {.dead_flags = false, .verify = true}};
   size_t before = 0, after = 0;
   for (u64 seed = 0; seed < 1500; seed++) {
     Generator g(seed);
@@ -370,8 +417,8 @@ TEST(RandomRegions, OptimisedEqualsUnoptimised) {
 
 TEST(RandomRegions, BuilderEqualsRaw) {
   for (u64 seed = 5000; seed < 5400; seed++) {
-    // The same stream of choices does not give the same program once values alias, so the Builder's region is replayed raw from its
-    // own ops: what this checks is that folding again changes nothing that can be seen.
+    // The same stream of choices does not give the same program once values alias, so the Builder's region is replayed
+    // raw from its own ops: what this checks is that folding again changes nothing that can be seen.
     Generator g(seed);
     const Region built = g.make(true);
     Region again = built;

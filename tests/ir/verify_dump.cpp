@@ -39,16 +39,29 @@ TEST(Verify, AcceptsAndRefuses) {
   refuse("another type", [](Region& x, Value, Value) { raw(x, Opcode::get_reg, Type::I32, {}, 0, kByte); });
   refuse("another type", [](Region& x, Value a, Value) { raw(x, Opcode::set_reg, Type::I32, {a}, 0, kFlags); });
   refuse("bit field", [](Region& x, Value a, Value) { raw(x, Opcode::extract, Type::I32, {a}, 0, 30 | 3 << 8); });
-  refuse("two integers don't have", [](Region& x, Value a, Value) { raw(x, Opcode::cmp, Type::I32, {a, a}, static_cast<u8>(Cond::P)); });
+  refuse("two integers don't have", [](Region& x, Value a, Value) {
+    raw(x, Opcode::cmp, Type::I32, {a, a}, static_cast<u8>(Cond::P));
+  });
   refuse("constant wider", [](Region& x, Value, Value) { raw(x, Opcode::konst, Type::I8, {}, 0, 0, 256); });
   refuse("an end in the middle", [](Region& x, Value, Value) { raw(x, Opcode::exit_loop, Type::Void, {}); });
   refuse("no such helper", [](Region& x, Value, Value) { raw(x, Opcode::call, Type::Void, {}, 0, 77); });
   refuse("arguments for the helper", [](Region& x, Value a, Value) { raw(x, Opcode::call, Type::I32, {a}, 0, kMix); });
-  refuse("result has another type", [](Region& x, Value a, Value) { raw(x, Opcode::call, Type::I64, {a, a}, 0, kMix); });
+  refuse("result has another type", [](Region& x, Value a, Value) {
+    raw(x, Opcode::call, Type::I64, {a, a}, 0, kMix);
+  });
   refuse("has the type i32", [](Region& x, Value a, Value) { raw(x, Opcode::exit_if, Type::Void, {a}, 0, 0, 0); });
-  refuse("has no value", [](Region& x, Value a, Value) { raw(x, Opcode::set_reg, Type::I32, {a}, 0, 0); raw(x, Opcode::not_, Type::I32, {3}); });
-  refuse("no such lane", [](Region& x, Value, Value) { const Value z = raw(x, Opcode::vzero, Type::V128, {}); raw(x, Opcode::vadds, Type::V128, {z, z}, static_cast<u8>(Lane::W)); });
-  refuse("not the lane's", [](Region& x, Value, Value) { const Value z = raw(x, Opcode::vzero, Type::V128, {}); raw(x, Opcode::vextract, Type::I32, {z}, static_cast<u8>(Lane::D)); });
+  refuse("has no value", [](Region& x, Value a, Value) {
+    raw(x, Opcode::set_reg, Type::I32, {a}, 0, 0);
+    raw(x, Opcode::not_, Type::I32, {3});
+  });
+  refuse("no such lane", [](Region& x, Value, Value) {
+    const Value z = raw(x, Opcode::vzero, Type::V128, {});
+    raw(x, Opcode::vadds, Type::V128, {z, z}, static_cast<u8>(Lane::W));
+  });
+  refuse("not the lane's", [](Region& x, Value, Value) {
+    const Value z = raw(x, Opcode::vzero, Type::V128, {});
+    raw(x, Opcode::vextract, Type::I32, {z}, static_cast<u8>(Lane::D));
+  });
   refuse("size missing", [](Region& x, Value a, Value) { raw(x, Opcode::probe_write, Type::Void, {a}); });
 
   Region open = start();

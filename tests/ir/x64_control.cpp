@@ -1,5 +1,5 @@
-// Entries, exits and calls of the x64 JIT: requests, instruction counting, links, the jump cache, the pc map, the code of small
-// traces (that one guest instruction becomes one host instruction where it can).
+// Entries, exits and calls of the x64 JIT: requests, instruction counting, links, the jump cache, the pc map, the code
+// of small traces (that one guest instruction becomes one host instruction where it can).
 #include "ir/x64_fixture.h"
 
 namespace doppel::ir::test {
@@ -56,7 +56,8 @@ TEST_F(X64Control, ExitsReturnAndLink) {
 TEST_F(X64Control, JumpCacheLeadsAcrossPages) {
   auto one = make(step(0x1000, 0x2000, false), 0), two = make(step(0x2000, 0x3000, false), 4096);
   auto enter = [&](u64 pc, const CodeBlock& block) {
-    jit.jump_cache_[mem::jump_cache_index(pc)] = {pc, jit.state.h.jump_generation, static_cast<u32>(block.code - jit.state.h.code_base)};
+    jit.jump_cache_[mem::jump_cache_index(pc)] = {pc, jit.state.h.jump_generation,
+                                                  static_cast<u32>(block.code - jit.state.h.code_base)};
   };
   enter(0x2000, *two);
   EXPECT_EQ(jit.enter(jit.state, *one).pc, 0x3000u);
@@ -136,7 +137,10 @@ std::vector<std::string> body(X64Jit& jit, const Region& r) {
   }
   lines.erase(lines.begin(), lines.begin() + 2);
   for (size_t i = 0; i < lines.size(); i++) {
-    if (lines[i].starts_with("jmp")) { lines.resize(i); break; }
+    if (lines[i].starts_with("jmp")) {
+      lines.resize(i);
+      break;
+    }
   }
   return lines;
 }

@@ -25,8 +25,14 @@ struct X64Hooks : mem::MmuHooks, mem::Runtime {
     t = {va & mem::kPageMask, true, true, true};
     return (va & mem::kPageMask) == TestMemory::kBase;
   }
-  void raise_fault(mem::VcpuHeader&, u64 va, mem::Access, u32, bool) override { fault_va = va; std::longjmp(out, 1); }
-  void raise_alignment(mem::VcpuHeader&, u64 va, mem::Access) override { fault_va = va; std::longjmp(out, 1); }
+  void raise_fault(mem::VcpuHeader&, u64 va, mem::Access, u32, bool) override {
+    fault_va = va;
+    std::longjmp(out, 1);
+  }
+  void raise_alignment(mem::VcpuHeader&, u64 va, mem::Access) override {
+    fault_va = va;
+    std::longjmp(out, 1);
+  }
   void watchpoint_hit(mem::VcpuHeader&, u64, u32, mem::Access) override {}
   void sync_pc() override {}
   [[noreturn]] void unwind() override { std::longjmp(out, 1); }
@@ -40,7 +46,8 @@ class X64Jit {
  public:
   static constexpr size_t kArea = 4 << 20, kThunks = 64 << 10;
   explicit X64Jit(int max_pinned = -1, const HostFeatures& host = HostFeatures::detect()) {
-    area_ = static_cast<u8*>(mmap(nullptr, kArea, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    area_ =
+        static_cast<u8*>(mmap(nullptr, kArea, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     backend = backend::x64::make_backend({&test_layout(), &test_helpers(), max_pinned, area_, kThunks}, host);
     ram_ = memory_.wrap_ram("ram", ram_bytes_, mem::kPageSize, false);
     memory_.map_ram("ram", TestMemory::kBase, ram_, 0, mem::kPageSize, 0);
@@ -52,7 +59,11 @@ class X64Jit {
   }
   ~X64Jit() { munmap(area_, kArea); }
 
-  struct Result { bool fault = false; ExitReason reason{}; u64 pc = 0; };
+  struct Result {
+    bool fault = false;
+    ExitReason reason{};
+    u64 pc = 0;
+  };
   // Emits and installs; `config` may be changed by the caller.
   CodeBlock& compile(const Region& r) {
     const backend::Emitted e = backend->emit(r, config);
@@ -146,7 +157,8 @@ inline bool same(X64Jit& jit, const Region& r, const TestState& start, const std
   auto check = [&](const char* what, u64 x, u64 y) {
     if (x == y) return;
     char text[120];
-    std::snprintf(text, sizeof text, "%s: interpreter %llx, JIT %llx\n", what, static_cast<unsigned long long>(x), static_cast<unsigned long long>(y));
+    std::snprintf(text, sizeof text, "%s: interpreter %llx, JIT %llx\n", what, static_cast<unsigned long long>(x),
+                  static_cast<unsigned long long>(y));
     diff += text;
   };
   check("fault", want.end == End::Fault, got.fault);
@@ -158,7 +170,8 @@ inline bool same(X64Jit& jit, const Region& r, const TestState& start, const std
   check("dword", a.dword, b.dword);
   check("fp_env", a.h.fp_env, b.h.fp_env);
   for (int i = 0; i < 4; i++) {
-    for (int k = 0; k < 2; k++) check(("x" + std::to_string(i)).c_str(), load_le<u64>(a.x[i].b + 8 * k), load_le<u64>(b.x[i].b + 8 * k));
+    for (int k = 0; k < 2; k++)
+      check(("x" + std::to_string(i)).c_str(), load_le<u64>(a.x[i].b + 8 * k), load_le<u64>(b.x[i].b + 8 * k));
   }
   if (std::memcmp(m.bytes.data(), jit_bytes.data(), jit_bytes.size()) != 0) diff += "memory differs\n";
   EXPECT_EQ(diff, "") << dump(r) << jit.code();

@@ -1,5 +1,5 @@
-// Differential tests of the x64 JIT against the interpreter, driven by ops.def: every op alone on edge and random operands, then
-// random regions that mix everything, for several numbers of pinned registers and host feature levels.
+// Differential tests of the x64 JIT against the interpreter, driven by ops.def: every op alone on edge and random
+// operands, then random regions that mix everything, for several numbers of pinned registers and host feature levels.
 #include <random>
 
 #include "ir/x64_fixture.h"
@@ -7,7 +7,11 @@
 namespace doppel::ir::test {
 namespace {
 
-struct Row { Opcode code; Type type; u8 lane; };
+struct Row {
+  Opcode code;
+  Type type;
+  u8 lane;
+};
 
 // Every combination of op, type and lane that the verifier accepts.
 const std::vector<Row>& rows() {
@@ -29,10 +33,17 @@ const std::vector<Row>& rows() {
           if (code == Opcode::cmp) op.sub = static_cast<u8>(Cond::Z);
           for (const char* p = row.args; *p; p++) {
             const Type a = *p == 'X' ? Type::V128 : *p == 'F' ? Type::Flags : t;
-            op.arg[op.nargs++] = raw(r, Opcode::get_reg, *p == 'N' && code == Opcode::select ? Type::I8
-                                         : *p == 'N' && code == Opcode::zext ? Type::I8 : *p == 'N' && code == Opcode::sext ? Type::I8
-                                         : *p == 'N' && code == Opcode::trunc ? Type::I64 : *p == 'N' && code == Opcode::flags_pack ? Type::I32 : a,
-                                     {}, 0, a == Type::V128 ? kX0 : a == Type::Flags ? kFlags : kR0);
+            op.arg[op.nargs++] = raw(r, Opcode::get_reg,
+                                     *p == 'N' && code == Opcode::select       ? Type::I8
+                                     : *p == 'N' && code == Opcode::zext       ? Type::I8
+                                     : *p == 'N' && code == Opcode::sext       ? Type::I8
+                                     : *p == 'N' && code == Opcode::trunc      ? Type::I64
+                                     : *p == 'N' && code == Opcode::flags_pack ? Type::I32
+                                                                               : a,
+                                     {}, 0,
+                                     a == Type::V128    ? kX0
+                                     : a == Type::Flags ? kFlags
+                                                        : kR0);
           }
           r.ops.push_back(op);
           raw(r, Opcode::exit_loop, Type::Void, {});
@@ -55,8 +66,32 @@ class Generator {
   bool chance(unsigned percent) { return below(100) < percent; }
 
   u64 number() {
-    static constexpr u64 kEdges[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-                                     0x7fffffffffffffff, 0x8000000000000000, ~u64{0}, 8, 16, 31, 32, 33, 63, 64, 0x1f, 0x1000};
+    static constexpr u64 kEdges[] = {0,
+                                     1,
+                                     2,
+                                     0x7f,
+                                     0x80,
+                                     0xff,
+                                     0x100,
+                                     0x7fff,
+                                     0x8000,
+                                     0xffff,
+                                     0x7fffffff,
+                                     0x80000000,
+                                     0xffffffff,
+                                     0x100000000,
+                                     0x7fffffffffffffff,
+                                     0x8000000000000000,
+                                     ~u64{0},
+                                     8,
+                                     16,
+                                     31,
+                                     32,
+                                     33,
+                                     63,
+                                     64,
+                                     0x1f,
+                                     0x1000};
     switch (below(4)) {
       case 0: return kEdges[below(std::size(kEdges))];
       case 1: return next() >> below(64);
@@ -65,15 +100,32 @@ class Generator {
     }
   }
   u32 f32() {
-    static constexpr u32 kEdges[] = {0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffc12345, 1, 0x807fffff,
-                                     0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000, 0x5f000000, 0x40490fdb, 0x3f000000, 0x3fc00000, 0x4b000000};
+    static constexpr u32 kEdges[] = {0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000,
+                                     0x7f800001, 0xffc12345, 1,          0x807fffff, 0x00800000, 0x7f7fffff, 0x4f000000,
+                                     0xcf000000, 0x5f000000, 0x40490fdb, 0x3f000000, 0x3fc00000, 0x4b000000};
     return chance(60) ? kEdges[below(std::size(kEdges))] : static_cast<u32>(next());
   }
   u64 f64() {
-    static constexpr u64 kEdges[] = {0, 0x8000000000000000, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000, 0xfff0000000000000,
-                                     0x7ff8000000000000, 0x7ff0000000000001, 0xfff8000000012345, 1, 0x800fffffffffffff, 0x0010000000000000,
-                                     0x7fefffffffffffff, 0x41e0000000000000, 0xc1e0000000000000, 0x43e0000000000000, 0x3fe0000000000000,
-                                     0x400921fb54442d18, 0x47efffffe0000000, 0x36a0000000000000};
+    static constexpr u64 kEdges[] = {0,
+                                     0x8000000000000000,
+                                     0x3ff0000000000000,
+                                     0xbff0000000000000,
+                                     0x7ff0000000000000,
+                                     0xfff0000000000000,
+                                     0x7ff8000000000000,
+                                     0x7ff0000000000001,
+                                     0xfff8000000012345,
+                                     1,
+                                     0x800fffffffffffff,
+                                     0x0010000000000000,
+                                     0x7fefffffffffffff,
+                                     0x41e0000000000000,
+                                     0xc1e0000000000000,
+                                     0x43e0000000000000,
+                                     0x3fe0000000000000,
+                                     0x400921fb54442d18,
+                                     0x47efffffe0000000,
+                                     0x36a0000000000000};
     return chance(60) ? kEdges[below(std::size(kEdges))] : next();
   }
   Vec vector() {
@@ -99,7 +151,8 @@ class Generator {
   // A value of type t that is in the region, a new read of a register, or a constant.
   Value pick(Type t) {
     auto& list = values_[static_cast<size_t>(t)];
-    if (!list.empty() && chance(75)) return list[chance(60) ? list.size() - 1 - below(std::min<size_t>(list.size(), 5)) : below(list.size())];
+    if (!list.empty() && chance(75))
+      return list[chance(60) ? list.size() - 1 - below(std::min<size_t>(list.size(), 5)) : below(list.size())];
     if (is_int(t) && chance(30)) return push(raw_const(*r_, t, number()));
     if (t == Type::Flags && chance(10)) return push(raw_const(*r_, t, (next() & kFlagsAll) | kFlagOne));
     return push(raw(*r_, Opcode::get_reg, t, {}, 0, any_register(t, false)));
@@ -123,10 +176,11 @@ class Generator {
     Op op{row.code, row.type, row.lane, 0, 0, {}, 0};
     const unsigned bits = type_bits(row.type);
     switch (row.code) {
-      case Opcode::udiv2: case Opcode::urem2: {
+      case Opcode::udiv2:
+      case Opcode::urem2: {
         op.arg[0] = chance(50) ? raw_const(*r_, row.type, 0) : 0;
         op.arg[2] = raw(*r_, Opcode::or_, row.type, {pick(row.type), raw_const(*r_, row.type, chance(50) ? 1 : 0xff)});
-        if (!op.arg[0]) {   // high half below the divisor: divisor >> 1, as the divisor is not 0
+        if (!op.arg[0]) {  // high half below the divisor: divisor >> 1, as the divisor is not 0
           op.arg[0] = raw(*r_, Opcode::shr, row.type, {op.arg[2], raw_const(*r_, Type::I8, 1)});
         }
         op.arg[1] = pick(row.type);
@@ -134,7 +188,8 @@ class Generator {
         r_->ops.push_back(op);
         return push(last());
       }
-      case Opcode::zext: case Opcode::sext: {
+      case Opcode::zext:
+      case Opcode::sext: {
         if (row.type == Type::I8) return 0;
         op.arg[0] = pick(static_cast<Type>(1 + below(static_cast<u64>(row.type) - 1)));
         op.nargs = 1;
@@ -148,40 +203,63 @@ class Generator {
         r_->ops.push_back(op);
         return push(last());
       }
-      case Opcode::extract: case Opcode::sextract: case Opcode::deposit: {
+      case Opcode::extract:
+      case Opcode::sextract:
+      case Opcode::deposit: {
         static constexpr u8 kWidths[] = {8, 8, 16, 32, 1, 3, 12};
-        unsigned width = kWidths[below(std::size(kWidths))], lsb = chance(70) ? 8 * static_cast<unsigned>(below(bits / 8)) : static_cast<unsigned>(below(bits));
+        unsigned width = kWidths[below(std::size(kWidths))],
+                 lsb = chance(70) ? 8 * static_cast<unsigned>(below(bits / 8)) : static_cast<unsigned>(below(bits));
         if (width > bits) width = bits;
         if (lsb + width > bits) lsb = bits - width;
         op.aux = lsb | width << 8;
         break;
       }
       case Opcode::cmp: {
-        static constexpr Cond kConds[] = {Cond::Z, Cond::NZ, Cond::C, Cond::NC, Cond::BE, Cond::A, Cond::L, Cond::GE, Cond::LE, Cond::G};
+        static constexpr Cond kConds[] = {Cond::Z, Cond::NZ, Cond::C,  Cond::NC, Cond::BE,
+                                          Cond::A, Cond::L,  Cond::GE, Cond::LE, Cond::G};
         op.sub = static_cast<u8>(kConds[below(std::size(kConds))]);
         break;
       }
-      case Opcode::setcc: case Opcode::selcc: op.sub = static_cast<u8>(below(16)); break;
+      case Opcode::setcc:
+      case Opcode::selcc: op.sub = static_cast<u8>(below(16)); break;
       case Opcode::flags_merge: op.aux = static_cast<u32>(next() & kFlagsAll); break;
-      case Opcode::vinsert: case Opcode::vextract: op.imm = below(16u >> row.lane); break;
-      case Opcode::vzext: case Opcode::vsext: do op.imm = u64{16} << below(3); while (op.imm <= 8u << row.lane); break;
+      case Opcode::vinsert:
+      case Opcode::vextract: op.imm = below(16u >> row.lane); break;
+      case Opcode::vzext:
+      case Opcode::vsext:
+        do op.imm = u64{16} << below(3);
+        while (op.imm <= 8u << row.lane);
+        break;
       case Opcode::vfcmp: op.imm = below(8); break;
-      case Opcode::vfcomi: case Opcode::vf_f2i: case Opcode::vf_toint: op.imm = below(2); break;
+      case Opcode::vfcomi:
+      case Opcode::vf_f2i:
+      case Opcode::vf_toint: op.imm = below(2); break;
       case Opcode::vfround: op.imm = below(16); break;
-      case Opcode::vshli: case Opcode::vshri: case Opcode::vsari: op.imm = chance(80) ? below(66) : below(300); break;
-      case Opcode::vshlb: case Opcode::vshrb: op.imm = below(20); break;
+      case Opcode::vshli:
+      case Opcode::vshri:
+      case Opcode::vsari: op.imm = chance(80) ? below(66) : below(300); break;
+      case Opcode::vshlb:
+      case Opcode::vshrb: op.imm = below(20); break;
       case Opcode::valign: op.imm = below(40); break;
-      case Opcode::vshuf_w: case Opcode::vshuf_hl: case Opcode::vshuf_hh: case Opcode::vshuf_ps: op.imm = below(256); break;
+      case Opcode::vshuf_w:
+      case Opcode::vshuf_hl:
+      case Opcode::vshuf_hh:
+      case Opcode::vshuf_ps: op.imm = below(256); break;
       case Opcode::vshuf_pd: op.imm = below(4); break;
       case Opcode::vblendi: op.imm = below(256); break;
       default: break;
     }
-    const bool shift = row.code == Opcode::shl || row.code == Opcode::shr || row.code == Opcode::sar || row.code == Opcode::rotl || row.code == Opcode::rotr ||
-                       row.code == Opcode::flags_shl || row.code == Opcode::flags_shr || row.code == Opcode::flags_sar;
+    const bool shift = row.code == Opcode::shl || row.code == Opcode::shr || row.code == Opcode::sar ||
+                       row.code == Opcode::rotl || row.code == Opcode::rotr || row.code == Opcode::flags_shl ||
+                       row.code == Opcode::flags_shr || row.code == Opcode::flags_sar;
     for (const char* p = info(row.code).args; *p; p++) {
-      const Type t = *p == 'X' ? Type::V128 : *p == 'F' ? Type::Flags : *p == 'T' ? row.type
-                     : row.code == Opcode::select ? Type::I8 : row.code == Opcode::flags_pack ? Type::I32
-                     : row.code == Opcode::vf_fromint ? row.type : any_int();
+      const Type t = *p == 'X'                        ? Type::V128
+                     : *p == 'F'                      ? Type::Flags
+                     : *p == 'T'                      ? row.type
+                     : row.code == Opcode::select     ? Type::I8
+                     : row.code == Opcode::flags_pack ? Type::I32
+                     : row.code == Opcode::vf_fromint ? row.type
+                                                      : any_int();
       op.arg[op.nargs++] = shift && *p == 'N' && chance(60) ? push(raw_const(*r_, Type::I8, below(70))) : pick(t);
     }
     r_->ops.push_back(op);
@@ -191,9 +269,10 @@ class Generator {
   // The flags of an op and its result side by side, in either order, as frontends make them.
   void pair() {
     static constexpr std::pair<Opcode, Opcode> kPairs[] = {
-        {Opcode::add, Opcode::flags_add}, {Opcode::sub, Opcode::flags_sub}, {Opcode::adc, Opcode::flags_adc}, {Opcode::sbb, Opcode::flags_sbb},
-        {Opcode::shl, Opcode::flags_shl}, {Opcode::shr, Opcode::flags_shr}, {Opcode::sar, Opcode::flags_sar}, {Opcode::and_, Opcode::flags_logic},
-        {Opcode::or_, Opcode::flags_logic}, {Opcode::xor_, Opcode::flags_logic}, {Opcode::add, Opcode::flags_inc}, {Opcode::sub, Opcode::flags_dec},
+        {Opcode::add, Opcode::flags_add},    {Opcode::sub, Opcode::flags_sub},    {Opcode::adc, Opcode::flags_adc},
+        {Opcode::sbb, Opcode::flags_sbb},    {Opcode::shl, Opcode::flags_shl},    {Opcode::shr, Opcode::flags_shr},
+        {Opcode::sar, Opcode::flags_sar},    {Opcode::and_, Opcode::flags_logic}, {Opcode::or_, Opcode::flags_logic},
+        {Opcode::xor_, Opcode::flags_logic}, {Opcode::add, Opcode::flags_inc},    {Opcode::sub, Opcode::flags_dec},
         {Opcode::neg, Opcode::flags_sub}};
     const auto [value, flags] = kPairs[below(std::size(kPairs))];
     const Type t = any_int();
@@ -201,30 +280,48 @@ class Generator {
     const Value a = pick(t);
     Value b = shift ? (chance(50) ? push(raw_const(*r_, Type::I8, below(40))) : pick(any_int())) : pick(t);
     if (flags == Opcode::flags_inc || flags == Opcode::flags_dec) b = raw_const(*r_, t, 1);
-    const bool needs_old = shift || value == Opcode::adc || value == Opcode::sbb || flags == Opcode::flags_inc || flags == Opcode::flags_dec;
+    const bool needs_old = shift || value == Opcode::adc || value == Opcode::sbb || flags == Opcode::flags_inc ||
+                           flags == Opcode::flags_dec;
     Value old = needs_old && chance(70) ? pick(Type::Flags) : 0;
     const Value zero = value == Opcode::neg ? raw_const(*r_, t, 0) : 0;
     Value result = 0;
     auto make_value = [&] {
-      if (value == Opcode::neg) result = push(raw(*r_, value, t, {a}));
-      else if (value == Opcode::adc || value == Opcode::sbb) result = push(raw(*r_, value, t, {a, b, old ? old : (old = pick(Type::Flags))}));
-      else result = push(raw(*r_, value, t, {a, b}));
+      if (value == Opcode::neg)
+        result = push(raw(*r_, value, t, {a}));
+      else if (value == Opcode::adc || value == Opcode::sbb)
+        result = push(raw(*r_, value, t, {a, b, old ? old : (old = pick(Type::Flags))}));
+      else
+        result = push(raw(*r_, value, t, {a, b}));
     };
     Value f = 0;
     auto make_flags = [&] {
       if (needs_old && !old) old = raw(*r_, Opcode::get_reg, Type::Flags, {}, 0, kFlags);
-      if (flags == Opcode::flags_logic) f = raw(*r_, flags, t, {result});
-      else if (flags == Opcode::flags_inc || flags == Opcode::flags_dec) f = raw(*r_, flags, t, {a, old});
-      else if (value == Opcode::neg) f = raw(*r_, flags, t, {zero, a});
-      else if (shift || value == Opcode::adc || value == Opcode::sbb) f = raw(*r_, flags, t, {a, b, old});
-      else f = raw(*r_, flags, t, {a, b});
+      if (flags == Opcode::flags_logic)
+        f = raw(*r_, flags, t, {result});
+      else if (flags == Opcode::flags_inc || flags == Opcode::flags_dec)
+        f = raw(*r_, flags, t, {a, old});
+      else if (value == Opcode::neg)
+        f = raw(*r_, flags, t, {zero, a});
+      else if (shift || value == Opcode::adc || value == Opcode::sbb)
+        f = raw(*r_, flags, t, {a, b, old});
+      else
+        f = raw(*r_, flags, t, {a, b});
       push(f);
     };
     const u64 how = below(4);
-    if (how == 0 && flags != Opcode::flags_logic) { make_flags(); make_value(); } else { make_value(); if (how == 1 && type_bits(t) >= 32) set(result); make_flags(); }
+    if (how == 0 && flags != Opcode::flags_logic) {
+      make_flags();
+      make_value();
+    } else {
+      make_value();
+      if (how == 1 && type_bits(t) >= 32) set(result);
+      make_flags();
+    }
     if (how >= 2 && type_bits(t) >= 32) set(result);
     if (chance(60)) raw(*r_, Opcode::set_reg, Type::Flags, {f}, 0, kFlags);
-    if (chance(40)) raw(*r_, Opcode::exit_cc, Type::Void, {f}, static_cast<u8>(below(16)), static_cast<u32>(below(2)), 0x5000 + below(100));
+    if (chance(40))
+      raw(*r_, Opcode::exit_cc, Type::Void, {f}, static_cast<u8>(below(16)), static_cast<u32>(below(2)),
+          0x5000 + below(100));
   }
   void set(Value v) {
     const Type t = result_type(r_->ops[v]);
@@ -236,9 +333,13 @@ class Generator {
     Value a = pick(Type::I64);
     if (chance(92)) {
       a = raw(*r_, Opcode::and_, Type::I64, {a, raw_const(*r_, Type::I64, 0x7f8)});
-      if (chance(30)) a = raw(*r_, Opcode::shl, Type::I64, {raw(*r_, Opcode::and_, Type::I64, {a, raw_const(*r_, Type::I64, 0xff)}), raw_const(*r_, Type::I8, below(4))});
-      const Value base = raw(*r_, Opcode::or_, Type::I64, {raw(*r_, Opcode::and_, Type::I64, {pick(Type::I64), raw_const(*r_, Type::I64, 0x3f)}),
-                                                           raw_const(*r_, Type::I64, TestMemory::kBase)});
+      if (chance(30))
+        a = raw(*r_, Opcode::shl, Type::I64,
+                {raw(*r_, Opcode::and_, Type::I64, {a, raw_const(*r_, Type::I64, 0xff)}),
+                 raw_const(*r_, Type::I8, below(4))});
+      const Value base = raw(*r_, Opcode::or_, Type::I64,
+                             {raw(*r_, Opcode::and_, Type::I64, {pick(Type::I64), raw_const(*r_, Type::I64, 0x3f)}),
+                              raw_const(*r_, Type::I64, TestMemory::kBase)});
       a = raw(*r_, Opcode::add, Type::I64, {base, a});
       if (chance(30)) a = raw(*r_, Opcode::add, Type::I64, {a, raw_const(*r_, Type::I64, below(64))});
       push(a);
@@ -249,17 +350,28 @@ class Generator {
     return a;
   }
   void memory() {
-    const Value a = address();
+    // Often near an earlier access, as stack frames and structures are.
+    Value a = recent_ && chance(60) ? recent_ : address();
+    recent_ = a;
+    if (chance(25)) {
+      const Type t = result_type(r_->ops[a]);
+      a = push(raw(*r_, chance(50) ? Opcode::add : Opcode::sub, t, {a, raw_const(*r_, t, below(48))}));
+      if (chance(50)) recent_ = a;
+    }
     MemInfo m;
     if (chance(10)) m.align_log2 = static_cast<u8>(below(4));
     m.rmw = chance(10);
     m.stack = chance(10);
     m.big_endian = chance(15);
     const Type t = any_int();
-    const u64 disp = chance(60) ? below(256) : chance(80) ? 0 : number();
+    const u64 disp = chance(60) ? below(chance(50) ? 32 : 300) : chance(80) ? 0 : number();
     switch (below(10)) {
-      case 0: case 1: case 2: push(raw(*r_, Opcode::load, t, {a}, 0, m.pack(), disp)); break;
-      case 3: case 4: case 5: raw(*r_, Opcode::store, t, {a, pick(t)}, 0, (m.rmw = false, m.pack()), disp); break;
+      case 0:
+      case 1:
+      case 2: push(raw(*r_, Opcode::load, t, {a}, 0, m.pack(), disp)); break;
+      case 3:
+      case 4:
+      case 5: raw(*r_, Opcode::store, t, {a, pick(t)}, 0, (m.rmw = false, m.pack()), disp); break;
       case 6: push(raw(*r_, Opcode::atomic_rmw, t, {a, pick(t)}, static_cast<u8>(below(6)), m.pack(), disp)); break;
       case 7: {
         const Type c = chance(15) ? Type::V128 : t;
@@ -269,8 +381,10 @@ class Generator {
         break;
       }
       case 8: {
-        if (chance(50)) push(raw(*r_, Opcode::load, Type::V128, {a}, 0, m.pack(), disp));
-        else raw(*r_, Opcode::store, Type::V128, {a, pick(Type::V128)}, 0, m.pack(), disp);
+        if (chance(50))
+          push(raw(*r_, Opcode::load, Type::V128, {a}, 0, m.pack(), disp));
+        else
+          raw(*r_, Opcode::store, Type::V128, {a, pick(Type::V128)}, 0, m.pack(), disp);
         break;
       }
       default:
@@ -286,6 +400,7 @@ class Generator {
     Region r = new_region();
     r_ = &r;
     for (auto& v : values_) v.clear();
+    recent_ = 0;
     u64 pc = r.pc;
     raw(r, Opcode::insn, Type::Void, {}, 0, 2, pc);
     r.insn_count = 1;
@@ -295,14 +410,17 @@ class Generator {
         raw(r, Opcode::insn, Type::Void, {}, 0, 2, pc += 2);
         r.insn_count++;
       } else if (k < 28) {
-        const Type t = k < 12 ? Type::Flags : k < 15 && vectors ? Type::V128 : k < 24 ? static_cast<Type>(3 + below(2)) : any_int();
+        const Type t = k < 12              ? Type::Flags
+                       : k < 15 && vectors ? Type::V128
+                       : k < 24            ? static_cast<Type>(3 + below(2))
+                                           : any_int();
         const Value v = pick(t);
         raw(r, Opcode::set_reg, t, {v}, 0, any_register(t, true));
       } else if (k < 45) {
         pair();
-      } else if (k < 55) {
+      } else if (k < 57) {
         memory();
-      } else if (k < 58) {
+      } else if (k < 59) {
         switch (below(4)) {
           case 0: push(raw(r, Opcode::call, Type::I32, {pick(any_int()), pick(any_int())}, 0, kMix)); break;
           case 1: push(raw(r, Opcode::call, Type::I64, {pick(any_int())}, 0, kBump)); break;
@@ -310,9 +428,11 @@ class Generator {
           default: raw(r, Opcode::call, Type::Void, {pick(any_int()), pick(any_int())}, 0, kMayFault); break;
         }
       } else if (k < 60) {
-        raw(r, Opcode::exit_cc, Type::Void, {pick(Type::Flags)}, static_cast<u8>(below(16)), static_cast<u32>(below(2)), 0x3000 + below(100));
+        raw(r, Opcode::exit_cc, Type::Void, {pick(Type::Flags)}, static_cast<u8>(below(16)), static_cast<u32>(below(2)),
+            0x3000 + below(100));
       } else if (k < 62) {
-        raw(r, Opcode::exit_if, Type::Void, {pure({Opcode::cmp, any_int(), 0})}, 0, static_cast<u32>(below(2)), 0x4000 + below(100));
+        raw(r, Opcode::exit_if, Type::Void, {pure({Opcode::cmp, any_int(), 0})}, 0, static_cast<u32>(below(2)),
+            0x4000 + below(100));
       } else {
         const Row& row = rows()[below(rows().size())];
         if (vectors || row.code < Opcode::vand) pure(row);
@@ -330,6 +450,7 @@ class Generator {
     Region r = new_region();
     r_ = &r;
     for (auto& v : values_) v.clear();
+    recent_ = 0;
     raw_start(r);
     const Value v = pure(row);
     if (v) set(v);
@@ -343,6 +464,7 @@ class Generator {
   std::mt19937_64 rng_;
   Region* r_ = nullptr;
   std::vector<Value> values_[8];
+  Value recent_ = 0;
 };
 
 std::vector<u8> random_bytes(Generator& g) {
@@ -362,7 +484,10 @@ void every_op(X64Jit& jit, u64 seed, int rounds) {
       const Region r = g.single(row);
       TestState s;
       g.state(s);
-      if (!same(jit, r, s, bytes)) { ADD_FAILURE() << "seed " << seed << " op " << info(row.code).name; return; }
+      if (!same(jit, r, s, bytes)) {
+        ADD_FAILURE() << "seed " << seed << " op " << info(row.code).name;
+        return;
+      }
     }
   }
 }
@@ -374,7 +499,10 @@ void random_regions(X64Jit& jit, u64 seed, int count, bool optimise, bool vector
     if (optimise) run_pipeline(r, {});
     TestState s;
     g.state(s);
-    if (!same(jit, r, s, bytes)) { ADD_FAILURE() << "seed " << seed << " region " << i; return; }
+    if (!same(jit, r, s, bytes)) {
+      ADD_FAILURE() << "seed " << seed << " region " << i;
+      return;
+    }
   }
 }
 int scale() {
@@ -382,15 +510,42 @@ int scale() {
   return text ? std::atoi(text) : 1;
 }
 
-TEST(X64Ops, Pinned) { X64Jit jit; every_op(jit, 1, 12 * scale()); }
-TEST(X64Ops, NotPinned) { X64Jit jit(0); every_op(jit, 2, 6 * scale()); }
-TEST(X64Ops, BaselineHost) { X64Jit jit(-1, HostFeatures::baseline()); every_op(jit, 3, 10 * scale()); }
-TEST(X64Regions, Pinned) { X64Jit jit; random_regions(jit, 1, 1500 * scale(), false); }
-TEST(X64Regions, Optimised) { X64Jit jit; random_regions(jit, 2, 1000 * scale(), true); }
-TEST(X64Regions, NotPinned) { X64Jit jit(0); random_regions(jit, 3, 700 * scale(), false); }
-TEST(X64Regions, ThreePinned) { X64Jit jit(3); random_regions(jit, 4, 500 * scale(), true); }
-TEST(X64Regions, BaselineHost) { X64Jit jit(-1, HostFeatures::baseline()); random_regions(jit, 5, 700 * scale(), false); }
-TEST(X64Regions, Integer) { X64Jit jit; random_regions(jit, 6, 1000 * scale(), false, false); }
+TEST(X64Ops, Pinned) {
+  X64Jit jit;
+  every_op(jit, 1, 12 * scale());
+}
+TEST(X64Ops, NotPinned) {
+  X64Jit jit(0);
+  every_op(jit, 2, 6 * scale());
+}
+TEST(X64Ops, BaselineHost) {
+  X64Jit jit(-1, HostFeatures::baseline());
+  every_op(jit, 3, 10 * scale());
+}
+TEST(X64Regions, Pinned) {
+  X64Jit jit;
+  random_regions(jit, 1, 1500 * scale(), false);
+}
+TEST(X64Regions, Optimised) {
+  X64Jit jit;
+  random_regions(jit, 2, 1000 * scale(), true);
+}
+TEST(X64Regions, NotPinned) {
+  X64Jit jit(0);
+  random_regions(jit, 3, 700 * scale(), false);
+}
+TEST(X64Regions, ThreePinned) {
+  X64Jit jit(3);
+  random_regions(jit, 4, 500 * scale(), true);
+}
+TEST(X64Regions, BaselineHost) {
+  X64Jit jit(-1, HostFeatures::baseline());
+  random_regions(jit, 5, 700 * scale(), false);
+}
+TEST(X64Regions, Integer) {
+  X64Jit jit;
+  random_regions(jit, 6, 1000 * scale(), false, false);
+}
 
 }  // namespace
 }  // namespace doppel::ir::test

@@ -28,11 +28,23 @@ struct Sink {
   size_t limit = 1 << 20;
   int breaks = 0;
   Chardev::FrontEnd front() {
-    return {[this] { std::lock_guard g(lock); return limit - std::min(limit, data.size()); },
-            [this](std::span<const u8> d) { std::lock_guard g(lock); data.append(d.begin(), d.end()); },
-            [this] { std::lock_guard g(lock); breaks++; }};
+    return {[this] {
+              std::lock_guard g(lock);
+              return limit - std::min(limit, data.size());
+            },
+            [this](std::span<const u8> d) {
+              std::lock_guard g(lock);
+              data.append(d.begin(), d.end());
+            },
+            [this] {
+              std::lock_guard g(lock);
+              breaks++;
+            }};
   }
-  std::string get() { std::lock_guard g(lock); return data; }
+  std::string get() {
+    std::lock_guard g(lock);
+    return data;
+  }
 };
 
 template <typename Fn>
@@ -44,14 +56,19 @@ bool eventually(Fn&& fn) {
   return false;
 }
 
-std::string temp(const char* name) { return (std::filesystem::temp_directory_path() / ("doppel_" + std::to_string(getpid()) + "_" + name)).string(); }
+std::string temp(const char* name) {
+  return (std::filesystem::temp_directory_path() / ("doppel_" + std::to_string(getpid()) + "_" + name)).string();
+}
 
 int connect_unix(const std::string& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un a{};
   a.sun_family = AF_UNIX;
   path.copy(a.sun_path, sizeof a.sun_path - 1);
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0) { ::close(fd); return -1; }
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0) {
+    ::close(fd);
+    return -1;
+  }
   return fd;
 }
 
@@ -147,12 +164,12 @@ TEST(CharSocket, UnixServerBothWaysAndReconnect) {
   Sink sink;
   sink.limit = 4;
   (*dev)->attach(sink.front());
-  (*dev)->write(bytes("lost"));                       // nobody there yet
+  (*dev)->write(bytes("lost"));  // nobody there yet
   for (int round = 0; round < 2; round++) {
     int fd = connect_unix(path);
     ASSERT_GE(fd, 0);
     ASSERT_EQ(::write(fd, "ping-pong", 9), 9);
-    ASSERT_TRUE(eventually([&] { return sink.get() == "ping"; })) << sink.get();   // flow control: no more room
+    ASSERT_TRUE(eventually([&] { return sink.get() == "ping"; })) << sink.get();  // flow control: no more room
     {
       std::lock_guard g(sink.lock);
       sink.limit = 9;
@@ -172,7 +189,7 @@ TEST(CharSocket, TcpServerAndClientOfOurOwn) {
   Factory f;
   auto server = f.open("tcp:127.0.0.1:0,server=on,wait=off");
   ASSERT_TRUE(server.ok()) << server.error().text();
-  std::string address = (*server)->description();     // tcp:127.0.0.1:PORT,server=on
+  std::string address = (*server)->description();  // tcp:127.0.0.1:PORT,server=on
   address = address.substr(0, address.find(','));
   Sink a, b;
   (*server)->attach(a.front());
@@ -198,8 +215,17 @@ TEST(CharSocket, TelnetHidesCommands) {
   auto client = f.open(address);
   ASSERT_TRUE(client.ok());
   (*client)->attach(b.front());
-  (*client)->write(bytes(std::string_view("a\xff\xfd\x01" "b\xff\xff" "c\xff\xf3\r\0d", 13)));
-  ASSERT_TRUE(eventually([&] { return a.get() == "ab\xff" "c\rd" && a.breaks == 1; })) << a.get();
+  (*client)->write(
+      bytes(std::string_view("a\xff\xfd\x01"
+                             "b\xff\xff"
+                             "c\xff\xf3\r\0d",
+                             13)));
+  ASSERT_TRUE(eventually([&] {
+    return a.get() ==
+               "ab\xff"
+               "c\rd" &&
+           a.breaks == 1;
+  })) << a.get();
   ASSERT_TRUE(eventually([&] { return b.get().size() == 12; }));
   (*server)->write(bytes("\xff"));
   ASSERT_TRUE(eventually([&] { return b.get().size() == 14; }));
@@ -231,26 +257,44 @@ TEST(CharMux, EscapeKeysAndFocus) {
   m->attach(monitor.front());
   ring->type("ls\n");
   EXPECT_EQ(serial.get(), "ls\n");
-  ring->type("\x01" "c");
+  ring->type(
+      "\x01"
+      "c");
   ring->type("info\n");
   EXPECT_EQ(monitor.get(), "info\n");
   EXPECT_EQ(shown, 1);
-  ring->type("\x01" "c" "\x01\x01" "\x01" "b");
+  ring->type(
+      "\x01"
+      "c"
+      "\x01\x01"
+      "\x01"
+      "b");
   EXPECT_EQ(serial.get(), "ls\n\x01");
   EXPECT_EQ(serial.breaks, 1);
-  ring->type("\x01" "s" "\x01" "x");
+  ring->type(
+      "\x01"
+      "s"
+      "\x01"
+      "x");
   EXPECT_EQ(saves, 1);
   EXPECT_EQ(quits, 1);
   ring->take();
-  ring->type("\x01" "h");
+  ring->type(
+      "\x01"
+      "h");
   EXPECT_NE(ring->take().find("[serial0]"), std::string::npos);
   s->write(bytes("from serial "));
   m->write(bytes("from monitor"));
   EXPECT_EQ(ring->take(), "from serial from monitor");
   // A front end that takes nothing does not stop the escape keys.
-  { std::lock_guard g(serial.lock); serial.limit = 0; }
+  {
+    std::lock_guard g(serial.lock);
+    serial.limit = 0;
+  }
   for (int i = 0; i < 100; i++) ring->type(std::string(100, 'z'));
-  ring->type("\x01" "x");
+  ring->type(
+      "\x01"
+      "x");
   EXPECT_EQ(quits, 2);
 }
 

@@ -7,9 +7,16 @@
 
 namespace doppel::fpu::test {
 
-template <typename F> struct Shape;
-template <> struct Shape<f32> { static constexpr unsigned kFraction = 23, kExp = 8; };
-template <> struct Shape<f64> { static constexpr unsigned kFraction = 52, kExp = 11; };
+template <typename F>
+struct Shape;
+template <>
+struct Shape<f32> {
+  static constexpr unsigned kFraction = 23, kExp = 8;
+};
+template <>
+struct Shape<f64> {
+  static constexpr unsigned kFraction = 52, kExp = 11;
+};
 
 template <typename F>
 F make(u64 sign, u64 exp, u64 fraction) {
@@ -17,7 +24,8 @@ F make(u64 sign, u64 exp, u64 fraction) {
     return {fraction, static_cast<u16>(sign << 15 | (exp & 0x7fff))};
   } else {
     using S = Shape<F>;
-    return static_cast<F>(sign << (S::kFraction + S::kExp) | (exp & mask_bits(S::kExp)) << S::kFraction | (fraction & mask_bits(S::kFraction)));
+    return static_cast<F>(sign << (S::kFraction + S::kExp) | (exp & mask_bits(S::kExp)) << S::kFraction |
+                          (fraction & mask_bits(S::kFraction)));
   }
 }
 
@@ -36,16 +44,18 @@ class Operands {
     const u64 all = mask_bits(static_cast<unsigned>(fraction_bits)), quiet = u64{1} << (fraction_bits - 1);
     for (u64 s : {0, 1}) {
       for (u64 f : {u64{0}, u64{1}, u64{2}, quiet, all, all - 1, quiet - 1}) edges_.push_back(make<F>(s, 0, f));
-      for (u64 f : {u64{0}, u64{1}, quiet, quiet | 1, quiet | 5, all, quiet - 1}) edges_.push_back(make<F>(s, top, f | one));
-      for (u64 e : {u64{1}, u64{2}, bias - 1, bias, bias + 1, bias + 31, bias + 63, bias + fraction_bits, top - 1, top - 2, bias / 2, bias + bias / 2})
+      for (u64 f : {u64{0}, u64{1}, quiet, quiet | 1, quiet | 5, all, quiet - 1})
+        edges_.push_back(make<F>(s, top, f | one));
+      for (u64 e : {u64{1}, u64{2}, bias - 1, bias, bias + 1, bias + 31, bias + 63, bias + fraction_bits, top - 1,
+                    top - 2, bias / 2, bias + bias / 2})
         for (u64 f : {u64{0}, u64{1}, quiet, all}) edges_.push_back(make<F>(s, e, f | one));
       if (x87) {
-        edges_.push_back(make<F>(s, 0, one));           // pseudo-denormal
+        edges_.push_back(make<F>(s, 0, one));  // pseudo-denormal
         edges_.push_back(make<F>(s, 0, one | 1));
-        edges_.push_back(make<F>(s, 5, all));           // unnormal
+        edges_.push_back(make<F>(s, 5, all));  // unnormal
         edges_.push_back(make<F>(s, bias, quiet));
-        edges_.push_back(make<F>(s, top, 0));           // pseudo-infinity
-        edges_.push_back(make<F>(s, top, quiet | 1));   // pseudo-NaN
+        edges_.push_back(make<F>(s, top, 0));          // pseudo-infinity
+        edges_.push_back(make<F>(s, top, quiet | 1));  // pseudo-NaN
       }
     }
   }
@@ -62,9 +72,12 @@ class Operands {
       bias = mask_bits(Shape<F>::kExp - 1);
       span = mask_bits(Shape<F>::kExp);
     }
-    if ((r >> 16) % 4 == 0) exp = bias - 3 + exp % 7;
-    else if ((r >> 16) % 4 == 1) exp = bias - 70 + exp % 140;
-    else if ((r >> 16) % 4 == 2) exp = (exp & 1) ? exp % 20 : span - exp % 20;
+    if ((r >> 16) % 4 == 0)
+      exp = bias - 3 + exp % 7;
+    else if ((r >> 16) % 4 == 1)
+      exp = bias - 70 + exp % 140;
+    else if ((r >> 16) % 4 == 2)
+      exp = (exp & 1) ? exp % 20 : span - exp % 20;
     if constexpr (std::is_same_v<F, f80>) {
       if ((r >> 24) % 16 != 0 && (exp & 0x7fff) != 0) fraction |= u64{1} << 63;
     }

@@ -107,17 +107,27 @@ class DbtVcpu final : public Vcpu {
   }
 
   void run_on(std::function<void()> work) override {
-    if (!thread_.joinable() || std::this_thread::get_id() == thread_.get_id()) { work(); return; }
+    if (!thread_.joinable() || std::this_thread::get_id() == thread_.get_id()) {
+      work();
+      return;
+    }
     bool done = false;
     std::unique_lock lock(lock_);
-    queue_.push_back([&] { work(); done = true; });
+    queue_.push_back([&] {
+      work();
+      done = true;
+    });
     loop_.kick();
     changed_.notify_all();
     changed_.wait(lock, [&] { return done; });
   }
 
-  void set_single_step(bool on) override { run_on([this, on] { loop_.set_single_step(on); }); }
-  void set_breakpoint(u64 linear, bool on) override { run_on([=, this] { loop_.set_breakpoint(linear, on); }); }
+  void set_single_step(bool on) override {
+    run_on([this, on] { loop_.set_single_step(on); });
+  }
+  void set_breakpoint(u64 linear, bool on) override {
+    run_on([=, this] { loop_.set_breakpoint(linear, on); });
+  }
   void set_watchpoint(u64 va, u64 size, bool read, bool write, bool on) override {
     run_on([=, this] { loop_.set_watchpoint(va, size, read, write, on); });
   }
@@ -126,7 +136,10 @@ class DbtVcpu final : public Vcpu {
     run_on([&] { text = loop_.jit_info(); });
     return text;
   }
-  void flush_tlb() override { loop_.post_flush_tlb(); kick(); }
+  void flush_tlb() override {
+    loop_.post_flush_tlb();
+    kick();
+  }
   std::string tlb_info() override {
     std::string text;
     run_on([&] { text = cpu_->header().soft_tlb->describe(); });
@@ -190,9 +203,11 @@ class DbtVcpu final : public Vcpu {
 
 }  // namespace
 
-Result<std::unique_ptr<Vcpu>> make_dbt_vcpu(std::unique_ptr<guest::GuestCpu> cpu, mem::AddressSpace& memory, const Options& options) {
+Result<std::unique_ptr<Vcpu>> make_dbt_vcpu(std::unique_ptr<guest::GuestCpu> cpu, mem::AddressSpace& memory,
+                                            const Options& options) {
   ir::OptFlags flags;
-  if (const std::string wrong = ir::parse_opt_flags(options.opt, flags); !wrong.empty()) return Error{wrong, "--opt=all, --opt=none or a list of passes"};
+  if (const std::string wrong = ir::parse_opt_flags(options.opt, flags); !wrong.empty())
+    return Error{wrong, "--opt=all, --opt=none or a list of passes"};
   auto vcpu = std::make_unique<DbtVcpu>(std::move(cpu), memory, options);
   if (Status s = vcpu->create(); !s) return s.error();
   return std::unique_ptr<Vcpu>(std::move(vcpu));

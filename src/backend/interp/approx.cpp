@@ -1,6 +1,6 @@
-// RCPPS and RSQRTPS: approximations with a relative error of at most 1.5 * 2^-12, whose low bits the SDM leaves to the CPU. On an
-// x86 host the host's own, so that the interpreter and the code generator agree; elsewhere the exact value cut to 12 bits.
-// Neither looks at MXCSR nor sets flags: denormal operands count as zero, tiny results become zero.
+// RCPPS and RSQRTPS: approximations with a relative error of at most 1.5 * 2^-12, whose low bits the SDM leaves to the
+// CPU. On an x86 host the host's own, so that the interpreter and the code generator agree; elsewhere the exact value
+// cut to 12 bits. Neither looks at MXCSR nor sets flags: denormal operands count as zero, tiny results become zero.
 #include <bit>
 #include <cmath>
 
@@ -14,8 +14,12 @@ namespace doppel::backend::interp {
 
 #if defined(__x86_64__)
 
-u32 approximate_rcp(u32 a) { return std::bit_cast<u32>(_mm_cvtss_f32(_mm_rcp_ss(_mm_set_ss(std::bit_cast<float>(a))))); }
-u32 approximate_rsqrt(u32 a) { return std::bit_cast<u32>(_mm_cvtss_f32(_mm_rsqrt_ss(_mm_set_ss(std::bit_cast<float>(a))))); }
+u32 approximate_rcp(u32 a) {
+  return std::bit_cast<u32>(_mm_cvtss_f32(_mm_rcp_ss(_mm_set_ss(std::bit_cast<float>(a)))));
+}
+u32 approximate_rsqrt(u32 a) {
+  return std::bit_cast<u32>(_mm_cvtss_f32(_mm_rsqrt_ss(_mm_set_ss(std::bit_cast<float>(a)))));
+}
 
 #else
 

@@ -1,12 +1,13 @@
-// The interpreter backend: runs a region's ops as they are. It is the host for CPUs without a code generator, and the oracle for
-// those with one: what it does is what an op means (integer and flags ops: ir/evaluate.h).
+// The interpreter backend: runs a region's ops as they are. It is the host for CPUs without a code generator, and the
+// oracle for those with one: what it does is what an op means (integer and flags ops: ir/evaluate.h).
 //
-// The "host code" of a region is a small header, so that the code cache and the executor treat it as any other. Regions linked to
-// each other run on without leaving enter(). header.entry_sp points to the Running record while enter() runs; the executor knows
-// whether it does (after an unwind the pointer is stale).
+// The "host code" of a region is a small header, so that the code cache and the executor treat it as any other. Regions
+// linked to each other run on without leaving enter(). header.entry_sp points to the Running record while enter() runs;
+// the executor knows whether it does (after an unwind the pointer is stale).
+#include "backend/backend.h"
+
 #include <cstring>
 
-#include "backend/backend.h"
 #include "backend/interp/guest_memory.h"
 
 namespace doppel::backend {
@@ -30,13 +31,15 @@ class InterpBackend final : public Backend {
   std::string disassemble(const u8* code, size_t size, u64) const override {
     if (size < sizeof(BlockCode)) return "";
     const BlockCode head = load_head(code);
-    return "interpreted: " + std::to_string(head.insn_count) + " instructions" + (head.icount ? ", counted" : "") + (head.chain ? ", linked\n" : "\n");
+    return "interpreted: " + std::to_string(head.insn_count) + " instructions" + (head.icount ? ", counted" : "") +
+           (head.chain ? ", linked\n" : "\n");
   }
   const u8* return_address(const mem::VcpuHeader&) const override { return nullptr; }
 
   bool current_pc(const mem::VcpuHeader& cpu, u64& pc, u32& insn) const override {
     if (cpu.entry_sp == 0) return false;
-    const Running& running = *reinterpret_cast<const Running*>(cpu.entry_sp);  // SAFETY: set by enter(), which is running
+    const Running& running =
+        *reinterpret_cast<const Running*>(cpu.entry_sp);  // SAFETY: set by enter(), which is running
     pc = running.pc;
     insn = running.insn;
     return true;
@@ -44,7 +47,8 @@ class InterpBackend final : public Backend {
 
   Emitted emit(const ir::Region& region, const EmitConfig& config) override {
     Emitted out;
-    const BlockCode head{config.icount_insns ? config.icount_insns : region.insn_count, config.icount, config.chain, {}};
+    const BlockCode head{
+        config.icount_insns ? config.icount_insns : region.insn_count, config.icount, config.chain, {}};
     out.code.resize(sizeof head);
     std::memcpy(out.code.data(), &head, sizeof head);
     for (size_t i = 0; i < region.ops.size(); i++) {
@@ -59,7 +63,9 @@ class InterpBackend final : public Backend {
     return out;
   }
 
-  void install(const Emitted& emitted, u8* at, CodeBlock&) override { std::memcpy(at, emitted.code.data(), emitted.code.size()); }
+  void install(const Emitted& emitted, u8* at, CodeBlock&) override {
+    std::memcpy(at, emitted.code.data(), emitted.code.size());
+  }
   void link(LinkSlot& slot, CodeBlock& to) override { slot.to = &to; }
   void unlink(LinkSlot& slot) override { slot.to = nullptr; }
 
@@ -121,6 +127,8 @@ class InterpBackend final : public Backend {
 }  // namespace
 }  // namespace interp
 
-std::unique_ptr<Backend> make_interp_backend(const BackendConfig& config) { return std::make_unique<interp::InterpBackend>(config); }
+std::unique_ptr<Backend> make_interp_backend(const BackendConfig& config) {
+  return std::make_unique<interp::InterpBackend>(config);
+}
 
 }  // namespace doppel::backend

@@ -47,7 +47,8 @@ Frame& thread_frame() {
 bool can_run(const ir::Region& region, u32 allowed) {
   for (const Op& op : region.ops) {
     if (op.code != Opcode::call) continue;
-    if (!region.helpers || op.aux >= region.helpers->count || (region.helpers->rows[op.aux].effects & ~allowed)) return false;
+    if (!region.helpers || op.aux >= region.helpers->count || (region.helpers->rows[op.aux].effects & ~allowed))
+      return false;
   }
   return true;
 }
@@ -61,7 +62,8 @@ RunResult run_region(const ir::Region& region, mem::VcpuHeader& state, MemoryPor
   result.op = stop.op;
   result.insns = running.insn + 1;
   switch (stop.kind) {
-    case StopKind::Direct: case StopKind::Indirect:
+    case StopKind::Direct:
+    case StopKind::Indirect:
       result.end = End::Exit;
       result.pc = stop.pc;
       break;

@@ -1,13 +1,14 @@
-// Running one region by the interpreter against memory that the caller supplies: for lockstep (a buffered memory beside the
-// JIT) and for tests. No code cache, no soft TLB, no chaining. The meaning of each op is the interpreter backend's own.
+// Running one region by the interpreter against memory that the caller supplies: for lockstep (a buffered memory beside
+// the JIT) and for tests. No code cache, no soft TLB, no chaining. The meaning of each op is the interpreter backend's
+// own.
 #pragma once
 #include "ir/ir.h"
 #include "mem/vcpu_header.h"
 
 namespace doppel::backend::interp {
 
-// Guest memory as one region sees it. Values are byte strings in guest memory order, 1 to 16 bytes. Each returns false where the
-// access would fault: the run ends there, with End::Fault and nothing more written.
+// Guest memory as one region sees it. Values are byte strings in guest memory order, 1 to 16 bytes. Each returns false
+// where the access would fault: the run ends there, with End::Fault and nothing more written.
 class MemoryPort {
  public:
   virtual ~MemoryPort() = default;
@@ -25,17 +26,19 @@ enum class End : u8 {
 struct RunResult {
   End end = End::Unsupported;
   u64 pc = 0;
-  u32 insns = 0;        // instructions begun
-  u16 op = 0;           // the op that ended the run
-  u64 fault_va = 0;     // End::Fault: the address
+  u32 insns = 0;     // instructions begun
+  u16 op = 0;        // the op that ended the run
+  u64 fault_va = 0;  // End::Fault: the address
 };
 
-// True if every helper the region calls has no effects besides `allowed` (kHelperFpEnv acts only on the header's fp_env).
+// True if every helper the region calls has no effects besides `allowed` (kHelperFpEnv acts only on the header's
+// fp_env).
 bool can_run(const ir::Region& region, u32 allowed = ir::kHelperFpEnv);
 
-// Runs `region` once from its start on `state` (the header at the start of a guest state laid out by region.layout: usually a
-// copy). At End::Exit and End::Fault the pc register's row is set to `pc`. Helpers outside `allowed` give End::Unsupported before
-// anything is done; allowed ones are called with `state`, and see only what they reach from it.
-RunResult run_region(const ir::Region& region, mem::VcpuHeader& state, MemoryPort& memory, u32 allowed = ir::kHelperFpEnv);
+// Runs `region` once from its start on `state` (the header at the start of a guest state laid out by region.layout:
+// usually a copy). At End::Exit and End::Fault the pc register's row is set to `pc`. Helpers outside `allowed` give
+// End::Unsupported before anything is done; allowed ones are called with `state`, and see only what they reach from it.
+RunResult run_region(const ir::Region& region, mem::VcpuHeader& state, MemoryPort& memory,
+                     u32 allowed = ir::kHelperFpEnv);
 
 }  // namespace doppel::backend::interp

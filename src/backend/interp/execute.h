@@ -1,11 +1,10 @@
-// The loop that runs the ops of one region, over any kind of memory: the guest's (backend.cpp) or a MemoryPort (eval.cpp).
-// A Memory has, for T in u8 u16 u32 u64 u128:
+// The loop that runs the ops of one region, over any kind of memory: the guest's (backend.cpp) or a MemoryPort
+// (eval.cpp). A Memory has, for T in u8 u16 u32 u64 u128:
 //   bool load<T>(u64 va, MemInfo, T& out)          values as the guest's little-endian bytes; false: stop with a fault
 //   bool store<T>(u64 va, MemInfo, T value)
-//   bool modify<T>(u64 va, MemInfo, F next, T& old)  atomically: old = memory; memory = next(old). Checks for write access
-//   bool probe_write(u64 va, MemInfo)
-//   bool misaligned(u64 va, bool write)            raises the guest's alignment fault, or returns false
-//   void fence()
+//   bool modify<T>(u64 va, MemInfo, F next, T& old)  atomically: old = memory; memory = next(old). Checks for write
+//   access bool probe_write(u64 va, MemInfo) bool misaligned(u64 va, bool write)            raises the guest's
+//   alignment fault, or returns false void fence()
 #pragma once
 #include <cstring>
 
@@ -23,9 +22,9 @@ using ir::Type;
 enum class StopKind : u8 { Direct, Indirect, Loop, Fault };
 struct Stop {
   StopKind kind;
-  u16 op;          // the op that ended the run
-  u16 exits;       // exits with a known pc before it: the number of its link slot
-  u64 pc;          // Direct, Indirect
+  u16 op;     // the op that ended the run
+  u16 exits;  // exits with a known pc before it: the number of its link slot
+  u64 pc;     // Direct, Indirect
 };
 // The instruction being executed, for Runtime::sync_pc.
 struct Running {
@@ -61,7 +60,8 @@ inline void set_pc_row(const ir::StateLayout& layout, mem::VcpuHeader& cpu, u64 
 template <typename T>
 T swap_bytes(T v) {
   T r = 0;
-  for (unsigned i = 0; i < sizeof(T); i++) r = static_cast<T>(r | static_cast<T>(static_cast<T>((v >> (8 * i)) & 0xff) << (8 * (sizeof(T) - 1 - i))));
+  for (unsigned i = 0; i < sizeof(T); i++)
+    r = static_cast<T>(r | static_cast<T>(static_cast<T>((v >> (8 * i)) & 0xff) << (8 * (sizeof(T) - 1 - i))));
   return r;
 }
 
@@ -75,7 +75,9 @@ inline u64 call_helper(const ir::HelperInfo& helper, mem::VcpuHeader& cpu, const
     case 1: r = reinterpret_cast<u64 (*)(void*, u64)>(helper.fn)(s, arg(0)); break;
     case 2: r = reinterpret_cast<u64 (*)(void*, u64, u64)>(helper.fn)(s, arg(0), arg(1)); break;
     case 3: r = reinterpret_cast<u64 (*)(void*, u64, u64, u64)>(helper.fn)(s, arg(0), arg(1), arg(2)); break;
-    default: r = reinterpret_cast<u64 (*)(void*, u64, u64, u64, u64)>(helper.fn)(s, arg(0), arg(1), arg(2), arg(3)); break;
+    default:
+      r = reinterpret_cast<u64 (*)(void*, u64, u64, u64, u64)>(helper.fn)(s, arg(0), arg(1), arg(2), arg(3));
+      break;
   }
   return op.type == Type::Void ? 0 : r & mask_bits(ir::type_bits(op.type));
 }
@@ -96,11 +98,15 @@ class Executor {
   bool aligned(u64 va, const ir::MemInfo& m, bool write) {
     return m.align_log2 == 0 || (va & mask_bits(m.align_log2)) == 0 || memory_.misaligned(va, write);
   }
-  template <typename T> static void put(Frame& f, unsigned i, T v) {
-    if constexpr (sizeof(T) == 16) std::memcpy(&f.x[i], &v, 16);
-    else f.v[i] = v;
+  template <typename T>
+  static void put(Frame& f, unsigned i, T v) {
+    if constexpr (sizeof(T) == 16)
+      std::memcpy(&f.x[i], &v, 16);
+    else
+      f.v[i] = v;
   }
-  template <typename T> T get(ir::Value v) const {
+  template <typename T>
+  T get(ir::Value v) const {
     if constexpr (sizeof(T) == 16) {
       T t;
       std::memcpy(&t, &f_.x[v], 16);
@@ -109,7 +115,8 @@ class Executor {
       return static_cast<T>(f_.v[v]);
     }
   }
-  template <typename Fn> bool sized(Type t, Fn&& fn) {
+  template <typename Fn>
+  bool sized(Type t, Fn&& fn) {
     switch (t) {
       case Type::I8: return fn(u8{});
       case Type::I16: return fn(u16{});
@@ -137,16 +144,20 @@ class Executor {
 template <typename Memory>
 void Executor<Memory>::get_reg(const Op& op, unsigned i) {
   const u8* p = state_at(cpu_, r_.layout->rows[op.aux].offset);
-  if (op.type == Type::V128) std::memcpy(&f_.x[i], p, 16);
-  else f_.v[i] = read_int(p, ir::type_bytes(op.type));
+  if (op.type == Type::V128)
+    std::memcpy(&f_.x[i], p, 16);
+  else
+    f_.v[i] = read_int(p, ir::type_bytes(op.type));
 }
 
 template <typename Memory>
 void Executor<Memory>::set_reg(const Op& op) {
   const ir::RegRow& row = r_.layout->rows[op.aux];
   u8* p = state_at(cpu_, row.offset);
-  if (op.type == Type::V128) std::memcpy(p, &f_.x[op.arg[0]], 16);
-  else write_int(p, f_.v[op.arg[0]], ir::type_bytes(row.type));
+  if (op.type == Type::V128)
+    std::memcpy(p, &f_.x[op.arg[0]], 16);
+  else
+    write_int(p, f_.v[op.arg[0]], ir::type_bytes(row.type));
 }
 
 template <typename Memory>
@@ -233,7 +244,8 @@ Stop Executor<Memory>::run() {
       case Opcode::store:
         if (!store(op)) return stop(StopKind::Fault, address(op));
         break;
-      case Opcode::atomic_rmw: case Opcode::atomic_cas:
+      case Opcode::atomic_rmw:
+      case Opcode::atomic_cas:
         if (!atomic(op, i)) return stop(StopKind::Fault, address(op));
         break;
       case Opcode::fence: memory_.fence(); break;
@@ -242,7 +254,8 @@ Stop Executor<Memory>::run() {
         break;
       case Opcode::call: v[i] = call_helper(r_.helpers->rows[op.aux], cpu_, f_, op); break;
       case Opcode::exit_cc:
-        if (ir::cond_holds(static_cast<ir::Cond>(op.sub), static_cast<u16>(v[op.arg[0]]))) return stop(StopKind::Direct, op.imm);
+        if (ir::cond_holds(static_cast<ir::Cond>(op.sub), static_cast<u16>(v[op.arg[0]])))
+          return stop(StopKind::Direct, op.imm);
         exits++;
         break;
       case Opcode::exit_if:

@@ -17,13 +17,19 @@ using ir::Lane;
 using ir::Op;
 using ir::Opcode;
 
-template <typename F> F& at(V128& v, unsigned i) {
-  if constexpr (sizeof(F) == 4) return v.w[i];
-  else return v.d[i];
+template <typename F>
+F& at(V128& v, unsigned i) {
+  if constexpr (sizeof(F) == 4)
+    return v.w[i];
+  else
+    return v.d[i];
 }
-template <typename F> F at(const V128& v, unsigned i) {
-  if constexpr (sizeof(F) == 4) return v.w[i];
-  else return v.d[i];
+template <typename F>
+F at(const V128& v, unsigned i) {
+  if constexpr (sizeof(F) == 4)
+    return v.w[i];
+  else
+    return v.d[i];
 }
 
 // fn(a, b) on all lanes, or on the low lane with the rest of a.
@@ -87,7 +93,7 @@ V128 horizontal(const Op& op, const V128& a, const V128& b, Env& env) {
 }
 
 template <typename F>
-V128 add_sub(const V128& a, const V128& b, Env& env) {   // odd lanes add, even lanes subtract
+V128 add_sub(const V128& a, const V128& b, Env& env) {  // odd lanes add, even lanes subtract
   V128 r{};
   for (unsigned k = 0; k < 16 / sizeof(F); k++)
     at<F>(r, k) = k & 1 ? fpu::add(at<F>(a, k), at<F>(b, k), env) : fpu::sub(at<F>(a, k), at<F>(b, k), env);
@@ -110,25 +116,30 @@ V128 convert(const Op& op, const V128& a, const V128& b, Env& env) {
     case Opcode::vf_i2f:
       for (unsigned k = 0; k < (lane == Lane::PS ? 4 : 2); k++) {
         const s32 n = static_cast<s32>(b.w[k]);
-        if (lane == Lane::PS) r.w[k] = fpu::from_s32<f32>(n, env);
-        else r.d[k] = fpu::from_s32<f64>(n, env);
+        if (lane == Lane::PS)
+          r.w[k] = fpu::from_s32<f32>(n, env);
+        else
+          r.d[k] = fpu::from_s32<f64>(n, env);
       }
       return r;
-    default:   // vf_f2i
+    default:  // vf_f2i
       for (unsigned k = 0; k < (lane == Lane::PS ? 4 : 2); k++)
-        r.w[k] = static_cast<u32>(lane == Lane::PS ? fpu::to_s32(f32{b.w[k]}, mode(), env) : fpu::to_s32(f64{b.d[k]}, mode(), env));
+        r.w[k] = static_cast<u32>(lane == Lane::PS ? fpu::to_s32(f32{b.w[k]}, mode(), env)
+                                                   : fpu::to_s32(f64{b.d[k]}, mode(), env));
       return r;
   }
 }
 
 template <typename F>
 F from_integer(const Op& op, u64 n, Env& env) {
-  return op.type == ir::Type::I64 ? fpu::from_s64<F>(static_cast<s64>(n), env) : fpu::from_s32<F>(static_cast<s32>(n), env);
+  return op.type == ir::Type::I64 ? fpu::from_s64<F>(static_cast<s64>(n), env)
+                                  : fpu::from_s32<F>(static_cast<s32>(n), env);
 }
 template <typename F>
 u64 to_integer(const Op& op, F a, Env& env) {
   const fpu::Rounding mode = op.imm & 1 ? fpu::Rounding::Zero : env.rounding;
-  return op.type == ir::Type::I64 ? static_cast<u64>(fpu::to_s64(a, mode, env)) : static_cast<u32>(fpu::to_s32(a, mode, env));
+  return op.type == ir::Type::I64 ? static_cast<u64>(fpu::to_s64(a, mode, env))
+                                  : static_cast<u32>(fpu::to_s32(a, mode, env));
 }
 
 }  // namespace
@@ -148,22 +159,33 @@ void run_float(Frame& f, const Op& op, unsigned i, u32& fp_env) {
     case Opcode::vfmax: r = by_lane(op.sub, a, b, [&](auto x, auto y) { return fpu::max_sse(x, y, env); }); break;
     case Opcode::vfsqrt: r = by_lane(op.sub, a, b, [&](auto, auto y) { return fpu::sqrt(y, env); }); break;
     case Opcode::vfcmp:
-      r = by_lane(op.sub, a, b, [&](auto x, auto y) { return static_cast<decltype(x)>(predicate(x, y, static_cast<unsigned>(op.imm), env) ? ~u64{0} : 0); });
+      r = by_lane(op.sub, a, b, [&](auto x, auto y) {
+        return static_cast<decltype(x)>(predicate(x, y, static_cast<unsigned>(op.imm), env) ? ~u64{0} : 0);
+      });
       break;
     case Opcode::vfround: r = by_lane(op.sub, a, b, [&](auto, auto y) { return round(y, op.imm, env); }); break;
     case Opcode::vfcomi:
-      f.v[i] = single ? compare_flags(f32{a.w[0]}, f32{b.w[0]}, op.imm != 0, env) : compare_flags(f64{a.d[0]}, f64{b.d[0]}, op.imm != 0, env);
+      f.v[i] = single ? compare_flags(f32{a.w[0]}, f32{b.w[0]}, op.imm != 0, env)
+                      : compare_flags(f64{a.d[0]}, f64{b.d[0]}, op.imm != 0, env);
       break;
     case Opcode::vf_rcp: r = each<f32>(a, b, lane == Lane::SS, [](f32, f32 y) { return approximate_rcp(y); }); break;
-    case Opcode::vf_rsqrt: r = each<f32>(a, b, lane == Lane::SS, [](f32, f32 y) { return approximate_rsqrt(y); }); break;
-    case Opcode::vf_s2d: case Opcode::vf_d2s: case Opcode::vf_i2f: case Opcode::vf_f2i: r = convert(op, a, b, env); break;
+    case Opcode::vf_rsqrt:
+      r = each<f32>(a, b, lane == Lane::SS, [](f32, f32 y) { return approximate_rsqrt(y); });
+      break;
+    case Opcode::vf_s2d:
+    case Opcode::vf_d2s:
+    case Opcode::vf_i2f:
+    case Opcode::vf_f2i: r = convert(op, a, b, env); break;
     case Opcode::vf_fromint:
       r = a;
-      if (single) r.w[0] = from_integer<f32>(op, f.v[op.arg[1]], env);
-      else r.d[0] = from_integer<f64>(op, f.v[op.arg[1]], env);
+      if (single)
+        r.w[0] = from_integer<f32>(op, f.v[op.arg[1]], env);
+      else
+        r.d[0] = from_integer<f64>(op, f.v[op.arg[1]], env);
       break;
     case Opcode::vf_toint: f.v[i] = single ? to_integer(op, f32{a.w[0]}, env) : to_integer(op, f64{a.d[0]}, env); break;
-    case Opcode::vhadd: case Opcode::vhsub: r = single ? horizontal<f32>(op, a, b, env) : horizontal<f64>(op, a, b, env); break;
+    case Opcode::vhadd:
+    case Opcode::vhsub: r = single ? horizontal<f32>(op, a, b, env) : horizontal<f64>(op, a, b, env); break;
     case Opcode::vaddsub: r = single ? add_sub<f32>(a, b, env) : add_sub<f64>(a, b, env); break;
     default: UNREACHABLE();
   }

@@ -1,4 +1,5 @@
-// The interpreter's values: integers and flags zero-extended to 64 bits, vectors as 16 bytes, both indexed by ir::Value.
+// The interpreter's values: integers and flags zero-extended to 64 bits, vectors as 16 bytes, both indexed by
+// ir::Value.
 #pragma once
 #include "ir/ir.h"
 
@@ -16,10 +17,10 @@ struct Frame {
   u64 v[ir::kMaxOps];
   V128 x[ir::kMaxOps];
 };
-Frame& thread_frame();   // one a thread; regions do not nest
+Frame& thread_frame();  // one a thread; regions do not nest
 
-// Vector ops (vector.cpp) and floating point (float.cpp): op number `i`. Float ops take rounding, DAZ and FTZ from `fp_env` (MXCSR
-// form) and or their sticky flags into it.
+// Vector ops (vector.cpp) and floating point (float.cpp): op number `i`. Float ops take rounding, DAZ and FTZ from
+// `fp_env` (MXCSR form) and or their sticky flags into it.
 void run_vector(Frame& f, const ir::Op& op, unsigned i);
 void run_float(Frame& f, const ir::Op& op, unsigned i, u32& fp_env);
 inline bool is_float_op(const ir::Op& op) {

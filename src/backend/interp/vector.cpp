@@ -16,14 +16,23 @@ using ir::Lane;
 using ir::Op;
 using ir::Opcode;
 
-template <typename T> T* lanes(V128& v) {
-  if constexpr (sizeof(T) == 1) return reinterpret_cast<T*>(v.b);
-  else if constexpr (sizeof(T) == 2) return reinterpret_cast<T*>(v.h);
-  else if constexpr (sizeof(T) == 4) return reinterpret_cast<T*>(v.w);
-  else return reinterpret_cast<T*>(v.d);
+template <typename T>
+T* lanes(V128& v) {
+  if constexpr (sizeof(T) == 1)
+    return reinterpret_cast<T*>(v.b);
+  else if constexpr (sizeof(T) == 2)
+    return reinterpret_cast<T*>(v.h);
+  else if constexpr (sizeof(T) == 4)
+    return reinterpret_cast<T*>(v.w);
+  else
+    return reinterpret_cast<T*>(v.d);
 }
-template <typename T> const T* lanes(const V128& v) { return lanes<T>(const_cast<V128&>(v)); }
-template <typename T> constexpr unsigned kLanes = 16 / sizeof(T);
+template <typename T>
+const T* lanes(const V128& v) {
+  return lanes<T>(const_cast<V128&>(v));
+}
+template <typename T>
+constexpr unsigned kLanes = 16 / sizeof(T);
 
 template <typename T, typename Fn>
 V128 zip(const V128& a, const V128& b, Fn fn) {
@@ -37,7 +46,9 @@ V128 zip_u(u8 lane, const V128& a, const V128& b, Fn fn) {
   switch (static_cast<Lane>(lane)) {
     case Lane::B: return zip<u8>(a, b, fn);
     case Lane::H: return zip<u16>(a, b, fn);
-    case Lane::W: case Lane::PS: case Lane::SS: return zip<u32>(a, b, fn);
+    case Lane::W:
+    case Lane::PS:
+    case Lane::SS: return zip<u32>(a, b, fn);
     default: return zip<u64>(a, b, fn);
   }
 }
@@ -46,7 +57,9 @@ V128 zip_s(u8 lane, const V128& a, const V128& b, Fn fn) {
   switch (static_cast<Lane>(lane)) {
     case Lane::B: return zip<s8>(a, b, fn);
     case Lane::H: return zip<s16>(a, b, fn);
-    case Lane::W: case Lane::PS: case Lane::SS: return zip<s32>(a, b, fn);
+    case Lane::W:
+    case Lane::PS:
+    case Lane::SS: return zip<s32>(a, b, fn);
     default: return zip<s64>(a, b, fn);
   }
 }
@@ -94,7 +107,8 @@ V128 shift(u8 lane, const V128& a, u64 count, Shift kind) {
   const V128 none{};
   return zip_u(lane, a, none, [&](auto x, auto) -> decltype(x) {
     constexpr unsigned bits = sizeof(x) * 8;
-    if (kind == Shift::Arithmetic) return static_cast<decltype(x)>(static_cast<s64>(sign_extend(x, bits)) >> std::min<u64>(count, bits - 1));
+    if (kind == Shift::Arithmetic)
+      return static_cast<decltype(x)>(static_cast<s64>(sign_extend(x, bits)) >> std::min<u64>(count, bits - 1));
     if (count >= bits) return 0;
     return static_cast<decltype(x)>(kind == Shift::Left ? u64{x} << count : u64{x} >> count);
   });
@@ -144,7 +158,8 @@ V128 multiply(const Op& op, const V128& a, const V128& b) {
   V128 r{};
   switch (op.code) {
     case Opcode::vmullo:
-      return words ? zip<u16>(a, b, [](u32 x, u32 y) { return x * y; }) : zip<u32>(a, b, [](u32 x, u32 y) { return x * y; });
+      return words ? zip<u16>(a, b, [](u32 x, u32 y) { return x * y; })
+                   : zip<u32>(a, b, [](u32 x, u32 y) { return x * y; });
     case Opcode::vmulhs: return zip<s16>(a, b, [](s32 x, s32 y) { return (x * y) >> 16; });
     case Opcode::vmulhu: return zip<u16>(a, b, [](u32 x, u32 y) { return (x * y) >> 16; });
     case Opcode::vmulhrs: return zip<s16>(a, b, [](s32 x, s32 y) { return (((x * y) >> 14) + 1) >> 1; });
@@ -152,11 +167,14 @@ V128 multiply(const Op& op, const V128& a, const V128& b) {
       for (unsigned i = 0; i < 2; i++) r.d[i] = u64{a.w[2 * i]} * b.w[2 * i];
       return r;
     case Opcode::vmuldq:
-      for (unsigned i = 0; i < 2; i++) r.d[i] = static_cast<u64>(s64{static_cast<s32>(a.w[2 * i])} * static_cast<s32>(b.w[2 * i]));
+      for (unsigned i = 0; i < 2; i++)
+        r.d[i] = static_cast<u64>(s64{static_cast<s32>(a.w[2 * i])} * static_cast<s32>(b.w[2 * i]));
       return r;
     case Opcode::vmaddwd:
       for (unsigned i = 0; i < 4; i++) {
-        const auto product = [&](unsigned k) { return static_cast<u32>(s32{static_cast<s16>(a.h[k])} * static_cast<s16>(b.h[k])); };
+        const auto product = [&](unsigned k) {
+          return static_cast<u32>(s32{static_cast<s16>(a.h[k])} * static_cast<s16>(b.h[k]));
+        };
         r.w[i] = product(2 * i) + product(2 * i + 1);
       }
       return r;
@@ -166,9 +184,10 @@ V128 multiply(const Op& op, const V128& a, const V128& b) {
         r.h[i] = static_cast<u16>(saturate<s16>(product(2 * i) + product(2 * i + 1)));
       }
       return r;
-    default:   // vsadbw
+    default:  // vsadbw
       for (unsigned half = 0; half < 2; half++) {
-        for (unsigned i = 0; i < 8; i++) r.d[half] += static_cast<u64>(std::abs(s32{a.b[half * 8 + i]} - b.b[half * 8 + i]));
+        for (unsigned i = 0; i < 8; i++)
+          r.d[half] += static_cast<u64>(std::abs(s32{a.b[half * 8 + i]} - b.b[half * 8 + i]));
       }
       return r;
   }
@@ -194,7 +213,7 @@ V128 shuffle(const Op& op, const V128& a, const V128& b) {
     case Opcode::vshuf_ps:
       for (unsigned i = 0; i < 4; i++) r.w[i] = (i < 2 ? a : b).w[pick(i)];
       break;
-    default:   // vshuf_pd
+    default:  // vshuf_pd
       r.d[0] = a.d[imm & 1];
       r.d[1] = b.d[(imm >> 1) & 1];
       break;
@@ -217,9 +236,11 @@ V128 horizontal_op(const Op& op, const V128& a, const V128& b) {
   const bool words = op.sub == static_cast<u8>(Lane::H);
   switch (op.code) {
     case Opcode::vhadd:
-      return words ? horizontal<u16>(a, b, [](u32 x, u32 y) { return x + y; }) : horizontal<u32>(a, b, [](u32 x, u32 y) { return x + y; });
+      return words ? horizontal<u16>(a, b, [](u32 x, u32 y) { return x + y; })
+                   : horizontal<u32>(a, b, [](u32 x, u32 y) { return x + y; });
     case Opcode::vhsub:
-      return words ? horizontal<u16>(a, b, [](u32 x, u32 y) { return x - y; }) : horizontal<u32>(a, b, [](u32 x, u32 y) { return x - y; });
+      return words ? horizontal<u16>(a, b, [](u32 x, u32 y) { return x - y; })
+                   : horizontal<u32>(a, b, [](u32 x, u32 y) { return x - y; });
     case Opcode::vhadds: return horizontal<s16>(a, b, [](s32 x, s32 y) { return saturate<s16>(x + y); });
     default: return horizontal<s16>(a, b, [](s32 x, s32 y) { return saturate<s16>(x - y); });
   }
@@ -233,15 +254,21 @@ V128 lanewise(const Op& op, const V128& a, const V128& b) {
     case Opcode::vaddus: return op.sub == 0 ? zip<u8>(a, b, kAddSaturated) : zip<u16>(a, b, kAddSaturated);
     case Opcode::vsubs: return op.sub == 0 ? zip<s8>(a, b, kSubSaturated) : zip<s16>(a, b, kSubSaturated);
     case Opcode::vsubus: return op.sub == 0 ? zip<u8>(a, b, kSubSaturated) : zip<u16>(a, b, kSubSaturated);
-    case Opcode::vavg: return op.sub == 0 ? zip<u8>(a, b, [](u32 x, u32 y) { return (x + y + 1) >> 1; }) : zip<u16>(a, b, [](u32 x, u32 y) { return (x + y + 1) >> 1; });
+    case Opcode::vavg:
+      return op.sub == 0 ? zip<u8>(a, b, [](u32 x, u32 y) { return (x + y + 1) >> 1; })
+                         : zip<u16>(a, b, [](u32 x, u32 y) { return (x + y + 1) >> 1; });
     case Opcode::vmins: return zip_s(op.sub, a, b, [](auto x, auto y) { return std::min(x, y); });
     case Opcode::vminu: return zip_u(op.sub, a, b, [](auto x, auto y) { return std::min(x, y); });
     case Opcode::vmaxs: return zip_s(op.sub, a, b, [](auto x, auto y) { return std::max(x, y); });
     case Opcode::vmaxu: return zip_u(op.sub, a, b, [](auto x, auto y) { return std::max(x, y); });
-    case Opcode::vabs: return zip_s(op.sub, a, a, [](auto x, auto) { return x < 0 ? -static_cast<u64>(x) : static_cast<u64>(x); });
-    case Opcode::vsign: return zip_s(op.sub, a, b, [](auto x, auto y) { return y < 0 ? -static_cast<u64>(x) : y == 0 ? u64{0} : static_cast<u64>(x); });
+    case Opcode::vabs:
+      return zip_s(op.sub, a, a, [](auto x, auto) { return x < 0 ? -static_cast<u64>(x) : static_cast<u64>(x); });
+    case Opcode::vsign:
+      return zip_s(op.sub, a, b, [](auto x, auto y) {
+        return y < 0 ? -static_cast<u64>(x) : y == 0 ? u64{0} : static_cast<u64>(x);
+      });
     case Opcode::vcmpeq: return zip_u(op.sub, a, b, [](auto x, auto y) { return x == y ? ~u64{0} : 0; });
-    default: return zip_s(op.sub, a, b, [](auto x, auto y) { return x > y ? ~u64{0} : 0; });   // vcmpgt
+    default: return zip_s(op.sub, a, b, [](auto x, auto y) { return x > y ? ~u64{0} : 0; });  // vcmpgt
   }
 }
 
@@ -252,15 +279,42 @@ void run_vector(Frame& f, const Op& op, unsigned i) {
   V128& r = f.x[i];
   const unsigned lane_bytes = 1u << (op.sub & 3);
   switch (op.code) {
-    case Opcode::vand: for (unsigned k = 0; k < 2; k++) r.d[k] = a.d[k] & b.d[k]; break;
-    case Opcode::vor: for (unsigned k = 0; k < 2; k++) r.d[k] = a.d[k] | b.d[k]; break;
-    case Opcode::vxor: for (unsigned k = 0; k < 2; k++) r.d[k] = a.d[k] ^ b.d[k]; break;
-    case Opcode::vandn: for (unsigned k = 0; k < 2; k++) r.d[k] = ~a.d[k] & b.d[k]; break;
-    case Opcode::vadd: case Opcode::vsub: case Opcode::vadds: case Opcode::vaddus: case Opcode::vsubs: case Opcode::vsubus:
-    case Opcode::vavg: case Opcode::vmins: case Opcode::vminu: case Opcode::vmaxs: case Opcode::vmaxu: case Opcode::vabs:
-    case Opcode::vsign: case Opcode::vcmpeq: case Opcode::vcmpgt: r = lanewise(op, a, b); break;
-    case Opcode::vmullo: case Opcode::vmulhs: case Opcode::vmulhu: case Opcode::vmulhrs: case Opcode::vmuludq: case Opcode::vmuldq:
-    case Opcode::vmaddwd: case Opcode::vmaddubsw: case Opcode::vsadbw: r = multiply(op, a, b); break;
+    case Opcode::vand:
+      for (unsigned k = 0; k < 2; k++) r.d[k] = a.d[k] & b.d[k];
+      break;
+    case Opcode::vor:
+      for (unsigned k = 0; k < 2; k++) r.d[k] = a.d[k] | b.d[k];
+      break;
+    case Opcode::vxor:
+      for (unsigned k = 0; k < 2; k++) r.d[k] = a.d[k] ^ b.d[k];
+      break;
+    case Opcode::vandn:
+      for (unsigned k = 0; k < 2; k++) r.d[k] = ~a.d[k] & b.d[k];
+      break;
+    case Opcode::vadd:
+    case Opcode::vsub:
+    case Opcode::vadds:
+    case Opcode::vaddus:
+    case Opcode::vsubs:
+    case Opcode::vsubus:
+    case Opcode::vavg:
+    case Opcode::vmins:
+    case Opcode::vminu:
+    case Opcode::vmaxs:
+    case Opcode::vmaxu:
+    case Opcode::vabs:
+    case Opcode::vsign:
+    case Opcode::vcmpeq:
+    case Opcode::vcmpgt: r = lanewise(op, a, b); break;
+    case Opcode::vmullo:
+    case Opcode::vmulhs:
+    case Opcode::vmulhu:
+    case Opcode::vmulhrs:
+    case Opcode::vmuludq:
+    case Opcode::vmuldq:
+    case Opcode::vmaddwd:
+    case Opcode::vmaddubsw:
+    case Opcode::vsadbw: r = multiply(op, a, b); break;
     case Opcode::vshl: r = shift(op.sub, a, b.d[0], Shift::Left); break;
     case Opcode::vshr: r = shift(op.sub, a, b.d[0], Shift::Right); break;
     case Opcode::vsar: r = shift(op.sub, a, b.d[0], Shift::Arithmetic); break;
@@ -274,11 +328,18 @@ void run_vector(Frame& f, const Op& op, unsigned i) {
     case Opcode::vpackus: r = op.sub == static_cast<u8>(Lane::H) ? pack<s16, u8>(a, b) : pack<s32, u16>(a, b); break;
     case Opcode::vunpacklo: r = unpack_op(op.sub, a, b, false); break;
     case Opcode::vunpackhi: r = unpack_op(op.sub, a, b, true); break;
-    case Opcode::vshuf_b: case Opcode::vshuf_w: case Opcode::vshuf_hl: case Opcode::vshuf_hh: case Opcode::vshuf_ps:
+    case Opcode::vshuf_b:
+    case Opcode::vshuf_w:
+    case Opcode::vshuf_hl:
+    case Opcode::vshuf_hh:
+    case Opcode::vshuf_ps:
     case Opcode::vshuf_pd: r = shuffle(op, a, b); break;
     case Opcode::vblendv: r = blend(op, a, b, &f.x[op.arg[2]]); break;
     case Opcode::vblendi: r = blend(op, a, b, nullptr); break;
-    case Opcode::vhadd: case Opcode::vhsub: case Opcode::vhadds: case Opcode::vhsubs: r = horizontal_op(op, a, b); break;
+    case Opcode::vhadd:
+    case Opcode::vhsub:
+    case Opcode::vhadds:
+    case Opcode::vhsubs: r = horizontal_op(op, a, b); break;
     case Opcode::vzext: r = widen(op, a, false); break;
     case Opcode::vsext: r = widen(op, a, true); break;
     case Opcode::vmovmsk: f.v[i] = top_bits(a, lane_bytes); break;
@@ -301,8 +362,10 @@ void run_vector(Frame& f, const Op& op, unsigned i) {
     case Opcode::vzero: r = V128{}; break;
     case Opcode::vmovlow:
       r = a;
-      if (op.sub == static_cast<u8>(Lane::SS)) r.w[0] = b.w[0];
-      else r.d[0] = b.d[0];
+      if (op.sub == static_cast<u8>(Lane::SS))
+        r.w[0] = b.w[0];
+      else
+        r.d[0] = b.d[0];
       break;
     case Opcode::vptest: {
       const bool z = ((a.d[0] & b.d[0]) | (a.d[1] & b.d[1])) == 0, c = ((~a.d[0] & b.d[0]) | (~a.d[1] & b.d[1])) == 0;

@@ -1,5 +1,6 @@
-// The backward pass before emission: last uses, dead ops, pairs of ops that one host instruction does (an add and its flags),
-// address expressions that fold into a memory operand or LEA, and which values may be computed right into a pinned register.
+// The backward pass before emission: last uses, dead ops, pairs of ops that one host instruction does (an add and its
+// flags), address expressions that fold into a memory operand or LEA, and which values may be computed right into a
+// pinned register.
 #include <algorithm>
 
 #include "backend/x64/emitter.h"
@@ -7,8 +8,8 @@
 namespace doppel::backend::x64 {
 namespace {
 
-constexpr Value kPairWindow = 8;    // ops looked back for the other half of a pair
-constexpr Value kFoldWindow = 64;   // an address expression isn't folded over a longer distance
+constexpr Value kPairWindow = 8;   // ops looked back for the other half of a pair
+constexpr Value kFoldWindow = 64;  // an address expression isn't folded over a longer distance
 
 bool same_args(const Op& a, const Op& b, bool commutes) {
   if (a.arg[0] == b.arg[0] && a.arg[1] == b.arg[1]) return a.arg[2] == b.arg[2];
@@ -29,9 +30,11 @@ bool flags_match(const Op& f, const Op& v, Value v_index, Const constant) {
     case Opcode::flags_logic:
       return f.arg[0] == v_index && (v.code == Opcode::and_ || v.code == Opcode::or_ || v.code == Opcode::xor_);
     case Opcode::flags_inc:
-      return f.arg[0] == v.arg[0] && ((v.code == Opcode::add && constant(v.arg[1], 1)) || (v.code == Opcode::sub && constant(v.arg[1], ~u64{0})));
+      return f.arg[0] == v.arg[0] && ((v.code == Opcode::add && constant(v.arg[1], 1)) ||
+                                      (v.code == Opcode::sub && constant(v.arg[1], ~u64{0})));
     case Opcode::flags_dec:
-      return f.arg[0] == v.arg[0] && ((v.code == Opcode::sub && constant(v.arg[1], 1)) || (v.code == Opcode::add && constant(v.arg[1], ~u64{0})));
+      return f.arg[0] == v.arg[0] && ((v.code == Opcode::sub && constant(v.arg[1], 1)) ||
+                                      (v.code == Opcode::add && constant(v.arg[1], ~u64{0})));
     case Opcode::flags_shl: return v.code == Opcode::shl && f.arg[0] == v.arg[0] && f.arg[1] == v.arg[1];
     case Opcode::flags_shr: return v.code == Opcode::shr && f.arg[0] == v.arg[0] && f.arg[1] == v.arg[1];
     case Opcode::flags_sar: return v.code == Opcode::sar && f.arg[0] == v.arg[0] && f.arg[1] == v.arg[1];
@@ -44,14 +47,21 @@ bool makes_flags(Opcode c) { return c >= Opcode::flags_add && c <= Opcode::flags
 }  // namespace
 
 u16 Emitter::flags_of_cond(Cond cond) {
-  constexpr u16 kNeed[8] = {ir::kFlagO, ir::kFlagC, ir::kFlagZ, ir::kFlagC | ir::kFlagZ, ir::kFlagS, ir::kFlagP,
-                            ir::kFlagS | ir::kFlagO, ir::kFlagZ | ir::kFlagS | ir::kFlagO};
+  constexpr u16 kNeed[8] = {ir::kFlagO,
+                            ir::kFlagC,
+                            ir::kFlagZ,
+                            ir::kFlagC | ir::kFlagZ,
+                            ir::kFlagS,
+                            ir::kFlagP,
+                            ir::kFlagS | ir::kFlagO,
+                            ir::kFlagZ | ir::kFlagS | ir::kFlagO};
   return kNeed[static_cast<u8>(cond) >> 1];
 }
 
 bool Emitter::keeps_alive(const Op& op) const {
   if (op.code == Opcode::call) return op.type == Type::Void || helpers_->rows[op.aux].effects != ir::kHelperPure;
-  return (ir::info(op.code).effects & (ir::WRITE_STATE | ir::MEM | ir::TRAP | ir::CONTROL)) != 0 || ir::sets_fp_flags(op);
+  return (ir::info(op.code).effects & (ir::WRITE_STATE | ir::MEM | ir::TRAP | ir::CONTROL)) != 0 ||
+         ir::sets_fp_flags(op);
 }
 
 void Emitter::use_at(Value v, Value at) {
@@ -61,7 +71,8 @@ void Emitter::use_at(Value v, Value at) {
   if (w.uses < 0xffff) w.uses++;
 }
 
-// Every argument of op `at` can be had at op `before`: it is older, a constant, or a read of a register that doesn't change between.
+// Every argument of op `at` can be had at op `before`: it is older, a constant, or a read of a register that doesn't
+// change between.
 bool Emitter::args_ready(Value at, Value before) {
   const Op& op = op_of(at);
   for (int i = 0; i < op.nargs; i++) {
@@ -84,10 +95,11 @@ Value Emitter::find_pair(Value at) {
     return is_const(v) && ((const_value(v) ^ want) & mask_bits(ir::type_bits(op_of(v).type))) == 0;
   };
   const bool flags = makes_flags(op.code);
-  const bool value = (op.code >= Opcode::add && op.code <= Opcode::sar) || op.code == Opcode::adc || op.code == Opcode::sbb;
+  const bool value =
+      (op.code >= Opcode::add && op.code <= Opcode::sar) || op.code == Opcode::adc || op.code == Opcode::sbb;
   if (!flags && !value) return 0;
   const bool shift_flags = op.code >= Opcode::flags_shl && op.code <= Opcode::flags_sar;
-  if (shift_flags && !host_.shift_flags) return 0;   // made by a call
+  if (shift_flags && !host_.shift_flags) return 0;  // made by a call
   const Value first = at > kPairWindow ? at - kPairWindow : 1;
   for (Value k = at - 1; k >= first && k > 0; k--) {
     const Op& o = op_of(k);
@@ -96,9 +108,11 @@ Value Emitter::find_pair(Value at) {
     if (flags) {
       match = flags_match(op, o, k, constant);
     } else if (makes_flags(o.code)) {
-      match = flags_match(o, op, at, constant) && o.code != Opcode::flags_logic && (host_.shift_flags || o.code < Opcode::flags_shl);
+      match = flags_match(o, op, at, constant) && o.code != Opcode::flags_logic &&
+              (host_.shift_flags || o.code < Opcode::flags_shl);
     } else if (op.code == Opcode::urem2 || op.code == Opcode::udiv2) {
-      match = (o.code == Opcode::urem2 || o.code == Opcode::udiv2) && o.code != op.code && o.type == op.type && same_args(o, op, false);
+      match = (o.code == Opcode::urem2 || o.code == Opcode::udiv2) && o.code != op.code && o.type == op.type &&
+              same_args(o, op, false);
     }
     if (match) return args_ready(at, k) ? k : 0;
     if (o.code == Opcode::call || o.code == Opcode::insn) break;
@@ -111,15 +125,20 @@ void Emitter::decide_hint(Value v) {
   Val& w = vals_[v];
   if (w.hint == 0) return;
   const int host = pins_.host_of_row[op_of(w.hint).aux];
-  if (next_set_[host] != w.hint) { w.hint = 0; return; }
+  if (next_set_[host] != w.hint) {
+    w.hint = 0;
+    return;
+  }
   const Op& op = op_of(v);
-  if (op.code == Opcode::zext && vals_[op.arg[0]].type == Type::I32 && vals_[op.arg[0]].hint == 0) vals_[op.arg[0]].hint = w.hint;
+  if (op.code == Opcode::zext && vals_[op.arg[0]].type == Type::I32 && vals_[op.arg[0]].hint == 0)
+    vals_[op.arg[0]].hint = w.hint;
 }
 
 bool Emitter::match_address(Value address, Value at) {
   const Type t = vals_[address].type;
   auto foldable = [&](Value x, Opcode code) {
-    return op_of(x).code == code && vals_[x].type == t && vals_[x].uses == 0 && vals_[x].pair == 0 && x + kFoldWindow > at;
+    return op_of(x).code == code && vals_[x].type == t && vals_[x].uses == 0 && vals_[x].pair == 0 &&
+           x + kFoldWindow > at;
   };
   AddressExpr e;
   bool folded = false;
@@ -136,7 +155,7 @@ bool Emitter::match_address(Value address, Value at) {
     }
   };
   Value x = address, y = 0;
-  if (address == at) {   // a root `add`, not yet counted itself
+  if (address == at) {  // a root `add`, not yet counted itself
     x = op_of(at).arg[0];
     y = op_of(at).arg[1];
     if (is_const(y)) {
@@ -183,26 +202,108 @@ bool Emitter::match_address(Value address, Value at) {
 // Which bits of flags `a` an op needs that isn't a condition.
 void Emitter::need_flags(const Op& op, const Val& result, Value a) {
   if (vals_[a].type != Type::Flags) return;
-  const bool carry = op.code == Opcode::adc || op.code == Opcode::sbb || op.code == Opcode::flags_adc || op.code == Opcode::flags_sbb;
+  const bool carry =
+      op.code == Opcode::adc || op.code == Opcode::sbb || op.code == Opcode::flags_adc || op.code == Opcode::flags_sbb;
   const bool inc = op.code == Opcode::flags_inc || op.code == Opcode::flags_dec;
   vals_[a].flag_need |= carry ? ir::kFlagC : inc ? (result.flag_need & ir::kFlagC) : ir::kFlagsAll;
 }
 
+// Forward: what each address is an offset from, and which loads and stores can share one check. A load may follow a
+// load or a store, a store only a store (or a load that checked for write access).
+void Emitter::find_roots_and_groups() {
+  constexpr s32 kSpan = 256;
+  constexpr unsigned kOpen = 3;
+  const auto& ops = region_->ops;
+  u16 open[kOpen] = {};  // indexes + 1, the newest first
+  groups_.clear();
+  for (size_t at = 1; at < op_count_; at++) {
+    const Op& op = ops[at];
+    Val& v = vals_[at];
+    if (op.code == Opcode::call) {
+      std::fill(std::begin(open), std::end(open), u16{0});
+      continue;
+    }
+    if ((op.code == Opcode::add || op.code == Opcode::sub) && op.type >= Type::I32 && is_const(op.arg[1])) {
+      const Val& a = vals_[op.arg[0]];
+      const s64 k = static_cast<s64>(sign_extend(const_value(op.arg[1]), ir::type_bits(op.type)));
+      const s64 d = (op.code == Opcode::add ? k : -k) + (a.root ? a.root_disp : 0);
+      if (op.type == Type::I32 || d == static_cast<s32>(d)) {
+        v.root = a.root ? a.root : op.arg[0];
+        v.root_disp = static_cast<s32>(d);
+      }
+      continue;
+    }
+    if (op.code != Opcode::load && op.code != Opcode::store) continue;
+    const Value address = op.arg[0];
+    const Val& a = vals_[address];
+    if (is_const(address)) continue;
+    const Value root = a.root ? a.root : address;
+    const bool wide = a.type == Type::I64;
+    const s64 total = (a.root ? a.root_disp : 0) + (wide ? static_cast<s64>(op.imm) : static_cast<s32>(op.imm));
+    const s32 disp = static_cast<s32>(total);
+    if (wide && total != disp) continue;
+    const ir::MemInfo info = ir::MemInfo::unpack(op.aux);
+    const s32 size = static_cast<s32>(ir::type_bytes(op.code == Opcode::store ? vals_[op.arg[1]].type : op.type));
+    const bool write = op.code == Opcode::store || info.rmw;
+    v.root_disp = disp;
+    unsigned slot = 0;
+    bool joined = false;
+    for (; slot < kOpen && open[slot]; slot++) {
+      AccessGroup& g = groups_[open[slot] - 1];
+      if (g.root != root || (write && !g.write) || info.align_log2 > g.align_log2) continue;
+      const s64 delta = s64{disp} - vals_[g.leader].root_disp;
+      if (std::max<s64>(g.hi, s64{disp} + size) - std::min<s64>(g.lo, disp) > kSpan ||
+          (delta & static_cast<s64>(mask_bits(info.align_log2))) != 0)
+        continue;
+      g.lo = std::min(g.lo, disp);
+      g.hi = std::max(g.hi, disp + size);
+      g.last = static_cast<Value>(at);
+      v.group = open[slot];
+      joined = true;
+      break;
+    }
+    if (!joined) {
+      slot = std::min(slot, kOpen - 1);
+      groups_.push_back({static_cast<Value>(at), 0, root, disp, disp + size, write, info.align_log2, 0, 0, true});
+      open[slot] = static_cast<u16>(groups_.size());
+      v.group = open[slot];
+    }
+    std::rotate(std::begin(open), open + slot, open + slot + 1);
+  }
+  for (AccessGroup& g : groups_) {
+    if (g.last == 0) {
+      vals_[g.leader].group = 0;
+      continue;
+    }
+    for (Value* p : {&g.host, &g.va}) {
+      *p = static_cast<Value>(vals_.size());
+      vals_.emplace_back();
+      vals_.back().type = Type::I64;
+      vals_.back().last_use = g.last;
+      vals_.back().uses = 2;
+    }
+  }
+}
+
 void Emitter::analyze() {
   const auto& ops = region_->ops;
-  const size_t n = ops.size();
+  const size_t n = op_count_ = ops.size();
   vals_.assign(n, Val{});
   exprs_.clear();
   for (size_t i = 0; i < n; i++) vals_[i].type = ir::result_type(ops[i]);
+  find_roots_and_groups();
   std::fill(std::begin(next_set_), std::end(next_set_), Value{0});
   for (size_t at = n; at-- > 1;) {
     const Value i = static_cast<Value>(at);
     const Op& op = ops[i];
     Val& v = vals_[i];
-    if (v.uses == 0 && v.pair == 0 && !keeps_alive(op)) { v.dead = true; continue; }
+    if (v.uses == 0 && v.pair == 0 && !keeps_alive(op)) {
+      v.dead = true;
+      continue;
+    }
     if (v.uses != 0 && v.pair == 0) {
       if (const Value k = find_pair(i)) {
-        v.pair = k;           // its arguments are used, and its hint is decided, at k
+        v.pair = k;  // its arguments are used, and its hint is decided, at k
         vals_[k].pair = i;
         continue;
       }
@@ -234,8 +335,13 @@ void Emitter::analyze() {
         vals_[op.arg[0]].flag_need = ir::kFlagsAll;
         use_at(op.arg[0], i);
         break;
-      case Opcode::load: case Opcode::store: case Opcode::atomic_rmw: case Opcode::atomic_cas: case Opcode::probe_write:
+      case Opcode::load:
+      case Opcode::store:
+      case Opcode::atomic_rmw:
+      case Opcode::atomic_cas:
+      case Opcode::probe_write:
         for (int a = 1; a < op.nargs; a++) use_at(op.arg[a], i);
+        if (v.group && groups_[v.group - 1].leader != i) break;  // goes by the leader's address
         if (!match_address(op.arg[0], i)) use_at(op.arg[0], i);
         break;
       case Opcode::add:
@@ -246,13 +352,17 @@ void Emitter::analyze() {
       case Opcode::deposit: {
         Value b = op.arg[1];
         const unsigned width = op.aux >> 8;
-        while ((op_of(b).code == Opcode::zext || op_of(b).code == Opcode::sext) && width <= ir::type_bits(vals_[op_of(b).arg[0]].type)) b = op_of(b).arg[0];
+        while ((op_of(b).code == Opcode::zext || op_of(b).code == Opcode::sext) &&
+               width <= ir::type_bits(vals_[op_of(b).arg[0]].type))
+          b = op_of(b).arg[0];
         v.alt = b;
         use_at(op.arg[0], i);
         use_at(b, i);
         break;
       }
-      case Opcode::exit_cc: case Opcode::selcc: case Opcode::setcc:
+      case Opcode::exit_cc:
+      case Opcode::selcc:
+      case Opcode::setcc:
         vals_[op.arg[0]].flag_need |= flags_of_cond(static_cast<Cond>(op.sub));
         for (int a = 0; a < op.nargs; a++) use_at(op.arg[a], i);
         break;

@@ -1,5 +1,5 @@
-// The x86-64 JIT backend: host features, installation, linking, entry. Code and thunks lie in one cache, so that all jumps
-// between them are 32-bit displacements.
+// The x86-64 JIT backend: host features, installation, linking, entry. Code and thunks lie in one cache, so that all
+// jumps between them are 32-bit displacements.
 #include <capstone/capstone.h>
 #include <xbyak/xbyak_util.h>
 
@@ -51,7 +51,8 @@ u16 defined_shift_flags(int kind, T value, unsigned n) {
 
 template <typename T>
 bool shifts_as_defined() {
-  for (u64 v : {u64{0}, u64{1}, ~u64{0}, u64{0x8080808080808080}, u64{0x7f3f1f0f55aa33cc}, u64{0x4000400040004041}, u64{0xc001c001c001c081}}) {
+  for (u64 v : {u64{0}, u64{1}, ~u64{0}, u64{0x8080808080808080}, u64{0x7f3f1f0f55aa33cc}, u64{0x4000400040004041},
+                u64{0xc001c001c001c081}}) {
     for (unsigned n = 1; n < (sizeof(T) == 8 ? 64 : 32); n++) {
       for (int kind = 0; kind < 3; kind++) {
         const T t = static_cast<T>(v);
@@ -65,7 +66,10 @@ bool shifts_as_defined() {
 class X64Backend final : public Backend {
  public:
   explicit X64Backend(const BackendConfig& config, const HostFeatures& host)
-      : host_(host), layout_(*config.layout), pins_(*config.layout, config.max_pinned), thunks_(make_thunks(config, pins_)),
+      : host_(host),
+        layout_(*config.layout),
+        pins_(*config.layout, config.max_pinned),
+        thunks_(make_thunks(config, pins_)),
         emitter_(config, host_, pins_, thunks_) {}
 
   std::string name() const override { return "x64"; }
@@ -104,10 +108,13 @@ class X64Backend final : public Backend {
     u64 at = address;
     while (left > 0) {
       if (cs_disasm_iter(handle, &p, &left, &at, insn)) {
-        std::snprintf(line, sizeof line, "%012llx:  %s %s\n", static_cast<unsigned long long>(insn->address), insn->mnemonic, insn->op_str);
+        std::snprintf(line, sizeof line, "%012llx:  %s %s\n", static_cast<unsigned long long>(insn->address),
+                      insn->mnemonic, insn->op_str);
       } else {
         std::snprintf(line, sizeof line, "%012llx:  .byte 0x%02x\n", static_cast<unsigned long long>(at), *p);
-        p++; at++; left--;
+        p++;
+        at++;
+        left--;
       }
       text += line;
     }
@@ -118,7 +125,7 @@ class X64Backend final : public Backend {
 
   std::string describe() const override {
     static constexpr const char* kNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                               "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+                                               "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     std::string s = "x64, pinned";
     for (int i = 0; i < pins_.count; i++) {
       const int r = kPinHosts[i];
@@ -129,7 +136,8 @@ class X64Backend final : public Backend {
 
   const u8* return_address(const mem::VcpuHeader& cpu) const override {
     if (cpu.entry_sp == 0) return nullptr;
-    return *reinterpret_cast<const u8* const*>(cpu.entry_sp - 8);   // SAFETY: generated code's frame, while a helper runs
+    return *reinterpret_cast<const u8* const*>(cpu.entry_sp -
+                                               8);  // SAFETY: generated code's frame, while a helper runs
   }
   bool current_pc(const mem::VcpuHeader&, u64&, u32&) const override { return false; }
 
@@ -162,7 +170,8 @@ const HostFeatures& HostFeatures::detect() {
     f.bmi2 = cpu.has(C::tBMI2);
     f.lzcnt = cpu.has(C::tLZCNT);
     f.popcnt = cpu.has(C::tPOPCNT);
-    f.shift_flags = shifts_as_defined<u8>() && shifts_as_defined<u16>() && shifts_as_defined<u32>() && shifts_as_defined<u64>();
+    f.shift_flags =
+        shifts_as_defined<u8>() && shifts_as_defined<u16>() && shifts_as_defined<u32>() && shifts_as_defined<u64>();
     return f;
   }();
   return features;

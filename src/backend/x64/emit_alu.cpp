@@ -1,5 +1,5 @@
-// Integer ops. 8- and 16-bit values are worked on in 32-bit registers, whose upper bits are then garbage; only ops that also make
-// flags use the host's 8- and 16-bit forms. SDM vol. 2.
+// Integer ops. 8- and 16-bit values are worked on in 32-bit registers, whose upper bits are then garbage; only ops that
+// also make flags use the host's 8- and 16-bit forms. SDM vol. 2.
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -38,7 +38,8 @@ void Emitter::alu(Alu k, Value result, Value flags, Value a, Value b, Type t, bo
   s32 imm = 0;
   if (commutes) {
     // The constant goes right; the operand whose register may be overwritten goes left.
-    if (is_const(a)) std::swap(a, b);
+    if (is_const(a))
+      std::swap(a, b);
     else if (result && !is_const(b)) {
       auto reusable = [&](Value v) {
         const int r = vals_[v].reg;
@@ -46,22 +47,26 @@ void Emitter::alu(Alu k, Value result, Value flags, Value a, Value b, Type t, bo
         return (gpr_.temps & bit(r)) != 0 || r == pinned_hint(result);
       };
       const int hint = pinned_hint(result);
-      if (vals_[b].reg >= 0 && (vals_[b].reg == hint || (!reusable(a) && reusable(b))) && vals_[a].reg != hint) std::swap(a, b);
+      if (vals_[b].reg >= 0 && (vals_[b].reg == hint || (!reusable(a) && reusable(b))) && vals_[a].reg != hint)
+        std::swap(a, b);
     }
   }
   const bool has_imm = imm32(b, bits, imm);
   if (!result && k == Alu::Sub) k = Alu::Cmp;
-  if (!result && (k == Alu::Cmp || k == Alu::And)) {   // flags only: CMP, TEST
+  if (!result && (k == Alu::Cmp || k == Alu::And)) {  // flags only: CMP, TEST
     if (has_imm && k == Alu::Cmp && imm == 0 && vals_[a].reg >= 0) {
       const int ra = use(a);
       c.test(reg(ra, bits), reg(ra, bits));
     } else if (has_imm) {
       const Src s = source(a, bits);
-      with(s, bits, [&](const Xbyak::Operand& o) { k == Alu::Cmp ? c.cmp(o, static_cast<u32>(imm)) : c.test(o, static_cast<u32>(imm)); });
+      with(s, bits, [&](const Xbyak::Operand& o) {
+        k == Alu::Cmp ? c.cmp(o, static_cast<u32>(imm)) : c.test(o, static_cast<u32>(imm));
+      });
     } else {
       const int ra = use(a);
       const Src s = source(b, bits);
-      with(s, bits, [&](const Xbyak::Operand& o) { k == Alu::Cmp ? c.cmp(reg(ra, bits), o) : c.test(o, reg(ra, bits)); });
+      with(s, bits,
+           [&](const Xbyak::Operand& o) { k == Alu::Cmp ? c.cmp(reg(ra, bits), o) : c.test(o, reg(ra, bits)); });
     }
     flags_result(flags);
     return;
@@ -134,7 +139,8 @@ void Emitter::op_add(const Op& op) {
     // LEA leaves EFLAGS alone and needs no copy.
     const bool has_imm = imm32(op.arg[1], ir::type_bits(op.type), imm);
     const int ra = vals_[op.arg[0]].reg;
-    const bool in_place = ra >= 0 && all_dying(gpr_, ra) && ((gpr_.temps & bit(ra)) || pinned_hint(cur_) == ra) && (vals_[cur_].hint == 0 || pinned_hint(cur_) == ra);
+    const bool in_place = ra >= 0 && all_dying(gpr_, ra) && ((gpr_.temps & bit(ra)) || pinned_hint(cur_) == ra) &&
+                          (vals_[cur_].hint == 0 || pinned_hint(cur_) == ra);
     if (!in_place && (has_imm || !is_const(op.arg[1])) && (has_imm || vals_[op.arg[1]].reg >= 0) && ra >= 0) {
       const unsigned bits = op_bits(op.type);
       const int a = use(op.arg[0]);
@@ -154,7 +160,8 @@ void Emitter::op_sub(const Op& op) {
     return;
   }
   s32 imm;
-  if (pair_ == 0 && !is_const(op.arg[0]) && imm32(op.arg[1], ir::type_bits(op.type), imm) && imm != INT32_MIN && vals_[op.arg[0]].reg >= 0) {
+  if (pair_ == 0 && !is_const(op.arg[0]) && imm32(op.arg[1], ir::type_bits(op.type), imm) && imm != INT32_MIN &&
+      vals_[op.arg[0]].reg >= 0) {
     const unsigned bits = op_bits(op.type);
     const int a = use(op.arg[0]);
     c.lea(reg(def(cur_, true), bits), mem(bits, r64(a) - imm));
@@ -165,7 +172,7 @@ void Emitter::op_sub(const Op& op) {
 }
 
 void Emitter::op_and_(const Op& op) {
-  if (pair_ == 0 && is_const(op.arg[1]) && op_bits(op.type) == 32) {   // masks of 8 and 16 bits: MOVZX
+  if (pair_ == 0 && is_const(op.arg[1]) && op_bits(op.type) == 32) {  // masks of 8 and 16 bits: MOVZX
     const u64 k = const_value(op.arg[1]);
     if (k == 0xff || (k == 0xffff && op.type == Type::I32)) {
       const unsigned w = k == 0xff ? 8 : 16;
@@ -243,7 +250,7 @@ void Emitter::op_flags_dec(const Op& op) { inc_dec(op, pair_, cur_); }
 void Emitter::op_neg(const Op& op) {
   clobber_flags();
   const unsigned bits = pair_ ? ir::type_bits(op.type) : op_bits(op.type);
-  if (vals_[cur_].uses == 0) {   // only its flags
+  if (vals_[cur_].uses == 0) {  // only its flags
     const int a = use(op.arg[0]);
     const int t = scratch();
     c.mov(r64(t), r64(a));
@@ -256,7 +263,7 @@ void Emitter::op_neg(const Op& op) {
   if (pair_) flags_result(pair_);
 }
 
-void Emitter::op_not_(const Op& op) {   // leaves EFLAGS alone
+void Emitter::op_not_(const Op& op) {  // leaves EFLAGS alone
   const unsigned bits = op_bits(op.type);
   carry_ready_ = true;
   const int d = def_copy(cur_, op.arg[0]);
@@ -271,13 +278,11 @@ void Emitter::op_andn(const Op& op) {
     const int a = use(op.arg[0]);
     const Src s = source(op.arg[1], bits);
     const int d = def(cur_, true);
-    with(s, bits, [&](const Xbyak::Operand& o) {
-      bits == 64 ? c.andn(r64(d), r64(a), o) : c.andn(r32(d), r32(a), o);
-    });
+    with(s, bits, [&](const Xbyak::Operand& o) { bits == 64 ? c.andn(r64(d), r64(a), o) : c.andn(r32(d), r32(a), o); });
   } else {
     const int b = use(op.arg[1]);
     const int d = def_copy(cur_, op.arg[0]);
-    if (d == b) {                       // ~a & a
+    if (d == b) {  // ~a & a
       c.xor_(r32(d), r32(d));
     } else {
       c.not_(reg(d, bits));
@@ -354,13 +359,20 @@ void Emitter::divide(const Op& op) {
   } else {
     use_in(op.arg[0], kRdx);
   }
-  // The divisor may share a register that was just overwritten by a copy of something else only if it was moved away: use() knows.
+  // The divisor may share a register that was just overwritten by a copy of something else only if it was moved away:
+  // use() knows.
   const int divisor = use(op.arg[2]);
   c.div(reg(divisor, bits));
   while (gpr_.first[kRax]) detach(gpr_.first[kRax]);
   while (gpr_.first[kRdx]) detach(gpr_.first[kRdx]);
-  if (quotient && vals_[quotient].uses) { attach(gpr_, quotient, kRax); set_zx(quotient, bits); }
-  if (remainder && vals_[remainder].uses) { attach(gpr_, remainder, kRdx); set_zx(remainder, bits); }
+  if (quotient && vals_[quotient].uses) {
+    attach(gpr_, quotient, kRax);
+    set_zx(quotient, bits);
+  }
+  if (remainder && vals_[remainder].uses) {
+    attach(gpr_, remainder, kRdx);
+    set_zx(remainder, bits);
+  }
 }
 void Emitter::op_udiv2(const Op& op) { divide(op); }
 void Emitter::op_urem2(const Op& op) { divide(op); }
@@ -374,7 +386,7 @@ void Emitter::shift(const Op& op, int kind) {
   }
   const unsigned type_bits = ir::type_bits(op.type), bits = op_bits(op.type);
   const Value a = op.arg[0], n = op.arg[1];
-  auto operand = [&](int d, int s) {   // d = a, with the bits that get shifted in right
+  auto operand = [&](int d, int s) {  // d = a, with the bits that get shifted in right
     if (kind == 0 || type_bits >= 32) {
       if (d != s) c.mov(reg(d, bits), reg(s, bits));
     } else {
@@ -402,9 +414,13 @@ void Emitter::shift(const Op& op, int kind) {
     const int d = def(cur_, true);
     with(s, bits, [&](const Xbyak::Operand& o) {
       if (bits == 64) {
-        kind == 0 ? c.shlx(r64(d), o, r64(count)) : kind == 1 ? c.shrx(r64(d), o, r64(count)) : c.sarx(r64(d), o, r64(count));
+        kind == 0   ? c.shlx(r64(d), o, r64(count))
+        : kind == 1 ? c.shrx(r64(d), o, r64(count))
+                    : c.sarx(r64(d), o, r64(count));
       } else {
-        kind == 0 ? c.shlx(r32(d), o, r32(count)) : kind == 1 ? c.shrx(r32(d), o, r32(count)) : c.sarx(r32(d), o, r32(count));
+        kind == 0   ? c.shlx(r32(d), o, r32(count))
+        : kind == 1 ? c.shrx(r32(d), o, r32(count))
+                    : c.sarx(r32(d), o, r32(count));
       }
     });
     set_zx(cur_, bits);
@@ -418,7 +434,7 @@ void Emitter::shift(const Op& op, int kind) {
       operand(d, s);
     } else {
       d = def_copy(cur_, a);
-      if (d == kRcx) {   // a is the count as well and dies here
+      if (d == kRcx) {  // a is the count as well and dies here
         const int t = scratch();
         c.mov(r64(t), r64(kRcx));
         detach(cur_);
@@ -448,7 +464,7 @@ void Emitter::shift_flags(const Op& op, int kind, Value result, Value flags) {
       return t;
     }
     int d = def_copy(result, a);
-    if (d == kRcx && !is_const(n)) {   // a is the count as well, and ends here
+    if (d == kRcx && !is_const(n)) {  // a is the count as well, and ends here
       d = scratch();
       c.mov(r64(d), r64(kRcx));
       detach(result);
@@ -457,10 +473,12 @@ void Emitter::shift_flags(const Op& op, int kind, Value result, Value flags) {
     set_zx(result, bits >= 32 ? bits : std::max<unsigned>(vals_[result].zx, bits));
     return d;
   };
-  auto apply = [&](const Xbyak::Reg& d, auto count) { kind == 0 ? c.shl(d, count) : kind == 1 ? c.shr(d, count) : c.sar(d, count); };
+  auto apply = [&](const Xbyak::Reg& d, auto count) {
+    kind == 0 ? c.shl(d, count) : kind == 1 ? c.shr(d, count) : c.sar(d, count);
+  };
   if (is_const(n)) {
     const int k = static_cast<int>(const_value(n) & (bits == 64 ? 63 : 31));
-    if (k == 0) {                      // the flags are the older ones
+    if (k == 0) {  // the flags are the older ones
       hoist(old);
       define_alias(flags, old);
       if (result) def_copy(result, a);
@@ -488,15 +506,9 @@ void Emitter::shift_flags(const Op& op, int kind, Value result, Value flags) {
   set_zx(flags, 32);
 }
 
-void Emitter::op_flags_shl(const Op& op) {
-  host_.shift_flags ? shift_flags(op, 0, pair_, cur_) : fallback(op);
-}
-void Emitter::op_flags_shr(const Op& op) {
-  host_.shift_flags ? shift_flags(op, 1, pair_, cur_) : fallback(op);
-}
-void Emitter::op_flags_sar(const Op& op) {
-  host_.shift_flags ? shift_flags(op, 2, pair_, cur_) : fallback(op);
-}
+void Emitter::op_flags_shl(const Op& op) { host_.shift_flags ? shift_flags(op, 0, pair_, cur_) : fallback(op); }
+void Emitter::op_flags_shr(const Op& op) { host_.shift_flags ? shift_flags(op, 1, pair_, cur_) : fallback(op); }
+void Emitter::op_flags_sar(const Op& op) { host_.shift_flags ? shift_flags(op, 2, pair_, cur_) : fallback(op); }
 
 void Emitter::rotate(const Op& op, bool left) {
   const unsigned bits = ir::type_bits(op.type);
@@ -539,7 +551,7 @@ void Emitter::bit_scan(const Op& op, bool leading) {
   const int a = use_zx(op.arg[0], 32);
   const int d = def(cur_);
   const Xbyak::Reg dr = reg(d, bits), ar = reg(a, bits);
-  if (!leading && type_bits < 32) {          // a one bit above the type ends the scan
+  if (!leading && type_bits < 32) {  // a one bit above the type ends the scan
     c.mov(r32(d), r32(a));
     c.or_(r32(d), 1u << type_bits);
     host_.bmi1 ? c.tzcnt(dr, dr) : c.bsf(dr, dr);
@@ -557,7 +569,7 @@ void Emitter::bit_scan(const Op& op, bool leading) {
     if (type_bits < 32) c.sub(r32(d), 32 - type_bits);
   } else {
     const int t = scratch();
-    c.mov(r32(t), 2 * type_bits - 1);        // becomes `bits` by the XOR
+    c.mov(r32(t), 2 * type_bits - 1);  // becomes `bits` by the XOR
     c.bsr(dr, ar);
     mov_cc(4, d, reg(t, bits), bits);
     c.xor_(r32(d), type_bits - 1);
@@ -568,7 +580,10 @@ void Emitter::op_clz(const Op& op) { bit_scan(op, true); }
 void Emitter::op_ctz(const Op& op) { bit_scan(op, false); }
 
 void Emitter::op_popcnt(const Op& op) {
-  if (!host_.popcnt) { fallback(op); return; }
+  if (!host_.popcnt) {
+    fallback(op);
+    return;
+  }
   clobber_flags();
   const unsigned bits = op_bits(op.type);
   const int a = use_zx(op.arg[0], 32);
@@ -596,8 +611,14 @@ void Emitter::op_zext(const Op& op) {
   const Value a = op.arg[0];
   const unsigned from = ir::type_bits(vals_[a].type);
   realize(a);
-  if (vals_[a].reg >= 0 && vals_[a].zx <= from) { define_alias(cur_, a); return; }
-  if (is_const(a)) { define_alias(cur_, a); return; }
+  if (vals_[a].reg >= 0 && vals_[a].zx <= from) {
+    define_alias(cur_, a);
+    return;
+  }
+  if (is_const(a)) {
+    define_alias(cur_, a);
+    return;
+  }
   const Src s = source(a, from);
   const int d = def(cur_, true);
   with(s, from, [&](const Xbyak::Operand& o) { from == 32 ? c.mov(r32(d), o) : c.movzx(r32(d), o); });
@@ -620,7 +641,8 @@ void Emitter::op_extract(const Op& op) {
   const bool round = width == 8 || width == 16 || width == 32;
   const Val& w = vals_[a];
   realize(a);
-  if (round && lsb % 8 == 0 && w.reg < 0 && w.slot < 0 && w.home && lsb + width <= ir::type_bits(layout_->rows[w.home - 1].type)) {
+  if (round && lsb % 8 == 0 && w.reg < 0 && w.slot < 0 && w.home &&
+      lsb + width <= ir::type_bits(layout_->rows[w.home - 1].type)) {
     const u32 at = row_offset(w.home - 1) + lsb / 8;
     const int d = def(cur_);
     width == 32 ? c.mov(r32(d), state_mem(32, at)) : c.movzx(r32(d), state_mem(width, at));
@@ -637,7 +659,7 @@ void Emitter::op_extract(const Op& op) {
   }
   if (lsb == 8 && width == 8 && s <= kRbx) {
     const int d = def(cur_, true);
-    if (d < kRsp || d == kRsi || d == kRdi) {   // no REX prefix: AH BH CH DH can be named
+    if (d < kRsp || d == kRsi || d == kRdi) {  // no REX prefix: AH BH CH DH can be named
       c.movzx(r32(d), r8h(s));
       set_zx(cur_, 8);
       return;
@@ -665,7 +687,7 @@ void Emitter::op_extract(const Op& op) {
 
 void Emitter::op_sextract(const Op& op) {
   const unsigned lsb = op.aux & 0xff, width = op.aux >> 8, bits = op_bits(op.type);
-  if (lsb == 0 && (width == 8 || width == 16) ) {
+  if (lsb == 0 && (width == 8 || width == 16)) {
     const int s = use(op.arg[0]);
     const int d = def(cur_, true);
     c.movsx(reg(d, bits), reg(s, width));
@@ -674,7 +696,7 @@ void Emitter::op_sextract(const Op& op) {
   }
   clobber_flags();
   const int d = def_copy(cur_, op.arg[0]);
-  if (width >= bits) return;   // all of it
+  if (width >= bits) return;  // all of it
   if (lsb + width < bits) c.shl(reg(d, bits), static_cast<int>(bits - lsb - width));
   c.sar(reg(d, bits), static_cast<int>(bits - width));
   set_zx(cur_, bits);
@@ -683,14 +705,18 @@ void Emitter::op_sextract(const Op& op) {
 void Emitter::op_deposit(const Op& op) {
   const unsigned lsb = op.aux & 0xff, width = op.aux >> 8, type_bits = ir::type_bits(op.type), bits = op_bits(op.type);
   const Value a = op.arg[0], b = vals_[cur_].alt;
-  if (width >= type_bits) { define_alias(cur_, b); return; }
+  if (width >= type_bits) {
+    define_alias(cur_, b);
+    return;
+  }
   if (lsb == 0 && (width == 8 || width == 16)) {
     carry_ready_ = true;
     s32 imm;
     const bool has_imm = imm32(b, width, imm);
     const int s = has_imm ? -1 : use(b);
     const int d = def_copy(cur_, a);
-    has_imm ? c.mov(reg(d, width), static_cast<u64>(static_cast<s64>(imm)) & mask_bits(width)) : c.mov(reg(d, width), reg(s, width));
+    has_imm ? c.mov(reg(d, width), static_cast<u64>(static_cast<s64>(imm)) & mask_bits(width))
+            : c.mov(reg(d, width), reg(s, width));
     set_zx(cur_, std::max<unsigned>(vals_[cur_].zx, width));
     return;
   }
@@ -701,7 +727,7 @@ void Emitter::op_deposit(const Op& op) {
     const int home = hint >= 0 ? hint : ra;
     if (home >= 0 && home <= kRbx && !is_const(b)) {
       int s = use(b);
-      if (s >= kRsp) {           // needs REX: can't be combined with AH BH CH DH
+      if (s >= kRsp) {  // needs REX: can't be combined with AH BH CH DH
         int t = -1;
         for (int r : {kRax, kRcx, kRdx}) {
           if (t < 0 && r != home && !(gpr_.locked & bit(r))) t = r;

@@ -1,5 +1,6 @@
-// Region entry, exits, calls, and the driver. Exits: a jump or conditional jump with a 32-bit displacement to a stub at the region's
-// end; link() makes it go straight to the other region. What may not be linked (another page) looks the jump cache up inline.
+// Region entry, exits, calls, and the driver. Exits: a jump or conditional jump with a 32-bit displacement to a stub at
+// the region's end; link() makes it go straight to the other region. What may not be linked (another page) looks the
+// jump cache up inline.
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -11,12 +12,17 @@ const Emitter::EmitFn Emitter::kEmit[static_cast<size_t>(Opcode::Count)] = {
 };
 
 namespace {
-constexpr size_t kBufferSize = size_t{4} << 20;   // kMaxOps ops and their stubs, with room
+constexpr size_t kBufferSize = size_t{4} << 20;  // kMaxOps ops and their stubs, with room
 }
 
 Emitter::Emitter(const BackendConfig& config, const HostFeatures& host, const PinMap& pins, const Thunks& thunks)
-    : layout_(config.layout), helpers_(config.helpers), host_(host), pins_(pins), thunks_(thunks),
-      buffer_(std::make_unique_for_overwrite<u8[]>(kBufferSize)), c(kBufferSize, buffer_.get()) {
+    : layout_(config.layout),
+      helpers_(config.helpers),
+      host_(host),
+      pins_(pins),
+      thunks_(thunks),
+      buffer_(std::make_unique_for_overwrite<u8[]>(kBufferSize)),
+      c(kBufferSize, buffer_.get()) {
   // RAX last: it is wanted by LAHF, multiplication and compare-and-exchange. RCX by shifts.
   int n = 0;
   for (int r : {kRdx, kRcx, kR8, kR9, kR10, kRsi, kRdi, kR11, kRbx, kR12, kR13, kR14, kR15, kRax}) {
@@ -131,18 +137,24 @@ void Emitter::op_exit_if(const Op& op) {
 void Emitter::op_exit_direct(const Op& op) { exit_to(jmp32(), op, true); }
 
 void Emitter::op_exit_loop(const Op&) {
-  if (config_.icount && insns_begun_ != config_.icount_insns) add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
+  if (config_.icount && insns_begun_ != config_.icount_insns)
+    add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
   jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Loop)]);
 }
 
 void Emitter::op_exit_indirect(const Op& op) {
   clobber_flags();
-  if (config_.icount && insns_begun_ != config_.icount_insns) add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
-  use_in(op.arg[0], kRax);
+  if (config_.icount && insns_begun_ != config_.icount_insns)
+    add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
   const Val& w = vals_[op.arg[0]];
-  if (ir::type_bits(w.type) == 32) c.mov(r32(kRax), r32(kRax));
-  if (ir::type_bits(w.type) < 32) c.movzx(r32(kRax), reg(kRax, ir::type_bits(w.type)));
-  if (!config_.chain) { jump_thunk(thunks_.lookup_rax); return; }
+  const bool copied = w.reg >= 0 && w.reg != kRax;  // by a move that clears the upper half
+  use_in(op.arg[0], kRax);
+  if (w.type == Type::I32 && !copied && !(is_const(op.arg[0]) || (w.reg == kRax && w.zx <= 32)))
+    c.mov(r32(kRax), r32(kRax));
+  if (!config_.chain) {
+    jump_thunk(thunks_.lookup_rax);
+    return;
+  }
   c.mov(r64(kRcx), r64(kRax));
   c.shr(r64(kRcx), mem::kJumpCacheBits);
   c.xor_(r32(kRcx), r32(kRax));
@@ -180,7 +192,7 @@ void Emitter::emit_exits() {
     if (config_.icount && e.insns != config_.icount_insns) {
       patch_here(jump);
       add_icount(static_cast<s64>(config_.icount_insns) - e.insns);
-      if (e.chain && config_.chain) jump = jmp32();     // this one gets linked
+      if (e.chain && config_.chain) jump = jmp32();  // this one gets linked
     }
     if (!config_.chain) {
       if (jump == e.jump && !(config_.icount && e.insns != config_.icount_insns)) patch_here(jump);
@@ -197,7 +209,7 @@ void Emitter::emit_exits() {
       slot.stub = static_cast<u32>(c.getSize());
       slot.chainable = true;
       store_pc(e.pc);
-      c.db(0x48);                                        // MOV RAX, imm64: the slot's address, known when installed
+      c.db(0x48);  // MOV RAX, imm64: the slot's address, known when installed
       c.db(0xb8);
       relocs_.push_back({static_cast<u32>(c.getSize()), 2, links_.size()});
       c.dq(0);
@@ -221,7 +233,12 @@ void Emitter::emit_exits() {
 
 // Arguments into kCallArgs, zero-extended. Sources may be among the destinations.
 void Emitter::move_args(const Op& op) {
-  struct Move { Value v; s8 from; s8 to; bool done; } moves[4];
+  struct Move {
+    Value v;
+    s8 from;
+    s8 to;
+    bool done;
+  } moves[4];
   const int n = op.nargs;
   for (int i = 0; i < n; i++) moves[i] = {op.arg[i], vals_[op.arg[i]].reg, kCallArgs[i], false};
   auto copy = [&](const Move& m, int from) {
@@ -248,14 +265,14 @@ void Emitter::move_args(const Op& op) {
     }
     if (progress) continue;
     bool cycle = false;
-    for (int i = 0; i < n && !cycle; i++) {          // only cycles of registers are left: break one through RAX
+    for (int i = 0; i < n && !cycle; i++) {  // only cycles of registers are left: break one through RAX
       if (moves[i].done || moves[i].from < 0) continue;
       c.mov(r64(kRax), r64(moves[i].from));
       moves[i].from = kRax;
       cycle = true;
     }
     if (cycle) continue;
-    for (int i = 0; i < n; i++) {                    // now what isn't in a register
+    for (int i = 0; i < n; i++) {  // now what isn't in a register
       if (moves[i].done) continue;
       if (is_const(moves[i].v)) {
         mov_imm(moves[i].to, const_value(moves[i].v));

@@ -1,8 +1,7 @@
-// Flags values and comparison results. The newest one lives in EFLAGS until something is about to change EFLAGS; if it's needed
-// later and has no copy in the state, SETO AL; LAHF puts it into RAX (ops.def's FLAGS form). The way back is CMP AL,81h (OF set
-// if AL = 1); SAHF. SDM vol. 1, 3.4.3.1 and 7.3.14.
-// Trap: shifts leave AF as they like, ops.def says 0. No condition reads AF, so it is cleared only when a value is materialised,
-// which costs EFLAGS.
+// Flags values and comparison results. The newest one lives in EFLAGS until something is about to change EFLAGS; if
+// it's needed later and has no copy in the state, SETO AL; LAHF puts it into RAX (ops.def's FLAGS form). The way back
+// is CMP AL,81h (OF set if AL = 1); SAHF. SDM vol. 1, 3.4.3.1 and 7.3.14. Trap: shifts leave AF as they like, ops.def
+// says 0. No condition reads AF, so it is cleared only when a value is materialised, which costs EFLAGS.
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -38,8 +37,9 @@ void Emitter::set_cc(int cc, int d) {
 void Emitter::mov_cc(int cc, int d, const Xbyak::Operand& s, unsigned bits) {
   using F = void (Xbyak::CodeGenerator::*)(const Xbyak::Reg&, const Xbyak::Operand&);
   using G = Xbyak::CodeGenerator;
-  static constexpr F kMov[16] = {&G::cmovo, &G::cmovno, &G::cmovb, &G::cmovnb, &G::cmovz, &G::cmovnz, &G::cmovbe, &G::cmovnbe,
-                                 &G::cmovs, &G::cmovns, &G::cmovp, &G::cmovnp, &G::cmovl, &G::cmovnl, &G::cmovle, &G::cmovnle};
+  static constexpr F kMov[16] = {&G::cmovo,  &G::cmovno,  &G::cmovb,  &G::cmovnb, &G::cmovz, &G::cmovnz,
+                                 &G::cmovbe, &G::cmovnbe, &G::cmovs,  &G::cmovns, &G::cmovp, &G::cmovnp,
+                                 &G::cmovl,  &G::cmovnl,  &G::cmovle, &G::cmovnle};
   (c.*kMov[cc])(reg(d, bits), s);
 }
 
@@ -140,7 +140,9 @@ void Emitter::need_carry(Value flags) {
     if (w.last_use > cur_ && w.reg < 0 && w.slot < 0 && w.home == 0) {
       const bool af = eflags_af_;
       materialize(flags);
-      if (af) { c.bt(r32(w.reg), 8); }
+      if (af) {
+        c.bt(r32(w.reg), 8);
+      }
     }
     eflags_ = 0;
   } else {
@@ -163,7 +165,7 @@ int Emitter::prepare_cond(Value flags, Cond cond) {
   if (flags_const(flags, k)) return ir::cond_holds(cond, k) ? -2 : -1;
   if (eflags_ == flags) return cc;
   const int group = cc >> 1;
-  if (group >= 6) {   // L, LE and their inverses
+  if (group >= 6) {  // L, LE and their inverses
     flags_to_eflags(flags);
     return cc;
   }
@@ -183,7 +185,7 @@ int Emitter::prepare_cond(Value flags, Cond cond) {
       c.test(r32(r), static_cast<u32>(mask));
     }
   }
-  return (cc & 1) ? 4 : 5;   // Z if the condition is an inverted one, else NZ
+  return (cc & 1) ? 4 : 5;  // Z if the condition is an inverted one, else NZ
 }
 
 // Host condition under which the I8 value b is not zero; -1 never, -2 always.
@@ -222,7 +224,7 @@ void Emitter::op_selcc(const Op& op) {
     def_copy(cur_, op.arg[cc == -2 ? 1 : 2]);
     return;
   }
-  carry_ready_ = true;   // EFLAGS are needed until the CMOV
+  carry_ready_ = true;  // EFLAGS are needed until the CMOV
   const int b = use(op.arg[1]);
   const int d = def_copy(cur_, op.arg[2]);
   mov_cc(cc, d, reg(b, bits), bits);
@@ -249,7 +251,7 @@ void Emitter::op_cmp(const Op& op) {
   s32 k;
   int cc = op.sub;
   Value a = op.arg[0], b = op.arg[1];
-  if (is_const(a) && !is_const(b)) {   // a constant is an operand only on the right
+  if (is_const(a) && !is_const(b)) {  // a constant is an operand only on the right
     static constexpr u8 kSwap[16] = {0, 1, 7, 6, 4, 5, 3, 2, 8, 9, 10, 11, 15, 14, 13, 12};
     std::swap(a, b);
     cc = kSwap[cc];
@@ -288,7 +290,7 @@ void Emitter::op_flags_merge(const Op& op) {
     c.or_(r32(d), ir::kFlagOne);
   } else {
     const int b = use(op.arg[1]);
-    const int d = def_copy(cur_, op.arg[0]);   // a ^ ((a ^ b) & mask)
+    const int d = def_copy(cur_, op.arg[0]);  // a ^ ((a ^ b) & mask)
     const int t = scratch();
     c.mov(r32(t), r32(d));
     c.xor_(r32(t), r32(b));

@@ -1,5 +1,6 @@
-// Floating point beyond the table of emit_vector.cpp: comparisons into flags, conversions from and to integers, horizontal ops on
-// hosts without SSE3. All under the live MXCSR, so results and sticky flags are the hardware's. SDM vol. 1, chapter 11.
+// Floating point beyond the table of emit_vector.cpp: comparisons into flags, conversions from and to integers,
+// horizontal ops on hosts without SSE3. All under the live MXCSR, so results and sticky flags are the hardware's. SDM
+// vol. 1, chapter 11.
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -29,7 +30,8 @@ void Emitter::op_vf_f2i(const Op& op) {
   const bool truncate = op.imm == 1, single = static_cast<Lane>(op.sub) == Lane::PS;
   with_x(s, [&](const Operand& o) {
     if (host_.avx) {
-      single ? (truncate ? c.vcvttps2dq(d, o) : c.vcvtps2dq(d, o)) : (truncate ? c.vcvttpd2dq(d, o) : c.vcvtpd2dq(d, o));
+      single ? (truncate ? c.vcvttps2dq(d, o) : c.vcvtps2dq(d, o))
+             : (truncate ? c.vcvttpd2dq(d, o) : c.vcvtpd2dq(d, o));
     } else {
       single ? (truncate ? c.cvttps2dq(d, o) : c.cvtps2dq(d, o)) : (truncate ? c.cvttpd2dq(d, o) : c.cvtpd2dq(d, o));
     }
@@ -58,11 +60,15 @@ void Emitter::op_vf_toint(const Op& op) {
   const Xbyak::Reg64 d64 = r64(r);
   const Xbyak::Reg32 d32 = r32(r);
   if (bits == 64) {
-    if (single) truncate ? c.cvttss2si(d64, a) : c.cvtss2si(d64, a);
-    else truncate ? c.cvttsd2si(d64, a) : c.cvtsd2si(d64, a);
+    if (single)
+      truncate ? c.cvttss2si(d64, a) : c.cvtss2si(d64, a);
+    else
+      truncate ? c.cvttsd2si(d64, a) : c.cvtsd2si(d64, a);
   } else {
-    if (single) truncate ? c.cvttss2si(d32, a) : c.cvtss2si(d32, a);
-    else truncate ? c.cvttsd2si(d32, a) : c.cvtsd2si(d32, a);
+    if (single)
+      truncate ? c.cvttss2si(d32, a) : c.cvtss2si(d32, a);
+    else
+      truncate ? c.cvttsd2si(d32, a) : c.cvtsd2si(d32, a);
   }
   set_zx(cur_, bits);
 }
@@ -92,16 +98,19 @@ void Emitter::add_sub(const Op& op) {
   const Xmm a(use(op.arg[0])), b(use(op.arg[1]));
   const Xmm d(scratch_xmm()), t(scratch_xmm()), mask(scratch_xmm());
   const bool single = static_cast<Lane>(op.sub) == Lane::PS;
-  auto half = [&](const Xmm& out, const Xmm& in) { c.movaps(out, in); c.andps(out, mask); };
+  auto half = [&](const Xmm& out, const Xmm& in) {
+    c.movaps(out, in);
+    c.andps(out, mask);
+  };
   c.pcmpeqd(mask, mask);
-  single ? c.psrlq(mask, 32) : c.psrldq(mask, 8);       // even lanes
+  single ? c.psrlq(mask, 32) : c.psrldq(mask, 8);  // even lanes
   half(d, a);
   half(t, b);
   single ? c.subps(d, t) : c.subpd(d, t);
-  c.andps(d, mask);                                     // 0 - 0 may be -0 when rounding down
+  c.andps(d, mask);  // 0 - 0 may be -0 when rounding down
   const Xmm e(scratch_xmm());
   c.pcmpeqd(mask, mask);
-  single ? c.psllq(mask, 32) : c.pslldq(mask, 8);       // odd lanes
+  single ? c.psllq(mask, 32) : c.pslldq(mask, 8);  // odd lanes
   half(e, a);
   half(t, b);
   single ? c.addps(e, t) : c.addpd(e, t);

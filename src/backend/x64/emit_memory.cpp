@@ -1,5 +1,6 @@
-// Guest memory: the soft TLB's fast path inline (one compare covers the page, a crossing into the next one and the alignment),
-// slow paths out of line at the end of the region. Trap: between the check and the access nothing may be called.
+// Guest memory: the soft TLB's fast path inline (one compare covers the page, a crossing into the next one and the
+// alignment), slow paths out of line at the end of the region. Trap: between the check and the access nothing may be
+// called.
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -32,12 +33,23 @@ void Emitter::swap_vector(int d, int s) {
   c.bswap(r64(t));
   c.mov(stack_mem(64, kAreaOffset + 16), r64(t));
   unlock(gpr_, t);
-  host_.avx ? c.vmovaps(Xbyak::Xmm(d), stack_mem(128, kAreaOffset + 16)) : c.movaps(Xbyak::Xmm(d), stack_mem(128, kAreaOffset + 16));
+  host_.avx ? c.vmovaps(Xbyak::Xmm(d), stack_mem(128, kAreaOffset + 16))
+            : c.movaps(Xbyak::Xmm(d), stack_mem(128, kAreaOffset + 16));
 }
 
-// The virtual address in a register, then the TLB check. m.entry: the addend, if `keep_entry` (else it is only checked).
+// The virtual address in a register, then the TLB check. m.entry: the addend, if `keep_entry` (else it is only
+// checked).
 Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write, bool keep_entry) {
   MemAddress m;
+  s32 first = 0, end = static_cast<s32>(size);  // bytes to check, from the address
+  if (const u16 number = vals_[cur_].group; number && keep_entry) {
+    const AccessGroup& g = groups_[number - 1];
+    if (g.leader != cur_) return group_member(g);
+    m.group = &g;
+    m.leader = true;
+    first = g.lo - vals_[cur_].root_disp;
+    end = g.hi - vals_[cur_].root_disp;
+  }
   const Value a = op.arg[0];
   const bool wide = vals_[a].type == Type::I64;
   const unsigned bits = wide ? 64 : 32;
@@ -45,7 +57,7 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
   const u16 expr = vals_[cur_].expr;
   s64 disp = static_cast<s64>(op.imm);
   if (!wide) disp = static_cast<s32>(disp);
-  Xbyak::RegExp where = r64(kRbp);      // of the address, for LEA
+  Xbyak::RegExp where = r64(kRbp);  // of the address, for LEA
   const u32 locked = gpr_.locked;
   if (expr) {
     const AddressExpr& e = exprs_[expr - 1];
@@ -79,7 +91,8 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
   }
   const unsigned align_log2 = info.align_log2;
   const u64 align_mask = (u64{1} << align_log2) - 1;
-  const bool spans = size > 1 && align_mask < size - 1;     // may cross a page without being misaligned
+  // May cross a page without being misaligned.
+  const bool spans = first != 0 || end != static_cast<s32>(size) || (size > 1 && align_mask < size - 1);
   if (m.va < 0) {
     m.va = static_cast<s8>(scratch());
     c.lea(reg(m.va, bits), mem(bits, where));
@@ -88,9 +101,8 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
   const int t = scratch(), u = scratch();
   // u = page of the last byte (with the bits that must be zero for alignment)
   if (spans) {
-    const s32 extra = static_cast<s32>(size - 1);
-    c.lea(reg(u, bits), mem(bits, r64(m.va) + extra));
-    if (align_mask) {   // both: the low bits of the first byte, the page of the last
+    c.lea(reg(u, bits), mem(bits, r64(m.va) + (end - 1)));
+    if (align_mask) {  // both: the low bits of the first byte, the page of the last
       c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask)));
       c.mov(r32(t), r32(m.va));
       c.and_(r32(t), static_cast<u32>(align_mask));
@@ -102,16 +114,35 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
     c.mov(reg(u, bits), reg(m.va, bits));
     c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask | align_mask)));
   }
-  c.mov(r32(t), r32(m.va));
+  first == 0 ? c.mov(r32(t), r32(m.va)) : c.lea(r32(t), mem(32, r64(m.va) + first));
   c.shr(r32(t), mem::kPageBits - 5);
   c.and_(r32(t), static_cast<u32>((mem::kTlbEntries - 1) << 5));
   c.add(r64(t), state_mem(64, field::tlb));
   const bool check_write = write || info.rmw;
-  c.cmp(r64(u), mem(64, r64(t) + static_cast<int>(check_write ? offsetof(mem::TlbEntry, write) : offsetof(mem::TlbEntry, read))));
+  c.cmp(r64(u), mem(64, r64(t) + static_cast<int>(check_write ? offsetof(mem::TlbEntry, write)
+                                                              : offsetof(mem::TlbEntry, read))));
   m.jump = jcc(5);
   m.entry = static_cast<s8>(t);
-  if (keep_entry) c.mov(r64(t), mem(64, r64(t) + static_cast<int>(offsetof(mem::TlbEntry, addend))));
   gpr_.locked = locked | bit(m.va) | bit(t);
+  if (keep_entry) c.mov(r64(t), mem(64, r64(t) + static_cast<int>(offsetof(mem::TlbEntry, addend))));
+  if (m.leader) {
+    c.add(r64(t), r64(m.va));
+    attach(gpr_, m.group->host, t);
+    m.host = static_cast<s8>(t);
+    Val& va = vals_[m.group->va];
+    va.slot = static_cast<s16>(alloc_slot(false, m.group->va));
+    c.mov(stack_mem(64, kGprSlotOffset + va.slot * 8), r64(m.va));
+  }
+  return m;
+}
+
+Emitter::MemAddress Emitter::group_member(const AccessGroup& g) {
+  MemAddress m;
+  m.group = &g;
+  m.delta = vals_[cur_].root_disp - vals_[g.leader].root_disp;
+  m.host = static_cast<s8>(use(g.host));
+  c.test(r64(m.host), r64(m.host));
+  m.jump = jcc(4);
   return m;
 }
 
@@ -119,9 +150,26 @@ Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const 
   const MemInfo info = MemInfo::unpack(op.aux);
   SlowPath s{};
   s.jump = m.jump;
-  s.desc = {kind, static_cast<u8>(std::countr_zero(size)), info.stack, info.align_log2, info.big_endian, op.sub, info.probe_bytes};
+  s.desc = {kind,
+            static_cast<u8>(std::countr_zero(size)),
+            info.stack,
+            info.align_log2,
+            info.big_endian,
+            op.sub,
+            info.probe_bytes};
   s.va = m.va;
-  s.value = s.extra = s.result = kNoReg;
+  s.value = s.extra = s.result = s.host = kNoReg;
+  if (m.group) {
+    const AccessGroup& g = *m.group;
+    s.member = !m.leader;
+    s.wide = vals_[op.arg[0]].type == Type::I64;
+    s.va_slot = vals_[g.va].slot;
+    s.delta = m.delta;
+    s.host = m.host;
+    s.lo = g.lo - vals_[g.leader].root_disp;
+    s.hi = g.hi - vals_[g.leader].root_disp;
+    s.group_write = g.write;
+  }
   s.xmm_live = any_xmm_live();
   s.insn = insn_;
   s.pc = insn_pc_;
@@ -135,7 +183,7 @@ void Emitter::op_load(const Op& op) {
   const MemInfo info = MemInfo::unpack(op.aux);
   const MemAddress m = address_of(op, size, false, true);
   SlowPath& s = slow_path(m, info.rmw ? SlowKind::LoadRmw : SlowKind::Load, op, size);
-  const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+  const Xbyak::RegExp host = m.at();
   if (op.type == Type::V128) {
     const int x = def(cur_);
     host_.avx ? c.vmovups(Xbyak::Xmm(x), mem(128, host)) : c.movups(Xbyak::Xmm(x), mem(128, host));
@@ -145,8 +193,6 @@ void Emitter::op_load(const Op& op) {
     if (info.big_endian) swap_vector(x, x);
     return;
   }
-  // The result may take the place of the address or the entry.
-  unlock(gpr_, m.entry);
   const int d = load_dest(m);
   switch (bits) {
     case 8: c.movzx(r32(d), mem(8, host)); break;
@@ -172,8 +218,8 @@ int Emitter::load_dest(const MemAddress& m) {
     attach(gpr_, cur_, hint);
     return hint;
   }
-  lock(gpr_, m.entry);   // a scratch register: it holds no value and is free from here
-  attach(gpr_, cur_, m.entry);
+  if (m.host >= 0) return def(cur_);
+  attach(gpr_, cur_, m.entry);  // a scratch register: it holds no value and is free from here
   return m.entry;
 }
 
@@ -192,7 +238,7 @@ void Emitter::op_store(const Op& op) {
     }
     const MemAddress m = address_of(op, size, true, true);
     SlowPath& s = slow_path(m, SlowKind::Store, op, size);
-    const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+    const Xbyak::RegExp host = m.at();
     host_.avx ? c.vmovups(mem(128, host), Xbyak::Xmm(x)) : c.movups(mem(128, host), Xbyak::Xmm(x));
     s.vector = true;
     s.value = static_cast<s8>(x);
@@ -214,7 +260,7 @@ void Emitter::op_store(const Op& op) {
   }
   const MemAddress m = address_of(op, size, true, true);
   SlowPath& s = slow_path(m, SlowKind::Store, op, size);
-  const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+  const Xbyak::RegExp host = m.at();
   if (has_imm) {
     c.mov(mem(bits, host), static_cast<u64>(static_cast<s64>(imm)) & (bits == 64 ? ~u64{0} : mask_bits(bits)));
     s.has_imm = true;
@@ -234,7 +280,8 @@ void Emitter::op_probe_write(const Op& op) {
   s.resume = static_cast<u32>(c.getSize());
 }
 
-// --- atomics. Big-endian ones (but exchanges) always take the slow path's C++ loop, through a jump that is always taken.
+// --- atomics. Big-endian ones (but exchanges) always take the slow path's C++ loop, through a jump that is always
+// taken.
 
 void Emitter::op_atomic_rmw(const Op& op) {
   clobber_flags();
@@ -243,15 +290,15 @@ void Emitter::op_atomic_rmw(const Op& op) {
   const auto kind = static_cast<ir::AtomicOp>(op.sub);
   const bool loop = kind == ir::AtomicOp::And || kind == ir::AtomicOp::Or || kind == ir::AtomicOp::Xor;
   const bool unused = vals_[cur_].uses == 0;
-  if (loop && !unused) take(kRax);       // the old value, for CMPXCHG
+  if (loop && !unused) take(kRax);  // the old value, for CMPXCHG
   const int b = use(op.arg[1]);
   MemAddress m = address_of(op, size, true, true);
   SlowPath* s = &slow_path(m, SlowKind::Rmw, op, size);
   s->value = static_cast<s8>(b);
-  const Xbyak::RegExp host = r64(m.entry) + r64(m.va);
+  const Xbyak::RegExp host = m.at();
   const Xbyak::Address at = mem(bits, host);
   if (info.big_endian && bits > 8) {
-    s->jump = jmp32();                   // the check's own jump lands here as well: both go to the slow path
+    s->jump = jmp32();  // the check's own jump lands here as well: both go to the slow path
     patch_to(m.jump, s->jump - 1);
     unlock(gpr_, m.entry);
     s->result = static_cast<s8>(def(cur_));
@@ -260,7 +307,9 @@ void Emitter::op_atomic_rmw(const Op& op) {
   }
   if (loop && unused) {
     c.lock();
-    kind == ir::AtomicOp::And ? c.and_(at, reg(b, bits)) : kind == ir::AtomicOp::Or ? c.or_(at, reg(b, bits)) : c.xor_(at, reg(b, bits));
+    kind == ir::AtomicOp::And  ? c.and_(at, reg(b, bits))
+    : kind == ir::AtomicOp::Or ? c.or_(at, reg(b, bits))
+                               : c.xor_(at, reg(b, bits));
     s->resume = static_cast<u32>(c.getSize());
     return;
   }
@@ -279,7 +328,7 @@ void Emitter::op_atomic_rmw(const Op& op) {
     s->resume = static_cast<u32>(c.getSize());
     return;
   }
-  const int d = scratch();               // XCHG and XADD leave the old value in the source register
+  const int d = scratch();  // XCHG and XADD leave the old value in the source register
   c.mov(r64(d), r64(b));
   if (kind == ir::AtomicOp::Sub) c.neg(reg(d, bits));
   if (kind == ir::AtomicOp::Xchg) {
@@ -311,11 +360,14 @@ void Emitter::cas_vector(const Op& op) {
 void Emitter::op_atomic_cas(const Op& op) {
   clobber_flags();
   const unsigned bits = ir::type_bits(op.type), size = bits / 8;
-  if (op.type == Type::V128) { cas_vector(op); return; }
+  if (op.type == Type::V128) {
+    cas_vector(op);
+    return;
+  }
   const MemInfo info = MemInfo::unpack(op.aux);
   take(kRax);
   use_in(op.arg[1], kRax);
-  while (gpr_.first[kRax]) {             // the instruction overwrites it
+  while (gpr_.first[kRax]) {  // the instruction overwrites it
     const Value v = gpr_.first[kRax];
     if (live_after(v)) save(v, true);
     detach(v);
@@ -341,7 +393,7 @@ void Emitter::op_atomic_cas(const Op& op) {
 void Emitter::op_fence(const Op&) {
   clobber_flags();
   c.lock();
-  c.or_(stack_mem(32, kAreaOffset), 0);   // cheaper than MFENCE
+  c.or_(stack_mem(32, kAreaOffset), 0);  // cheaper than MFENCE
 }
 
 // --- the slow paths
@@ -349,7 +401,19 @@ void Emitter::op_fence(const Op&) {
 void Emitter::emit_slow_paths() {
   for (const SlowPath& s : slow_) {
     patch_here(s.jump);
-    c.mov(state_mem(64, field::slow_va), r64(s.va));
+    if (s.member) {  // its own register is 0 now: it may be used, and must be 0 again
+      c.mov(r64(s.host), stack_mem(64, kGprSlotOffset + s.va_slot * 8));
+      if (s.delta) c.add(reg(s.host, s.wide ? 64 : 32), static_cast<u32>(s.delta));
+      c.mov(state_mem(64, field::slow_va), r64(s.host));
+      c.xor_(r32(s.host), r32(s.host));
+    } else {
+      c.mov(state_mem(64, field::slow_va), r64(s.va));
+      if (s.host >= 0) {  // the leader: members want to know the host address; their common slot the virtual one
+        c.mov(stack_mem(64, kGprSlotOffset + s.va_slot * 8), r64(s.va));
+        c.mov(state_mem(32, field::slow_extra + 4), static_cast<u32>(static_cast<u16>(s.lo)) | static_cast<u32>(s.hi)
+                                                                                                   << 16);
+      }
+    }
     if (s.vector && s.value >= 0) {
       c.movups(state_mem(128, field::slow_value), Xbyak::Xmm(s.value));
     } else if (s.value >= 0) {
@@ -358,11 +422,15 @@ void Emitter::emit_slow_paths() {
       c.mov(state_mem(64, field::slow_value), static_cast<u64>(static_cast<s64>(s.imm)));
     }
     if (s.extra >= 0) c.mov(state_mem(64, field::slow_value + 8), r64(s.extra));
-    c.mov(state_mem(32, field::slow_extra), s.desc.pack());
+    const bool leader = s.host >= 0 && !s.member;
+    c.mov(state_mem(32, field::slow_extra),
+          s.desc.pack() | (leader ? 1u << 10 : 0) | (leader && s.group_write ? 1u << 11 : 0));
     call_thunk(thunks_.slow[s.xmm_live]);
     pc_map_.push_back({static_cast<u32>(c.getSize()), s.insn, s.pc});
+    if (leader) c.mov(r64(s.host), state_mem(64, field::slow_va));
     if (s.result >= 0) {
-      s.vector ? c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value)) : c.mov(r64(s.result), state_mem(64, field::slow_value));
+      s.vector ? c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value))
+               : c.mov(r64(s.result), state_mem(64, field::slow_value));
     }
     patch_to(jmp32(), s.resume);
   }

@@ -1,10 +1,11 @@
-// Constants, marks and guest registers. A read of an unpinned register costs nothing until its value is used; a write goes to the
-// state at once. A read of a pinned one is its host register; a write first moves older values away that are still needed.
+// Constants, marks and guest registers. A read of an unpinned register costs nothing until its value is used; a write
+// goes to the state at once. A read of a pinned one is its host register; a write first moves older values away that
+// are still needed.
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
 
-void Emitter::op_konst(const Op&) {}   // an immediate, or loaded where it is used
+void Emitter::op_konst(const Op&) {}  // an immediate, or loaded where it is used
 
 void Emitter::op_insn(const Op& op) {
   insn_pc_ = op.imm;
@@ -13,7 +14,7 @@ void Emitter::op_insn(const Op& op) {
 
 void Emitter::op_get_reg(const Op& op) {
   const Val& w = vals_[cur_];
-  if (w.home || w.reg >= 0) return;    // done early, for a paired op
+  if (w.home || w.reg >= 0) return;  // done early, for a paired op
   const RegId row = static_cast<RegId>(op.aux);
   const int host = pins_.host_of_row[row];
   if (host < 0) {
@@ -44,8 +45,8 @@ void Emitter::op_set_reg(const Op& op) {
   }
 }
 
-// Values that live in pinned register `host` and are needed after this op go elsewhere: to a pinned register known to hold the
-// same, else to a temporary or memory.
+// Values that live in pinned register `host` and are needed after this op go elsewhere: to a pinned register known to
+// hold the same, else to a temporary or memory.
 void Emitter::evict_pinned(int host, Value keep) {
   prune(gpr_, host);
   for (Value v = gpr_.first[host]; v;) {
@@ -55,7 +56,11 @@ void Emitter::evict_pinned(int host, Value keep) {
         detach(v);
       } else {
         for (int r = 0; r < 16; r++) {
-          if (r != host && pin_value_[r] == v) { detach(v); attach(gpr_, v, r); break; }
+          if (r != host && pin_value_[r] == v) {
+            detach(v);
+            attach(gpr_, v, r);
+            break;
+          }
         }
       }
     }
@@ -68,7 +73,10 @@ void Emitter::evict_pinned(int host, Value keep) {
   // Rare: `keep` stays, the others get copies.
   for (Value v = gpr_.first[host]; v;) {
     const Value next = vals_[v].next;
-    if (v != keep) { save(v, true); detach(v); }
+    if (v != keep) {
+      save(v, true);
+      detach(v);
+    }
     v = next;
   }
 }
@@ -96,11 +104,14 @@ void Emitter::set_pinned(Value a, int host, unsigned row_bits) {
     if (w.reg >= 0) lock(gpr_, w.reg);
     evict_pinned(host, 0);
     if (w.reg >= 0) {
-      if (bits == 64 || (clean && bits < 32)) c.mov(reg(host, bits == 64 ? 64 : 32), reg(w.reg, bits == 64 ? 64 : 32));
-      else if (bits == 32) c.mov(r32(host), r32(w.reg));
-      else c.movzx(r32(host), reg(w.reg, bits));
+      if (bits == 64 || (clean && bits < 32))
+        c.mov(reg(host, bits == 64 ? 64 : 32), reg(w.reg, bits == 64 ? 64 : 32));
+      else if (bits == 32)
+        c.mov(r32(host), r32(w.reg));
+      else
+        c.movzx(r32(host), reg(w.reg, bits));
       const bool temp = (gpr_.temps & bit(w.reg)) != 0;
-      if (temp && live_after(a)) {       // later uses read the pinned register; the temporary is free
+      if (temp && live_after(a)) {  // later uses read the pinned register; the temporary is free
         detach(a);
         attach(gpr_, a, host);
       }
@@ -122,7 +133,7 @@ void Emitter::set_state(Value a, RegId row) {
   Val& w = vals_[a];
   const ir::RegRow& r = layout_->rows[row];
   const unsigned row_bits = ir::type_bits(r.type), bits = ir::type_bits(w.type);
-  if (w.home == row + 1 && bits >= row_bits && !is_const(a)) return;   // it is what the row holds
+  if (w.home == row + 1 && bits >= row_bits && !is_const(a)) return;  // it is what the row holds
   if (w.type == Type::V128) {
     const int x = use(a);
     drop_home(row);
@@ -143,7 +154,7 @@ void Emitter::set_state(Value a, RegId row) {
   drop_home(row);
   c.mov(state_mem(row_bits, r.offset), reg(s, row_bits));
   if (bits <= row_bits) alias_home(a, row);
-  if (in_eflags && eflags_ == a && w.home == row + 1) detach(a);   // EFLAGS still hold it: RAX is free again
+  if (in_eflags && eflags_ == a && w.home == row + 1) detach(a);  // EFLAGS still hold it: RAX is free again
 }
 
 }  // namespace doppel::backend::x64

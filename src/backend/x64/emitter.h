@@ -1,8 +1,10 @@
-// Emitter: one pass over a region, IR to host code, registers allocated on the way. Linear in the number of ops; nothing is
-// allocated on the heap per op. Guest state at every point of the code:
-// - A pinned guest register is its host register (but between the op that computes a new value right into it and that op's
+// Emitter: one pass over a region, IR to host code, registers allocated on the way. Linear in the number of ops;
+// nothing is allocated on the heap per op. Guest state at every point of the code:
+// - A pinned guest register is its host register (but between the op that computes a new value right into it and that
+// op's
 //   set_reg, where nothing can see it: analysis.cpp). All others are in the state struct, written through by set_reg.
-// - A value is in one or more of: a host register (several values of equal low bits may share one), a spill slot, its `home`
+// - A value is in one or more of: a host register (several values of equal low bits may share one), a spill slot, its
+// `home`
 //   (the state row it was read from or written to, while that holds), EFLAGS (flags and comparison results).
 // - Bits of a host register above a value's type are garbage unless Val::zx says they are zero.
 #pragma once
@@ -24,9 +26,9 @@ using ir::Value;
 
 // Host registers of the pinned rows.
 struct PinMap {
-  std::vector<s8> host_of_row;      // -1: not pinned
-  s32 row_of_host[16];              // -1: none
-  u32 mask = 0;                     // of host registers
+  std::vector<s8> host_of_row;  // -1: not pinned
+  s32 row_of_host[16];          // -1: none
+  u32 mask = 0;                 // of host registers
   int count = 0;
   PinMap(const ir::StateLayout& layout, int max_pinned);
 };
@@ -41,26 +43,29 @@ struct Thunks {
   std::vector<const u8*> fallback;  // by Fallback
   size_t used = 0;
 };
-std::unique_ptr<Backend> make_backend(const BackendConfig& config, const HostFeatures& host);   // for tests
+std::unique_ptr<Backend> make_backend(const BackendConfig& config, const HostFeatures& host);  // for tests
 Thunks make_thunks(const BackendConfig& config, const PinMap& pins);
 
 struct Val {
-  Value last_use = 0;     // index of the last op that uses it
-  Value next = 0;         // another value in the same host register
-  Value pair = 0;         // the op emitted together with this one (analysis.cpp)
-  Value hint = 0;         // a set_reg of a pinned register that may get this value straight from its op
+  Value last_use = 0;  // index of the last op that uses it
+  Value next = 0;      // another value in the same host register
+  Value pair = 0;      // the op emitted together with this one (analysis.cpp)
+  Value hint = 0;      // a set_reg of a pinned register that may get this value straight from its op
   Value home_next = 0;
-  Value alt = 0;          // replaces the second argument (deposit)
+  Value alt = 0;  // replaces the second argument (deposit)
   u16 uses = 0;
-  u16 home = 0;           // RegId + 1 of a state row that holds it
-  u16 expr = 0;           // index + 1 of its address expression
-  u16 flag_need = 0;      // which bits of a flags value matter
-  s16 slot = -1;          // spill slot
+  u16 home = 0;       // RegId + 1 of a state row that holds it
+  u16 expr = 0;       // index + 1 of its address expression
+  u16 flag_need = 0;  // which bits of a flags value matter
+  s16 slot = -1;      // spill slot
   s8 reg = kNoReg;
-  u8 zx = 64;             // bits of the register at and above this are zero
-  u8 slot_zx = 64;        // the same, of the spill slot
+  u8 zx = 64;       // bits of the register at and above this are zero
+  u8 slot_zx = 64;  // the same, of the spill slot
   Type type = Type::Void;
+  Value root = 0;  // an address is root + root_disp (add and sub of constants taken off)
+  u16 group = 0;   // index + 1 of the group of accesses this one is in
   bool dead = false;
+  s32 root_disp = 0;
 };
 
 // base + (index << scale) + disp, folded into one address or LEA.
@@ -70,19 +75,33 @@ struct AddressExpr {
   s64 disp = 0;
 };
 
+// Accesses near each other off one root value. The leader (the first) checks that the bytes of all lie in one page;
+// `host` is then the host address of the leader's, or 0 if the check failed: the others test that instead of the TLB.
+// Ends at any call.
+struct AccessGroup {
+  Value leader = 0, last = 0;
+  Value root = 0;
+  s32 lo = 0, hi = 0;  // bytes [lo, hi) from the root
+  bool write = false;  // the write tag was checked
+  u8 align_log2 = 0;
+  Value host = 0, va = 0;  // pseudo values; `va` is in its spill slot only
+  bool open = true;
+};
+
 enum class SlowKind : u8 { Load, LoadRmw, Store, Probe, Rmw, Cas };
 // What a slow-path stub leaves in slow_extra for slow_access().
 struct SlowDesc {
   SlowKind kind;
   u8 size_log2, stack, align_log2, big_endian, atomic_op, probe_bytes;
   constexpr u32 pack() const {
-    return static_cast<u32>(kind) | u32{size_log2} << 4 | u32{stack} << 8 | u32{big_endian} << 9 | u32{align_log2} << 12 |
-           u32{atomic_op} << 16 | u32{probe_bytes} << 20;
+    return static_cast<u32>(kind) | u32{size_log2} << 4 | u32{stack} << 8 | u32{big_endian} << 9 |
+           u32{align_log2} << 12 | u32{atomic_op} << 16 | u32{probe_bytes} << 20;
   }
 };
-void slow_access(mem::VcpuHeader* cpu);   // slow.cpp
+void slow_access(mem::VcpuHeader* cpu);  // slow.cpp
 
-// C++ functions for what the host has no instruction for. Operands are in the frame's area; `detail` in its last 8 bytes.
+// C++ functions for what the host has no instruction for. Operands are in the frame's area; `detail` in its last 8
+// bytes.
 enum class Fallback : u8 {
 #define OP(name, ...) op_##name,
 #include "ir/ops.def"
@@ -90,10 +109,16 @@ enum class Fallback : u8 {
   Count
 };
 using FallbackFn = u64 (*)(mem::VcpuHeader*);
-FallbackFn fallback_function(Opcode code);   // null: never needed (fallback.cpp)
+FallbackFn fallback_function(Opcode code);  // null: never needed (fallback.cpp)
 struct FallbackArea {
-  union { u8 b[16]; u64 q[2]; } a, b2, c;
-  union { u8 b[16]; u64 q[2]; } r;           // in: q[0] = type | sub << 8 | aux << 32, q[1] = imm; out: the result
+  union {
+    u8 b[16];
+    u64 q[2];
+  } a, b2, c;
+  union {
+    u8 b[16];
+    u64 q[2];
+  } r;  // in: q[0] = type | sub << 8 | aux << 32, q[1] = imm; out: the result
 };
 static_assert(sizeof(FallbackArea) == 64);
 
@@ -108,8 +133,8 @@ class Emitter {
   // A group of 16 host registers.
   struct RegFile {
     Value first[16];
-    u32 temps;            // may be allocated
-    u32 locked;           // in use by the current op
+    u32 temps;   // may be allocated
+    u32 locked;  // in use by the current op
     const s8* order;
     int count;
     bool xmm;
@@ -123,22 +148,32 @@ class Emitter {
   struct SlowPath {
     u32 jump, resume;
     SlowDesc desc;
-    s8 va, value, extra, result;   // host registers; `value`/`result` an xmm register when `vector`
+    s8 va, value, extra, result;  // host registers; `value`/`result` an xmm register when `vector`
     bool vector, xmm_live, has_imm;
+    s8 host;            // leader of a group: its register; else -1
+    bool member, wide;  // the address is va_slot + delta
+    bool group_write;
+    s16 va_slot;
+    s32 delta, lo, hi;
     s32 imm;
     u32 insn;
     u64 pc;
   };
   struct Exit {
-    u32 jump;             // position of the rel32 that goes to the stub
-    u32 insns;            // instructions executed when it is taken
+    u32 jump;   // position of the rel32 that goes to the stub
+    u32 insns;  // instructions executed when it is taken
     u64 pc;
     bool chain, last;
   };
-  struct MemAddress {     // the virtual address and, after tlb_check, the TLB entry's addend
+  struct MemAddress {  // the virtual address and, after the check, the TLB entry's addend; or a host address
     s8 va = kNoReg;
-    s8 entry = kNoReg;
+    s8 entry = kNoReg;  // a scratch register
+    s8 host = kNoReg;   // in a group: host address of its leader
+    s32 delta = 0;      // from it
     u32 jump = 0;
+    const AccessGroup* group = nullptr;
+    bool leader = false;
+    Xbyak::RegExp at() const { return host >= 0 ? r64(host) + delta : r64(entry) + r64(va); }
   };
   using EmitFn = void (Emitter::*)(const Op&);
   static const EmitFn kEmit[static_cast<size_t>(Opcode::Count)];
@@ -151,42 +186,46 @@ class Emitter {
   bool args_ready(Value at, Value before);
   void decide_hint(Value v);
   bool match_address(Value address, Value at);
+  void find_roots_and_groups();
   static u16 flags_of_cond(Cond cond);
   bool keeps_alive(const Op& op) const;
 
   // --- regalloc.cpp
   Val& val(Value v) { return vals_[v]; }
   const Op& op_of(Value v) const { return region_->ops[v]; }
-  bool is_const(Value v) const { return region_->ops[v].code == Opcode::konst; }
+  bool is_const(Value v) const { return v < op_count_ && region_->ops[v].code == Opcode::konst; }
   u64 const_value(Value v) const;
-  bool imm32(Value v, unsigned bits, s32& out) const;   // a constant that is an immediate operand of that width
+  bool imm32(Value v, unsigned bits, s32& out) const;  // a constant that is an immediate operand of that width
   bool live_after(Value v) const { return vals_[v].last_use > cur_; }
   RegFile& file_of(Value v) { return vals_[v].type == Type::V128 ? xmm_ : gpr_; }
   void attach(RegFile& f, Value v, int r);
   void detach(Value v);
   void prune(RegFile& f, int r);
-  bool all_dying(RegFile& f, int r);         // no value in r is needed after this op
-  int alloc(RegFile& f);                     // a register that holds nothing; locked
-  int find_free(RegFile& f);                 // the same, or -1 if something would have to be spilled
+  bool all_dying(RegFile& f, int r);  // no value in r is needed after this op
+  int alloc(RegFile& f);              // a register that holds nothing; locked
+  int find_free(RegFile& f);          // the same, or -1 if something would have to be spilled
   int scratch() { return alloc(gpr_); }
   int scratch_xmm() { return alloc(xmm_); }
   void lock(RegFile& f, int r) { f.locked |= bit(r); }
   void unlock(RegFile& f, int r) { f.locked &= ~bit(r); }
-  void save(Value v, bool home_is_safe);     // makes a copy in memory
-  void vacate(RegFile& f, int r);            // moves or spills what lives there; the register is then free
-  void take(int r) { vacate(gpr_, r); lock(gpr_, r); }
-  int use(Value v);                          // in a register (general or xmm by type), locked
-  int use_zx(Value v, unsigned bits = 64);   // the same, with bits above the type known zero; may be a copy
-  int use_in(Value v, int r);                // in that very register; destroys what was there. The copy may be changed freely
-  Src source(Value v, unsigned bits);        // register, or home/spill memory if it isn't in a register and the width allows
+  void save(Value v, bool home_is_safe);  // makes a copy in memory
+  void vacate(RegFile& f, int r);         // moves or spills what lives there; the register is then free
+  void take(int r) {
+    vacate(gpr_, r);
+    lock(gpr_, r);
+  }
+  int use(Value v);                         // in a register (general or xmm by type), locked
+  int use_zx(Value v, unsigned bits = 64);  // the same, with bits above the type known zero; may be a copy
+  int use_in(Value v, int r);          // in that very register; destroys what was there. The copy may be changed freely
+  Src source(Value v, unsigned bits);  // register, or home/spill memory if it isn't in a register and the width allows
   void load_into(int r, Value v);
-  int def(Value v, bool overlap = false);    // register for a result; `overlap`: may be that of an operand that dies here
-  int def_copy(Value v, Value a);            // register for a result that begins as a copy of a
-  void define_alias(Value v, Value a);       // v is the low bits of a
-  void bind_rax(Value v);                    // result is in RAX (taken before)
-  int pinned_hint(Value v);                  // host register that v should be computed into, or -1
+  int def(Value v, bool overlap = false);  // register for a result; `overlap`: may be that of an operand that dies here
+  int def_copy(Value v, Value a);          // register for a result that begins as a copy of a
+  void define_alias(Value v, Value a);     // v is the low bits of a
+  void bind_rax(Value v);                  // result is in RAX (taken before)
+  int pinned_hint(Value v);                // host register that v should be computed into, or -1
   void alias_home(Value v, RegId row);
-  void drop_home(RegId row);                 // the row is about to change
+  void drop_home(RegId row);  // the row is about to change
   void drop_all_homes();
   void flush_for_call(bool writes_state);
   void forget_temps(bool writes_state);
@@ -200,11 +239,14 @@ class Emitter {
     if (s.reg >= 0) {
       f(static_cast<const Xbyak::Operand&>(reg(s.reg, bits)));
     } else {
-      f(static_cast<const Xbyak::Operand&>(s.stack ? stack_mem(bits, static_cast<s32>(s.offset)) : state_mem(bits, s.offset)));
+      f(static_cast<const Xbyak::Operand&>(s.stack ? stack_mem(bits, static_cast<s32>(s.offset))
+                                                   : state_mem(bits, s.offset)));
     }
   }
   u32 row_offset(RegId row) const { return layout_->rows[row].offset; }
-  static unsigned op_bits(Type t) { return t == Type::I64 ? 64 : 32; }   // width of the host operation when upper bits don't matter
+  static unsigned op_bits(Type t) {
+    return t == Type::I64 ? 64 : 32;
+  }  // width of the host operation when upper bits don't matter
 
   // --- emit_alu.cpp
   void alu_imm(Alu k, const Xbyak::Operand& d, s32 imm);
@@ -223,16 +265,16 @@ class Emitter {
   void set_zx(Value v, unsigned zx) { vals_[v].zx = static_cast<u8>(zx); }
 
   // --- emit_flags.cpp
-  void clobber_flags();                      // before anything that changes EFLAGS
+  void clobber_flags();  // before anything that changes EFLAGS
   void materialize(Value flags);
   void realize(Value v);
-  void hoist(Value v);                       // reads a state row for a paired op before its own place
-  void flags_to_eflags(Value flags);         // EFLAGS hold the value
+  void hoist(Value v);                // reads a state row for a paired op before its own place
+  void flags_to_eflags(Value flags);  // EFLAGS hold the value
   void need_carry(Value flags);
   int prepare_cond(Value flags, Cond cond);  // host condition code to test, or -1 never, -2 always
   int prepare_bool(Value b);
-  void flags_result(Value flags);            // EFLAGS hold it from here
-  u32 jcc(int cc);                           // position of its rel32
+  void flags_result(Value flags);  // EFLAGS hold it from here
+  u32 jcc(int cc);                 // position of its rel32
   u32 jmp32();
   void patch_here(u32 at);
   void patch_to(u32 at, u32 target);
@@ -247,6 +289,7 @@ class Emitter {
 
   // --- emit_memory.cpp
   MemAddress address_of(const Op& op, unsigned size, bool write, bool keep_entry);
+  MemAddress group_member(const AccessGroup& g);
   int load_dest(const MemAddress& m);
   SlowPath& slow_path(const MemAddress& m, SlowKind kind, const Op& op, unsigned size);
   void emit_slow_paths();
@@ -270,24 +313,25 @@ class Emitter {
 
   // --- emit_vector.cpp, emit_fp.cpp
   using SseFn = void (*)(Xbyak::CodeGenerator&, const Xbyak::Xmm& d, const Xbyak::Operand& s, u8 imm);
-  using AvxFn = void (*)(Xbyak::CodeGenerator&, const Xbyak::Xmm& d, const Xbyak::Xmm& a, const Xbyak::Operand& b, u8 imm);
+  using AvxFn = void (*)(Xbyak::CodeGenerator&, const Xbyak::Xmm& d, const Xbyak::Xmm& a, const Xbyak::Operand& b,
+                         u8 imm);
   struct VecRow {
     Opcode code;
-    u8 lane;           // ir::Lane, or kAnyLane
-    u8 needs;          // 0 SSE2, 1 SSE3, 2 SSSE3, 3 SSE4.1, 4 SSE4.2
-    u8 shape;          // 0 f(a, b), 1 the same and commutes, 2 f(last argument)
+    u8 lane;   // ir::Lane, or kAnyLane
+    u8 needs;  // 0 SSE2, 1 SSE3, 2 SSSE3, 3 SSE4.1, 4 SSE4.2
+    u8 shape;  // 0 f(a, b), 1 the same and commutes, 2 f(last argument)
     SseFn sse;
     AvxFn avx;
   };
   static constexpr u8 kAnyLane = 255;
   static const VecRow* vec_row(Opcode code, u8 sub);
   bool has(u8 level) const;
-  void vec(const Op& op);                    // by the table; falls back to C++ on an older host
+  void vec(const Op& op);  // by the table; falls back to C++ on an older host
   void vec_shift_imm(const Op& op, int kind);
   void vec_extend(const Op& op, bool is_signed);
   void pair_floats(const Op& op, bool subtract);
   void add_sub(const Op& op);
-  int xcopy(Value v, Value a);               // xmm register for v, a copy of a
+  int xcopy(Value v, Value a);  // xmm register for v, a copy of a
   void xmov(int d, int s);
   void store_xmm(const Xbyak::Address& to, int x, bool aligned);
   Src xsource(Value v);
@@ -296,7 +340,8 @@ class Emitter {
     if (s.reg >= 0) {
       f(static_cast<const Xbyak::Operand&>(Xbyak::Xmm(s.reg)));
     } else {
-      f(static_cast<const Xbyak::Operand&>(s.stack ? stack_mem(128, static_cast<s32>(s.offset)) : state_mem(128, s.offset)));
+      f(static_cast<const Xbyak::Operand&>(s.stack ? stack_mem(128, static_cast<s32>(s.offset))
+                                                   : state_mem(128, s.offset)));
     }
   }
 
@@ -320,7 +365,9 @@ class Emitter {
   EmitConfig config_;
   std::vector<Val> vals_;
   std::vector<AddressExpr> exprs_;
-  std::vector<Value> home_first_;            // by RegId
+  std::vector<AccessGroup> groups_;
+  size_t op_count_ = 0;            // values from here on are pseudo values
+  std::vector<Value> home_first_;  // by RegId
   std::vector<SlowPath> slow_;
   std::vector<Exit> exits_;
   std::vector<Emitted::Reloc> relocs_;
@@ -331,16 +378,16 @@ class Emitter {
   Value xmm_slot_[kXmmSlots];
   u32 request_jump_ = 0, icount_jump_ = 0;
   Value cur_ = 0;
-  Value pair_ = 0;                           // of the current op: emit it too
-  Value eflags_ = 0;                         // flags value that EFLAGS hold
-  bool eflags_af_ = false;                   // ... but for AF, which must read as 0
-  Value ebool_ = 0;                          // comparison result that EFLAGS hold as condition ebool_cc_
+  Value pair_ = 0;          // of the current op: emit it too
+  Value eflags_ = 0;        // flags value that EFLAGS hold
+  bool eflags_af_ = false;  // ... but for AF, which must read as 0
+  Value ebool_ = 0;         // comparison result that EFLAGS hold as condition ebool_cc_
   u8 ebool_cc_ = 0;
-  bool carry_ready_ = false;                 // CF is an input of the current op
-  u8 pin_zx_[16];                            // as Val::zx, for the guest register pinned there
-  Value pin_value_[16];                      // a value equal to the guest register pinned there
-  Value next_set_[16];                       // analysis: by host register
-  u32 insn_ = 0;                             // number of the current guest instruction
+  bool carry_ready_ = false;  // CF is an input of the current op
+  u8 pin_zx_[16];             // as Val::zx, for the guest register pinned there
+  Value pin_value_[16];       // a value equal to the guest register pinned there
+  Value next_set_[16];        // analysis: by host register
+  u32 insn_ = 0;              // number of the current guest instruction
   u32 insns_begun_ = 0;
   u64 insn_pc_ = 0;
 };

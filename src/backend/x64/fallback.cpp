@@ -1,5 +1,6 @@
-// C++ for vector and integer ops that an older host has no instruction for (SSSE3, SSE4.1, SSE4.2, POPCNT), and for shift flags
-// where the host's differ from ops.def. Operands are in the frame at entry_sp (FallbackArea). No memory access, no faults.
+// C++ for vector and integer ops that an older host has no instruction for (SSSE3, SSE4.1, SSE4.2, POPCNT), and for
+// shift flags where the host's differ from ops.def. Operands are in the frame at entry_sp (FallbackArea). No memory
+// access, no faults.
 #include <xmmintrin.h>
 
 #include <algorithm>
@@ -18,7 +19,8 @@ struct Call {
   u8 sub;
   u32 aux;
   u64 imm;
-  explicit Call(mem::VcpuHeader* cpu) : area(reinterpret_cast<FallbackArea*>(cpu->entry_sp + kAreaOffset)) {   // SAFETY: the running region's frame
+  explicit Call(mem::VcpuHeader* cpu)
+      : area(reinterpret_cast<FallbackArea*>(cpu->entry_sp + kAreaOffset)) {  // SAFETY: the running region's frame
     const u64 detail = area->r.q[0];
     type = static_cast<Type>(detail & 0xff);
     sub = (detail >> 8) & 0xff;
@@ -48,19 +50,38 @@ u64 lanes(mem::VcpuHeader* cpu, F f) {
 
 s64 saturate16(s64 v) { return std::clamp<s64>(v, -32768, 32767); }
 
-u64 vmullo(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64 b) { return a * b; }); }
-u64 vmins(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64 b) { return std::min(a, b); }); }
-u64 vmaxs(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64 b) { return std::max(a, b); }); }
-u64 vminu(mem::VcpuHeader* c) { return lanes<false>(c, [](s64 a, s64 b) { return std::min(a, b); }); }
-u64 vmaxu(mem::VcpuHeader* c) { return lanes<false>(c, [](s64 a, s64 b) { return std::max(a, b); }); }
-u64 vcmpeq(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64 b) { return a == b ? s64{-1} : 0; }); }
-u64 vcmpgt(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64 b) { return a > b ? s64{-1} : 0; }); }
-u64 vabs(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64) { return a < 0 ? -a : a; }); }
-u64 vsign(mem::VcpuHeader* c) { return lanes<true>(c, [](s64 a, s64 b) { return b < 0 ? -a : b == 0 ? 0 : a; }); }
+u64 vmullo(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64 b) { return a * b; });
+}
+u64 vmins(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64 b) { return std::min(a, b); });
+}
+u64 vmaxs(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64 b) { return std::max(a, b); });
+}
+u64 vminu(mem::VcpuHeader* c) {
+  return lanes<false>(c, [](s64 a, s64 b) { return std::min(a, b); });
+}
+u64 vmaxu(mem::VcpuHeader* c) {
+  return lanes<false>(c, [](s64 a, s64 b) { return std::max(a, b); });
+}
+u64 vcmpeq(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64 b) { return a == b ? s64{-1} : 0; });
+}
+u64 vcmpgt(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64 b) { return a > b ? s64{-1} : 0; });
+}
+u64 vabs(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64) { return a < 0 ? -a : a; });
+}
+u64 vsign(mem::VcpuHeader* c) {
+  return lanes<true>(c, [](s64 a, s64 b) { return b < 0 ? -a : b == 0 ? 0 : a; });
+}
 
 u64 vmulhrs(mem::VcpuHeader* c) {
   FallbackArea& m = *Call(c).area;
-  for (unsigned i = 0; i < 8; i++) put(m.r.b, 2, i, (((get(m.a.b, 2, i, true) * get(m.b2.b, 2, i, true)) >> 14) + 1) >> 1);
+  for (unsigned i = 0; i < 8; i++)
+    put(m.r.b, 2, i, (((get(m.a.b, 2, i, true) * get(m.b2.b, 2, i, true)) >> 14) + 1) >> 1);
   return 0;
 }
 u64 vmuldq(mem::VcpuHeader* c) {
@@ -141,7 +162,8 @@ u64 vptest(mem::VcpuHeader* c) {
   return ir::kFlagOne | (zero ? ir::kFlagZ : 0) | (carry ? ir::kFlagC : 0);
 }
 
-// ROUNDPS and friends on bit patterns (SDM vol. 2, ROUNDPD): imm bits 0-1 mode, 2 mode from MXCSR, 3 no inexact. DAZ as MXCSR says.
+// ROUNDPS and friends on bit patterns (SDM vol. 2, ROUNDPD): imm bits 0-1 mode, 2 mode from MXCSR, 3 no inexact. DAZ as
+// MXCSR says.
 template <typename U, unsigned kFraction>
 U round_one(U v, unsigned mode, bool quiet, u32 mxcsr, u32& raised) {
   constexpr unsigned kBits = sizeof(U) * 8;
@@ -150,13 +172,16 @@ U round_one(U v, unsigned mode, bool quiet, u32 mxcsr, u32& raised) {
   const U sign = v & kSign, exponent_bits = (v & ~kSign) >> kFraction;
   const int exponent = static_cast<int>(exponent_bits) - kBias;
   if (exponent == kBias + 1) {
-    if ((v & kFractionMask) != 0 && !(v & (U{1} << (kFraction - 1)))) { raised |= 1; v |= U{1} << (kFraction - 1); }
+    if ((v & kFractionMask) != 0 && !(v & (U{1} << (kFraction - 1)))) {
+      raised |= 1;
+      v |= U{1} << (kFraction - 1);
+    }
     return v;
   }
   if (exponent_bits == 0 && (mxcsr & 0x40)) v = sign;
   if ((v & ~kSign) == 0 || exponent >= static_cast<int>(kFraction)) return v;
   if (!quiet) raised |= 32;
-  U whole = 0, rest;                                  // magnitude: integer part, and the fraction as a comparison with one half
+  U whole = 0, rest;  // magnitude: integer part, and the fraction as a comparison with one half
   bool half_or_more, more_than_half;
   const U significand = (v & kFractionMask) | (exponent_bits ? U{1} << kFraction : 0);
   if (exponent < 0) {
@@ -170,8 +195,14 @@ U round_one(U v, unsigned mode, bool quiet, u32 mxcsr, u32& raised) {
     half_or_more = rest >= U{1} << (shift - 1);
     more_than_half = rest > U{1} << (shift - 1);
   }
-  if (rest == 0) { raised = quiet ? raised : raised & ~32u; return v; }
-  const bool up = mode == 0 ? more_than_half || (half_or_more && (whole & 1)) : mode == 1 ? sign != 0 : mode == 2 ? sign == 0 : false;
+  if (rest == 0) {
+    raised = quiet ? raised : raised & ~32u;
+    return v;
+  }
+  const bool up = mode == 0   ? more_than_half || (half_or_more && (whole & 1))
+                  : mode == 1 ? sign != 0
+                  : mode == 2 ? sign == 0
+                              : false;
   whole += up;
   if (whole == 0) return sign;
   const unsigned top = kBits - 1 - static_cast<unsigned>(std::countl_zero(whole));
@@ -191,8 +222,9 @@ u64 vfround(mem::VcpuHeader* c) {
   for (unsigned i = 0; i < (scalar ? 1 : 16 / n); i++) {
     u32 one = 0;
     const u64 v = static_cast<u64>(get(m.b2.b, n, i, false));
-    put(out, n, i, n == 4 ? static_cast<s64>(round_one<u32, 23>(static_cast<u32>(v), mode, quiet, mxcsr, one))
-                          : static_cast<s64>(round_one<u64, 52>(v, mode, quiet, mxcsr, one)));
+    put(out, n, i,
+        n == 4 ? static_cast<s64>(round_one<u32, 23>(static_cast<u32>(v), mode, quiet, mxcsr, one))
+               : static_cast<s64>(round_one<u64, 52>(v, mode, quiet, mxcsr, one)));
     raised |= one;
   }
   std::memcpy(m.r.b, out, 16);
@@ -227,7 +259,8 @@ u64 shift_flags(mem::VcpuHeader* c) {
     r = static_cast<u64>(static_cast<s64>(sign_extend(a, bits)) >> std::min(n, 63u)) & mask;
     carry = n >= bits ? sign : ((a >> (n - 1)) & 1) != 0;
   }
-  u32 e = (carry ? 1u : 0u) | (over ? 1u << 11 : 0u) | (r == 0 ? 1u << 6 : 0u) | (((r >> (bits - 1)) & 1) ? 1u << 7 : 0u);
+  u32 e =
+      (carry ? 1u : 0u) | (over ? 1u << 11 : 0u) | (r == 0 ? 1u << 6 : 0u) | (((r >> (bits - 1)) & 1) ? 1u << 7 : 0u);
   if (std::popcount(static_cast<u8>(r)) % 2 == 0) e |= 4;
   return ir::eflags_to_flags(e);
 }

@@ -1,6 +1,6 @@
-// Register allocation during emission: linear scan with last uses known. See emitter.h for where a value may be. Nothing is freed
-// explicitly: a register whose values have all had their last use is free. Registers named by the current op are locked.
-// Trap: instructions emitted here must not change EFLAGS (mov_imm looks before it uses XOR).
+// Register allocation during emission: linear scan with last uses known. See emitter.h for where a value may be.
+// Nothing is freed explicitly: a register whose values have all had their last use is free. Registers named by the
+// current op are locked. Trap: instructions emitted here must not change EFLAGS (mov_imm looks before it uses XOR).
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -39,7 +39,10 @@ void Emitter::prune(RegFile& f, int r) {
   Value* p = &f.first[r];
   while (*p) {
     Val& w = vals_[*p];
-    if (w.last_use >= cur_) { p = &w.next; continue; }
+    if (w.last_use >= cur_) {
+      p = &w.next;
+      continue;
+    }
     *p = w.next;
     w.next = 0;
     w.reg = kNoReg;
@@ -78,7 +81,10 @@ int Emitter::alloc(RegFile& f) {
       const bool free_to_drop = w.home || w.slot >= 0 || is_const(v);
       score = std::min<u32>(score, w.last_use + (free_to_drop ? 0x10000u : 0u));
     }
-    if (best < 0 || score > best_score) { best = r; best_score = score; }
+    if (best < 0 || score > best_score) {
+      best = r;
+      best_score = score;
+    }
   }
   ASSERT_MSG(best >= 0, "x64 backend: all temporaries are locked");
   for (Value v = f.first[best]; v; v = vals_[v].next) save(v, true);
@@ -118,7 +124,8 @@ void Emitter::save(Value v, bool home_is_safe) {
   }
 }
 
-// Makes r free: what lives there moves to another register (for a pinned one perhaps one that holds the same) or to memory.
+// Makes r free: what lives there moves to another register (for a pinned one perhaps one that holds the same) or to
+// memory.
 void Emitter::vacate(RegFile& f, int r) {
   prune(f, r);
   if (!f.first[r]) return;
@@ -164,10 +171,12 @@ void Emitter::load_into(int r, Value v) {
   if (w.type == Type::V128) {
     const Xbyak::Xmm x(r);
     if (w.slot >= 0) {
-      host_.avx ? c.vmovaps(x, stack_mem(128, kXmmSlotOffset + w.slot * 16)) : c.movaps(x, stack_mem(128, kXmmSlotOffset + w.slot * 16));
+      host_.avx ? c.vmovaps(x, stack_mem(128, kXmmSlotOffset + w.slot * 16))
+                : c.movaps(x, stack_mem(128, kXmmSlotOffset + w.slot * 16));
     } else {
       ASSERT(w.home != 0);
-      host_.avx ? c.vmovups(x, state_mem(128, row_offset(w.home - 1))) : c.movups(x, state_mem(128, row_offset(w.home - 1)));
+      host_.avx ? c.vmovups(x, state_mem(128, row_offset(w.home - 1)))
+                : c.movups(x, state_mem(128, row_offset(w.home - 1)));
     }
     return;
   }
@@ -210,7 +219,7 @@ int Emitter::use_zx(Value v, unsigned bits) {
   const unsigned own = ir::type_bits(w.type);
   const int r = use(v);
   if (w.zx <= own || own >= bits) return r;
-  if ((gpr_.temps & bit(r)) && gpr_.first[r] == v && w.next == 0) {   // its upper bits are garbage: clear them in place
+  if ((gpr_.temps & bit(r)) && gpr_.first[r] == v && w.next == 0) {  // its upper bits are garbage: clear them in place
     own == 32 ? c.mov(r32(r), r32(r)) : c.movzx(r32(r), reg(r, own));
     w.zx = static_cast<u8>(own);
     return r;
@@ -225,7 +234,7 @@ int Emitter::use_in(Value v, int r) {
   realize(v);
   if (w.reg == r) {
     if (!all_dying(gpr_, r) && !(gpr_.locked & bit(r))) {
-      vacate(gpr_, r);       // the value lives on elsewhere; its bits are still in r
+      vacate(gpr_, r);  // the value lives on elsewhere; its bits are still in r
     }
     lock(gpr_, r);
     return r;
@@ -245,7 +254,8 @@ Emitter::Src Emitter::source(Value v, unsigned bits) {
   if (w.reg < 0 && !is_const(v)) {
     // Memory serves for a last use; a value used again is better in a register.
     if (w.slot >= 0 && !live_after(v)) return {kNoReg, true, static_cast<u32>(kGprSlotOffset + w.slot * 8)};
-    if (w.slot < 0 && w.home && !live_after(v) && ir::type_bits(layout_->rows[w.home - 1].type) >= bits && ir::type_bits(w.type) >= bits) {
+    if (w.slot < 0 && w.home && !live_after(v) && ir::type_bits(layout_->rows[w.home - 1].type) >= bits &&
+        ir::type_bits(w.type) >= bits) {
       return {kNoReg, false, row_offset(w.home - 1)};
     }
   }
@@ -273,7 +283,8 @@ int Emitter::def(Value v, bool overlap) {
         const int t = f.order[i];
         if ((f.locked & bit(t)) && f.first[t] && all_dying(f, t)) r = t;
       }
-      if (r >= 0) while (f.first[r]) detach(f.first[r]);
+      if (r >= 0)
+        while (f.first[r]) detach(f.first[r]);
     }
     if (r < 0) r = alloc(f);
   }
@@ -349,7 +360,7 @@ void Emitter::bind_rax(Value v) {
 }
 
 void Emitter::alias_home(Value v, RegId row) {
-  if (vals_[v].home) return;   // one is enough
+  if (vals_[v].home) return;  // one is enough
   vals_[v].home = static_cast<u16>(row + 1);
   vals_[v].home_next = home_first_[row];
   home_first_[row] = v;
@@ -420,7 +431,10 @@ void Emitter::forget_temps(bool writes_state) {
     }
     home_first_[i] = 0;
   }
-  for (int r = 0; r < 16; r++) { pin_zx_[r] = 64; pin_value_[r] = 0; }
+  for (int r = 0; r < 16; r++) {
+    pin_zx_[r] = 64;
+    pin_value_[r] = 0;
+  }
 }
 
 }  // namespace doppel::backend::x64

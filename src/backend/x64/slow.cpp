@@ -1,11 +1,14 @@
-// The C++ side of memory slow paths. Operands and result are in the header's scratch words (host.h); the stub at the access has
-// described it in slow_extra. May unwind: owns nothing.
+// The C++ side of memory slow paths. Operands and result are in the header's scratch words (host.h); the stub at the
+// access has described it in slow_extra. May unwind: owns nothing.
 #include <bit>
 
 #include "backend/x64/emitter.h"
 #include "mem/guest_access.h"
 
 namespace doppel::backend::x64 {
+
+static void slow_access_once(mem::VcpuHeader* cpu);
+
 namespace {
 
 using mem::Access;
@@ -47,7 +50,7 @@ struct Atomic {
 
 template <typename T>
 void atomic_host(Atomic& a, u8* p) {
-  T* at = reinterpret_cast<T*>(p);   // SAFETY: the host allows locked accesses at any alignment
+  T* at = reinterpret_cast<T*>(p);  // SAFETY: the host allows locked accesses at any alignment
   T old = __atomic_load_n(at, __ATOMIC_SEQ_CST);
   for (;;) {
     a.old = a.memory_form(old);
@@ -61,7 +64,7 @@ void atomic_host(Atomic& a, u8* p) {
 }
 
 template <typename T>
-void atomic_alone(void* context) {   // every other vCPU stands still
+void atomic_alone(void* context) {  // every other vCPU stands still
   Atomic& a = *static_cast<Atomic*>(context);
   const u32 mode = a.cpu->mmu_mode;
   a.old = a.memory_form(mem::slow_load<T>(*a.cpu, a.va, mode, a.stack));
@@ -86,9 +89,7 @@ void access(VcpuHeader& cpu, SlowKind kind, u64 va, bool stack, u32 desc) {
   u64* value = &cpu.scratch[5];
   const u32 mode = cpu.mmu_mode;
   switch (kind) {
-    case SlowKind::LoadRmw:
-      mem::probe(cpu, va, sizeof(T), Access::Write, mode);
-      [[fallthrough]];
+    case SlowKind::LoadRmw: mem::probe(cpu, va, sizeof(T), Access::Write, mode); [[fallthrough]];
     case SlowKind::Load: {
       const T v = mem::slow_load<T>(cpu, va, mode, stack);
       value[0] = static_cast<u64>(v);
@@ -104,13 +105,20 @@ void access(VcpuHeader& cpu, SlowKind kind, u64 va, bool stack, u32 desc) {
     case SlowKind::Rmw:
     case SlowKind::Cas:
       if constexpr (sizeof(T) <= 8) {
-        Atomic a{&cpu, va, value[0], value[1], sizeof(T), static_cast<ir::AtomicOp>((desc >> 16) & 15), kind == SlowKind::Cas,
-                 (desc & (1u << 9)) != 0, stack, 0};
+        Atomic a{&cpu,
+                 va,
+                 value[0],
+                 value[1],
+                 sizeof(T),
+                 static_cast<ir::AtomicOp>((desc >> 16) & 15),
+                 kind == SlowKind::Cas,
+                 (desc & (1u << 9)) != 0,
+                 stack,
+                 0};
         value[0] = atomic<T>(a);
       }
       return;
-    case SlowKind::Probe:
-      return;
+    case SlowKind::Probe: return;
   }
 }
 
@@ -122,9 +130,11 @@ struct WideCas {
   bool big, stack;
 };
 u128 swap_wide(u128 v, bool big) {
-  return big ? static_cast<u128>(__builtin_bswap64(static_cast<u64>(v))) << 64 | __builtin_bswap64(static_cast<u64>(v >> 64)) : v;
+  return big ? static_cast<u128>(__builtin_bswap64(static_cast<u64>(v))) << 64 |
+                   __builtin_bswap64(static_cast<u64>(v >> 64))
+             : v;
 }
-bool cas_host(u8* p, u128& old, u128 desired) {   // p is a multiple of 16
+bool cas_host(u8* p, u128& old, u128 desired) {  // p is a multiple of 16
   u64 lo = static_cast<u64>(old), hi = static_cast<u64>(old >> 64);
   bool equal;
   asm volatile("lock cmpxchg16b %1\n\tsete %0"
@@ -143,7 +153,8 @@ void wide_alone(void* context) {
 void wide_cas(VcpuHeader& cpu, u64 va, bool stack, bool big) {
   u128 expected, desired;
   std::memcpy(&expected, &cpu.scratch[5], 16);
-  std::memcpy(&desired, reinterpret_cast<const void*>(cpu.entry_sp + kAreaOffset), 16);   // SAFETY: the running region's frame
+  std::memcpy(&desired, reinterpret_cast<const void*>(cpu.entry_sp + kAreaOffset),
+              16);  // SAFETY: the running region's frame
   WideCas w{&cpu, va, swap_wide(expected, big), swap_wide(desired, big), 0, big, stack};
   u8* p = va % 16 == 0 ? mem::host_pointer(cpu, va, 16, Access::Write, cpu.mmu_mode) : nullptr;
   if (p) {
@@ -160,7 +171,23 @@ void wide_cas(VcpuHeader& cpu, u64 va, bool stack, bool big) {
 
 }  // namespace
 
+// A group's leader has been done the slow way: where its bytes are in host memory, if now all of the group's lie in one
+// page of plain memory; else 0.
+static void leave_host_address(VcpuHeader& cpu, u64 va, u64 extra) {
+  const u64 lo = va + static_cast<u64>(s64{static_cast<s16>(extra >> 32)}),
+            hi = va + static_cast<u64>(s64{static_cast<s16>(extra >> 48)}) - 1;
+  const mem::TlbEntry& e = cpu.tlb[(lo >> mem::kPageBits) & (mem::kTlbEntries - 1)];
+  const u64 tag = ((extra & (1u << 11)) ? e.write : e.read).load(std::memory_order_relaxed);
+  cpu.scratch[4] = (hi & mem::kPageMask) == tag && (lo & mem::kPageMask) == tag ? va + e.addend : 0;
+}
+
 void slow_access(VcpuHeader* cpu) {
+  const u64 extra = cpu->scratch[7], va = cpu->scratch[4];
+  slow_access_once(cpu);
+  if (extra & (1u << 10)) leave_host_address(*cpu, va, extra);
+}
+
+static void slow_access_once(VcpuHeader* cpu) {
   const u32 desc = static_cast<u32>(cpu->scratch[7]);
   const u64 va = cpu->scratch[4];
   const auto kind = static_cast<SlowKind>(desc & 15);

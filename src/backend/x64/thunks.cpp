@@ -1,7 +1,7 @@
 // Code in the thunk area: the way into generated code and out of it, and the ways from it to C++. System V ABI.
-// Inside generated code rsp is entry_sp; a call pushes its return address at entry_sp - 8, where return_address() finds it.
-// Traps: every thunk that may unwind stores the pinned registers and MXCSR's sticky bits first; C++ code may itself set sticky
-// bits (a device's clock arithmetic), so MXCSR is put back afterwards if it changed.
+// Inside generated code rsp is entry_sp; a call pushes its return address at entry_sp - 8, where return_address() finds
+// it. Traps: every thunk that may unwind stores the pinned registers and MXCSR's sticky bits first; C++ code may itself
+// set sticky bits (a device's clock arithmetic), so MXCSR is put back afterwards if it changed.
 #include <algorithm>
 
 #include "backend/x64/emitter.h"
@@ -13,7 +13,8 @@ using Xbyak::CodeGenerator;
 
 class ThunkWriter {
  public:
-  ThunkWriter(const BackendConfig& config, const PinMap& pins) : pins_(pins), layout_(*config.layout), c_(config.thunk_size, config.thunk_area) {}
+  ThunkWriter(const BackendConfig& config, const PinMap& pins)
+      : pins_(pins), layout_(*config.layout), c_(config.thunk_size, config.thunk_area) {}
 
   Thunks write(const ir::HelperTable* helpers) {
     Thunks t;
@@ -36,7 +37,9 @@ class ThunkWriter {
       common[effects] = begin();
       write_call(effects);
     }
-    for (u16 i = 0; helpers && i < helpers->count; i++) t.helper.push_back(write_entry(reinterpret_cast<u64>(helpers->rows[i].fn), common[helpers->rows[i].effects & 15]));
+    for (u16 i = 0; helpers && i < helpers->count; i++)
+      t.helper.push_back(
+          write_entry(reinterpret_cast<u64>(helpers->rows[i].fn), common[helpers->rows[i].effects & 15]));
     for (size_t i = 0; i < static_cast<size_t>(Fallback::Count); i++) {
       const FallbackFn fn = fallback_function(static_cast<Opcode>(i));
       t.fallback.push_back(fn ? write_entry(reinterpret_cast<u64>(fn), common[ir::kHelperPure]) : nullptr);
@@ -96,7 +99,7 @@ class ThunkWriter {
   // Memory slow path: operands and result in the header's scratch words; every register but the result's is kept.
   void write_slow(bool xmm) {
     constexpr int kSaved[] = {kRax, kRcx, kRdx, kR8, kR9, kR10, kRsi, kRdi, kR11};
-    constexpr s32 kXmmAt = 80, kSize = kXmmAt + 8;            // 8 modulo 16: the return address has been pushed
+    constexpr s32 kXmmAt = 80, kSize = kXmmAt + 8;  // 8 modulo 16: the return address has been pushed
     const s32 size = xmm ? kSize + 256 : kSize;
     c_.sub(r64(kRsp), static_cast<u32>(size));
     int slot = 0;
@@ -104,7 +107,8 @@ class ThunkWriter {
       if (!(pins_.mask & bit(r))) c_.mov(stack_mem(64, slot * 8), r64(r));
       slot++;
     }
-    if (xmm) for (int i = 0; i < 16; i++) c_.movups(stack_mem(128, kXmmAt + i * 16), Xbyak::Xmm(i));
+    if (xmm)
+      for (int i = 0; i < 16; i++) c_.movups(stack_mem(128, kXmmAt + i * 16), Xbyak::Xmm(i));
     pinned(pins_.mask, true);
     c_.stmxcsr(state_mem(32, field::fp_env));
     header_in_rdi();
@@ -112,7 +116,8 @@ class ThunkWriter {
     c_.call(r64(kRax));
     restore_mxcsr(kRax, 72);
     pinned(pins_.mask & kCallerSavedPins, false);
-    if (xmm) for (int i = 0; i < 16; i++) c_.movups(Xbyak::Xmm(i), stack_mem(128, kXmmAt + i * 16));
+    if (xmm)
+      for (int i = 0; i < 16; i++) c_.movups(Xbyak::Xmm(i), stack_mem(128, kXmmAt + i * 16));
     slot = 0;
     for (int r : kSaved) {
       if (!(pins_.mask & bit(r))) c_.mov(r64(r), stack_mem(64, slot * 8));
@@ -162,7 +167,8 @@ PinMap::PinMap(const ir::StateLayout& layout, int max_pinned) : host_of_row(layo
     const ir::RegRow& r = layout.rows[i];
     if (r.pin_rank != 0 && (r.type == Type::I64 || r.type == Type::I32)) ranked.push_back(i);
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [&](ir::RegId a, ir::RegId b) { return layout.rows[a].pin_rank < layout.rows[b].pin_rank; });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](ir::RegId a, ir::RegId b) { return layout.rows[a].pin_rank < layout.rows[b].pin_rank; });
   for (ir::RegId row : ranked) {
     if (count == limit) break;
     const HostReg host = kPinHosts[count++];
@@ -172,6 +178,8 @@ PinMap::PinMap(const ir::StateLayout& layout, int max_pinned) : host_of_row(layo
   }
 }
 
-Thunks make_thunks(const BackendConfig& config, const PinMap& pins) { return ThunkWriter(config, pins).write(config.helpers); }
+Thunks make_thunks(const BackendConfig& config, const PinMap& pins) {
+  return ThunkWriter(config, pins).write(config.helpers);
+}
 
 }  // namespace doppel::backend::x64

@@ -11,7 +11,7 @@ class ExecMemory {
   ~ExecMemory();
   ExecMemory(const ExecMemory&) = delete;
   ExecMemory& operator=(const ExecMemory&) = delete;
-  bool allocate(size_t size);          // false: the host refused
+  bool allocate(size_t size);  // false: the host refused
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
 

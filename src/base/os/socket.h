@@ -14,8 +14,8 @@ class Listener {
   virtual ~Listener() = default;
   // Waits for a client; null after wake(). The returned connection shares the wake-up.
   virtual std::unique_ptr<class Connection> accept() = 0;
-  virtual void wake() = 0;                    // any thread: accept and read return
-  virtual u16 port() const = 0;               // of TCP
+  virtual void wake() = 0;       // any thread: accept and read return
+  virtual u16 port() const = 0;  // of TCP
 };
 
 class Connection {
@@ -27,8 +27,8 @@ class Connection {
   virtual bool write(std::span<const u8> data) = 0;
 };
 
-// TCP on `host` (empty: loopback... all names of it) and port (0: any), or a unix socket by path. The error names the holder of a
-// taken port when the host tells.
+// TCP on `host` (empty: loopback... all names of it) and port (0: any), or a unix socket by path. The error names the
+// holder of a taken port when the host tells.
 Result<std::unique_ptr<Listener>> listen_tcp(const std::string& host, u16 port);
 Result<std::unique_ptr<Listener>> listen_unix(const std::string& path);
 

@@ -1,5 +1,3 @@
-#include "base/os/socket.h"
-
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -15,15 +13,28 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/os/socket.h"
+
 namespace doppel::os {
 namespace {
 
 struct Pipe {
   int fd[2] = {-1, -1};
-  Pipe() { if (pipe(fd) != 0) fd[0] = fd[1] = -1; }
-  ~Pipe() { close(fd[0]); close(fd[1]); }
-  void wake() { const char c = 1; if (::write(fd[1], &c, 1) < 0) return; }
-  void drain() { char c[16]; if (::read(fd[0], c, sizeof c) < 0) return; }
+  Pipe() {
+    if (pipe(fd) != 0) fd[0] = fd[1] = -1;
+  }
+  ~Pipe() {
+    close(fd[0]);
+    close(fd[1]);
+  }
+  void wake() {
+    const char c = 1;
+    if (::write(fd[1], &c, 1) < 0) return;
+  }
+  void drain() {
+    char c[16];
+    if (::read(fd[0], c, sizeof c) < 0) return;
+  }
 };
 
 class PosixConnection final : public Connection {
@@ -38,7 +49,10 @@ class PosixConnection final : public Connection {
     for (;;) {
       pollfd p[2] = {{fd_, POLLIN, 0}, {pipe_->fd[0], POLLIN, 0}};
       if (poll(p, 2, -1) < 0 && errno != EINTR) return Got::Closed;
-      if (p[1].revents) { pipe_->drain(); return Got::Woken; }
+      if (p[1].revents) {
+        pipe_->drain();
+        return Got::Woken;
+      }
       if (!p[0].revents) continue;
       const ssize_t n = recv(fd_, out.data(), out.size(), 0);
       if (n < 0 && errno == EINTR) continue;
@@ -64,7 +78,8 @@ class PosixConnection final : public Connection {
 
 class PosixListener final : public Listener {
  public:
-  PosixListener(int fd, u16 port, std::string path) : fd_(fd), port_(port), path_(std::move(path)), pipe_(std::make_shared<Pipe>()) {}
+  PosixListener(int fd, u16 port, std::string path)
+      : fd_(fd), port_(port), path_(std::move(path)), pipe_(std::make_shared<Pipe>()) {}
   ~PosixListener() override {
     close(fd_);
     if (!path_.empty()) unlink(path_.c_str());
@@ -73,7 +88,10 @@ class PosixListener final : public Listener {
     for (;;) {
       pollfd p[2] = {{fd_, POLLIN, 0}, {pipe_->fd[0], POLLIN, 0}};
       if (poll(p, 2, -1) < 0 && errno != EINTR) return nullptr;
-      if (p[1].revents) { pipe_->drain(); return nullptr; }
+      if (p[1].revents) {
+        pipe_->drain();
+        return nullptr;
+      }
       if (!p[0].revents) continue;
       const int c = ::accept(fd_, nullptr, nullptr);
       if (c >= 0) return std::make_unique<PosixConnection>(c, pipe_);
@@ -97,7 +115,10 @@ std::string port_holder(u16 port) {
   while (std::getline(table, line)) {
     unsigned local_port = 0, state = 0;
     unsigned long node = 0;
-    if (std::sscanf(line.c_str(), " %*d: %*8x:%4x %*8x:%*4x %2x %*s %*s %*s %*s %*s %lu", &local_port, &state, &node) == 3 && local_port == port && state == 10) inode = node;
+    if (std::sscanf(line.c_str(), " %*d: %*8x:%4x %*8x:%*4x %2x %*s %*s %*s %*s %*s %lu", &local_port, &state, &node) ==
+            3 &&
+        local_port == port && state == 10)
+      inode = node;
   }
   if (inode == 0) return "";
   const std::string wanted = "socket:[" + std::to_string(inode) + "]";
@@ -140,7 +161,9 @@ Result<std::unique_ptr<Listener>> listen_tcp(const std::string& host, u16 port) 
     const int error = errno;
     close(fd);
     const std::string holder = error == EADDRINUSE ? port_holder(port) : "";
-    return Error{"can't listen on TCP port " + std::to_string(port) + ": " + std::strerror(error) + (holder.empty() ? "" : " by " + holder), "choose another port", 1};
+    return Error{"can't listen on TCP port " + std::to_string(port) + ": " + std::strerror(error) +
+                     (holder.empty() ? "" : " by " + holder),
+                 "choose another port", 1};
   }
   socklen_t size = sizeof a;
   getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size);
@@ -150,7 +173,8 @@ Result<std::unique_ptr<Listener>> listen_tcp(const std::string& host, u16 port) 
 Result<std::unique_ptr<Listener>> listen_unix(const std::string& path) {
   sockaddr_un a{};
   a.sun_family = AF_UNIX;
-  if (path.size() >= sizeof a.sun_path) return Error{"the socket path " + path + " is too long", "use a shorter path", 1};
+  if (path.size() >= sizeof a.sun_path)
+    return Error{"the socket path " + path + " is too long", "use a shorter path", 1};
   std::memcpy(a.sun_path, path.c_str(), path.size() + 1);
   const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   unlink(path.c_str());

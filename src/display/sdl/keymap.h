@@ -5,5 +5,5 @@
 #include "display/input_event.h"
 
 namespace doppel::display {
-u32 key_of_scancode(SDL_Scancode code);   // 0: no such key in the guest
+u32 key_of_scancode(SDL_Scancode code);  // 0: no such key in the guest
 }

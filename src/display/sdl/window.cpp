@@ -1,6 +1,6 @@
-// The SDL2 window (SDL 2 wiki). One texture of the guest's size, scaled to the window; refresh 60 times a second at most, less
-// when nothing changes. Traps: a grab must end when the window loses the focus, or the host's keyboard stays with the guest;
-// keys held when the focus goes away are released in the guest.
+// The SDL2 window (SDL 2 wiki). One texture of the guest's size, scaled to the window; refresh 60 times a second at
+// most, less when nothing changes. Traps: a grab must end when the window loses the focus, or the host's keyboard stays
+// with the guest; keys held when the focus goes away are released in the guest.
 #include "display/sdl/window.h"
 
 #include <SDL.h>
@@ -14,7 +14,8 @@ namespace {
 
 class Window {
  public:
-  Window(machine::Machine& machine, std::string title) : machine_(machine), title_(title.empty() ? "Doppel" : title + " - Doppel") {}
+  Window(machine::Machine& machine, std::string title)
+      : machine_(machine), title_(title.empty() ? "Doppel" : title + " - Doppel") {}
   ~Window() {
     if (texture_) SDL_DestroyTexture(texture_);
     if (renderer_) SDL_DestroyRenderer(renderer_);
@@ -25,10 +26,13 @@ class Window {
   Status open(bool full_screen) {
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
     SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "1");
-    if (SDL_Init(SDL_INIT_VIDEO) != 0) return Error{std::string("SDL can't open a display: ") + SDL_GetError(), "set DISPLAY, or use -nographic", 1};
-    window_ = SDL_CreateWindow(title_.c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400, SDL_WINDOW_RESIZABLE);
+    if (SDL_Init(SDL_INIT_VIDEO) != 0)
+      return Error{std::string("SDL can't open a display: ") + SDL_GetError(), "set DISPLAY, or use -nographic", 1};
+    window_ = SDL_CreateWindow(title_.c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400,
+                               SDL_WINDOW_RESIZABLE);
     if (window_) renderer_ = SDL_CreateRenderer(window_, -1, 0);
-    if (!renderer_) return Error{std::string("SDL can't open a window: ") + SDL_GetError(), "use -nographic or -display none", 1};
+    if (!renderer_)
+      return Error{std::string("SDL can't open a window: ") + SDL_GetError(), "use -nographic or -display none", 1};
     SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
     SDL_EventState(SDL_DROPFILE, SDL_DISABLE);
     if (full_screen) toggle_full_screen();
@@ -42,7 +46,9 @@ class Window {
       SDL_Event e;
       const int wait = static_cast<int>(next) - static_cast<int>(SDL_GetTicks());
       if (SDL_WaitEventTimeout(&e, wait > 0 ? wait : 1)) {
-        do { handle(e); } while (SDL_PollEvent(&e));
+        do {
+          handle(e);
+        } while (SDL_PollEvent(&e));
       }
       if (static_cast<int>(SDL_GetTicks() - next) < 0) continue;
       const bool changed = draw();
@@ -57,7 +63,9 @@ class Window {
     std::string text = title_;
     if (shown_state_ != machine::RunState::Running) text += " [Stopped]";
     if (closing_) text += " [Power off requested: close again to end]";
-    text += grabbed_ ? " - press Ctrl+Alt+G to release the mouse" : machine_.pointer_is_absolute() ? "" : " - click to use the mouse";
+    text += grabbed_                         ? " - press Ctrl+Alt+G to release the mouse"
+            : machine_.pointer_is_absolute() ? ""
+                                             : " - click to use the mouse";
     SDL_SetWindowTitle(window_, text.c_str());
   }
 
@@ -109,10 +117,24 @@ class Window {
     const auto mod = SDL_GetModState();
     if (!(mod & KMOD_CTRL) || !(mod & KMOD_ALT)) return false;
     switch (k.keysym.scancode) {
-      case SDL_SCANCODE_G: if (k.state == SDL_PRESSED) { release_keys(); grab(!grabbed_); } return true;
-      case SDL_SCANCODE_F: if (k.state == SDL_PRESSED) { release_keys(); toggle_full_screen(); } return true;
+      case SDL_SCANCODE_G:
+        if (k.state == SDL_PRESSED) {
+          release_keys();
+          grab(!grabbed_);
+        }
+        return true;
+      case SDL_SCANCODE_F:
+        if (k.state == SDL_PRESSED) {
+          release_keys();
+          toggle_full_screen();
+        }
+        return true;
       case SDL_SCANCODE_U:
-        if (k.state == SDL_PRESSED && width_ > 0) { release_keys(); resized_ = false; SDL_SetWindowSize(window_, width_, height_); }
+        if (k.state == SDL_PRESSED && width_ > 0) {
+          release_keys();
+          resized_ = false;
+          SDL_SetWindowSize(window_, width_, height_);
+        }
         return true;
       default: return false;
     }
@@ -123,13 +145,18 @@ class Window {
     const u32 code = key_of_scancode(k.keysym.scancode);
     if (code == 0) return;
     const bool pressed = k.state == SDL_PRESSED;
-    if (pressed) down_.insert(code); else down_.erase(code);
+    if (pressed)
+      down_.insert(code);
+    else
+      down_.erase(code);
     machine_.key(code, pressed);
   }
 
   void pointer(int dx, int dy, int x, int y, int wheel) {
     if (machine_.pointer_is_absolute()) {
-      if (width_ > 0) machine_.pointer_absolute(x * 32767 / std::max(width_ - 1, 1), y * 32767 / std::max(height_ - 1, 1), wheel, buttons_);
+      if (width_ > 0)
+        machine_.pointer_absolute(x * 32767 / std::max(width_ - 1, 1), y * 32767 / std::max(height_ - 1, 1), wheel,
+                                  buttons_);
     } else if (grabbed_) {
       machine_.pointer_relative(dx, dy, wheel, buttons_);
     }
@@ -141,8 +168,11 @@ class Window {
       grab(true);
       return;
     }
-    const u32 bit = b.button == SDL_BUTTON_LEFT ? kButtonLeft : b.button == SDL_BUTTON_RIGHT ? kButtonRight : b.button == SDL_BUTTON_MIDDLE ? kButtonMiddle
-                    : b.button == SDL_BUTTON_X1 ? kButtonSide : kButtonExtra;
+    const u32 bit = b.button == SDL_BUTTON_LEFT     ? kButtonLeft
+                    : b.button == SDL_BUTTON_RIGHT  ? kButtonRight
+                    : b.button == SDL_BUTTON_MIDDLE ? kButtonMiddle
+                    : b.button == SDL_BUTTON_X1     ? kButtonSide
+                                                    : kButtonExtra;
     buttons_ = pressed ? buttons_ | bit : buttons_ & ~bit;
     pointer(0, 0, b.x, b.y, 0);
   }
@@ -159,9 +189,11 @@ class Window {
 
   void handle(const SDL_Event& e) {
     switch (e.type) {
-      case SDL_KEYDOWN: case SDL_KEYUP: key(e.key); break;
+      case SDL_KEYDOWN:
+      case SDL_KEYUP: key(e.key); break;
       case SDL_MOUSEMOTION: pointer(e.motion.xrel, e.motion.yrel, e.motion.x, e.motion.y, 0); break;
-      case SDL_MOUSEBUTTONDOWN: case SDL_MOUSEBUTTONUP: button(e.button); break;
+      case SDL_MOUSEBUTTONDOWN:
+      case SDL_MOUSEBUTTONUP: button(e.button); break;
       case SDL_MOUSEWHEEL: {
         int x = 0, y = 0;
         SDL_GetMouseState(&x, &y);
@@ -170,9 +202,15 @@ class Window {
       }
       case SDL_QUIT: close(); break;
       case SDL_WINDOWEVENT:
-        if (e.window.event == SDL_WINDOWEVENT_FOCUS_LOST) { release_keys(); grab(false); }
-        if (e.window.event == SDL_WINDOWEVENT_EXPOSED || e.window.event == SDL_WINDOWEVENT_SIZE_CHANGED) exposed_ = true;
-        if (e.window.event == SDL_WINDOWEVENT_RESIZED && !full_screen_ && (e.window.data1 != width_ || e.window.data2 != height_)) resized_ = true;
+        if (e.window.event == SDL_WINDOWEVENT_FOCUS_LOST) {
+          release_keys();
+          grab(false);
+        }
+        if (e.window.event == SDL_WINDOWEVENT_EXPOSED || e.window.event == SDL_WINDOWEVENT_SIZE_CHANGED)
+          exposed_ = true;
+        if (e.window.event == SDL_WINDOWEVENT_RESIZED && !full_screen_ &&
+            (e.window.data1 != width_ || e.window.data2 != height_))
+          resized_ = true;
         break;
       default: break;
     }

@@ -226,7 +226,7 @@ void X86Cpu::deliver_event(u32 event) {
       if (s.h.soft_tlb) mem::tlb_set_a20(s.h, s.a20);
       return;
     case kEventInit:
-      take_event(kEventInit);                          // a SIPI that came after the INIT stays
+      take_event(kEventInit);  // a SIPI that came after the INIT stays
       init_state(s);
       return;
     case kEventSipi: {

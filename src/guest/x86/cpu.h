@@ -28,7 +28,10 @@ class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
   void apic_event(bool level) { set_event(kEventApic, level); }  // the local APIC has a vector to deliver
   void nmi() { set_event(kEventNmi, true); }
   void smi() { set_event(kEventSmi, true); }
-  void init() { take_event(kEventSipi); set_event(kEventInit, true); }
+  void init() {
+    take_event(kEventSipi);
+    set_event(kEventInit, true);
+  }
   void sipi(u8 vector);
   void request_reset() { set_event(kEventReset, true); }
   // A20 gate; takes effect at the next instruction boundary.

@@ -359,7 +359,8 @@ void AtaDisk::verify(bool ext) {
 }
 
 void AtaDisk::archive(StateArchive& ar) {
-  // One size whatever was saved: a multiple-sector command finds room after loading, and a state saves as it was loaded.
+  // One size whatever was saved: a multiple-sector command finds room after loading, and a state saves as it was
+  // loaded.
   buffer_.resize(std::max<size_t>(buffer_.size(), kMaxMultiple * kSectorSize));
   IdeDrive::archive(ar);
   ar.field("job", job_);

@@ -30,7 +30,14 @@ struct Uart16550::Link {
   }
 };
 
-Uart16550::Uart16550(Params p) : p_(std::move(p)), timeout_(p_.clock, [this] { timeout_pending_ = !rx_.empty(); update_irq(); }), link_(std::make_shared<Link>()) {
+Uart16550::Uart16550(Params p)
+    : p_(std::move(p)),
+      timeout_(p_.clock,
+               [this] {
+                 timeout_pending_ = !rx_.empty();
+                 update_irq();
+               }),
+      link_(std::make_shared<Link>()) {
   reset();
   link_->uart = this;
   if (!p_.chardev) return;
@@ -38,7 +45,7 @@ Uart16550::Uart16550(Params p) : p_(std::move(p)), timeout_(p_.clock, [this] { t
   front.can_receive = [link = link_] {
     return link->with([](Uart16550& u) {
       const size_t room = u.room();
-      u.blocked_ = true;            // whatever it sends now, it may have more
+      u.blocked_ = true;  // whatever it sends now, it may have more
       return room;
     });
   };
@@ -88,7 +95,8 @@ u8 Uart16550::line_status() const {
   if (!rx_.empty()) {
     v |= kDr | rx_.front().errors;
     if (fifo()) {
-      for (const Rx& r : rx_) if (r.errors) v |= kFifoError;
+      for (const Rx& r : rx_)
+        if (r.errors) v |= kFifoError;
     }
   }
   return v;
@@ -103,19 +111,22 @@ u8 Uart16550::interrupt_id() const {
   return kNone;
 }
 
-// On a PC the OUT2 pin gates the interrupt; it is not done here, as programs that forget it work on most emulators and bridges.
+// On a PC the OUT2 pin gates the interrupt; it is not done here, as programs that forget it work on most emulators and
+// bridges.
 void Uart16550::update_irq() { p_.irq.set(interrupt_id() != kNone); }
 
 void Uart16550::arm_timeout() {
-  if (fifo() && !rx_.empty()) timeout_.arm_in(4 * character_ns());
-  else timeout_.disarm();
+  if (fifo() && !rx_.empty())
+    timeout_.arm_in(4 * character_ns());
+  else
+    timeout_.disarm();
 }
 
 void Uart16550::put_rx(u8 byte, u8 errors) {
   const size_t capacity = fifo() ? kFifoSize : 1;
   if (rx_.size() >= capacity) {
     overrun_ = true;
-    if (!fifo()) rx_.back() = {byte, errors};      // the holding register is overwritten, a FIFO keeps what it has
+    if (!fifo()) rx_.back() = {byte, errors};  // the holding register is overwritten, a FIFO keeps what it has
   } else {
     rx_.push_back({byte, errors});
   }
@@ -125,7 +136,7 @@ void Uart16550::put_rx(u8 byte, u8 errors) {
 size_t Uart16550::receive(std::span<const u8> data) {
   if (mcr_ & kLoop) return 0;
   const size_t count = std::min(room(), data.size());
-  for (const u8 byte : data) put_rx(byte, 0);      // what doesn't fit overruns, as on the line
+  for (const u8 byte : data) put_rx(byte, 0);  // what doesn't fit overruns, as on the line
   arm_timeout();
   update_irq();
   return count;
@@ -159,7 +170,7 @@ void Uart16550::transmit(u8 byte) {
   } else if (p_.chardev) {
     p_.chardev->write({&byte, 1});
   }
-  thre_pending_ = true;                            // sent at once: empty again
+  thre_pending_ = true;  // sent at once: empty again
   update_irq();
 }
 
@@ -202,14 +213,16 @@ void Uart16550::write(u64 offset, u64 value, unsigned) {
   const u8 v = static_cast<u8>(value);
   switch (offset & 7) {
     case kData:
-      if (lcr_ & kDlab) divisor_ = static_cast<u16>((divisor_ & 0xff00) | v);
-      else transmit(v);
+      if (lcr_ & kDlab)
+        divisor_ = static_cast<u16>((divisor_ & 0xff00) | v);
+      else
+        transmit(v);
       break;
     case kIer:
       if (lcr_ & kDlab) {
         divisor_ = static_cast<u16>((divisor_ & 0xff) | v << 8);
       } else {
-        if (~ier_ & v & kEtbei) thre_pending_ = true;      // enabling while empty asks for data at once
+        if (~ier_ & v & kEtbei) thre_pending_ = true;  // enabling while empty asks for data at once
         ier_ = v & 0xf;
         update_irq();
       }
@@ -218,7 +231,7 @@ void Uart16550::write(u64 offset, u64 value, unsigned) {
     case kLcr: lcr_ = v; break;
     case kMcr: write_mcr(v); break;
     case kScr: scr_ = v; break;
-    default: break;                                        // LSR and MSR are for factory tests
+    default: break;  // LSR and MSR are for factory tests
   }
 }
 
@@ -243,7 +256,8 @@ void Uart16550::write_mcr(u8 v) {
   const bool was_loop = (mcr_ & kLoop) != 0;
   mcr_ = v & 0x1f;
   if (mcr_ & kLoop) {
-    set_msr_inputs(static_cast<u8>((v & kDtr ? kDsr : 0) | (v & kRts ? kCts : 0) | (v & kOut1 ? kRi : 0) | (v & kOut2 ? kDcd : 0)));
+    set_msr_inputs(static_cast<u8>((v & kDtr ? kDsr : 0) | (v & kRts ? kCts : 0) | (v & kOut1 ? kRi : 0) |
+                                   (v & kOut2 ? kDcd : 0)));
   } else if (was_loop) {
     set_msr_inputs(modem_inputs_);
     if (p_.chardev) p_.chardev->accept_input();
@@ -253,7 +267,7 @@ void Uart16550::write_mcr(u8 v) {
 void Uart16550::set_msr_inputs(u8 inputs) {
   const u8 changed = (msr_ ^ inputs) & 0xf0;
   u8 delta = static_cast<u8>(changed >> 4);
-  if (inputs & kRi) delta &= static_cast<u8>(~kTeri);      // only the trailing edge of RI counts
+  if (inputs & kRi) delta &= static_cast<u8>(~kTeri);  // only the trailing edge of RI counts
   msr_ = static_cast<u8>((msr_ & kDelta) | delta | inputs);
   update_irq();
 }
@@ -265,7 +279,10 @@ void Uart16550::set_modem_inputs(bool cts, bool dsr, bool ri, bool dcd) {
 
 void Uart16550::archive(StateArchive& ar) {
   std::vector<u8> fifo_bytes;
-  for (const Rx& r : rx_) { fifo_bytes.push_back(r.byte); fifo_bytes.push_back(r.errors); }
+  for (const Rx& r : rx_) {
+    fifo_bytes.push_back(r.byte);
+    fifo_bytes.push_back(r.errors);
+  }
   ar.blob("rx", fifo_bytes);
   ar.field("divisor", divisor_);
   ar.field("ier", ier_);
@@ -282,16 +299,20 @@ void Uart16550::archive(StateArchive& ar) {
   ar.field("timeout", timeout);
   if (!ar.loading()) return;
   rx_.clear();
-  for (size_t i = 0; i + 1 < fifo_bytes.size() && rx_.size() < kFifoSize; i += 2) rx_.push_back({fifo_bytes[i], fifo_bytes[i + 1]});
-  if (timeout >= 0) timeout_.arm_at(timeout); else timeout_.disarm();
+  for (size_t i = 0; i + 1 < fifo_bytes.size() && rx_.size() < kFifoSize; i += 2)
+    rx_.push_back({fifo_bytes[i], fifo_bytes[i + 1]});
+  if (timeout >= 0)
+    timeout_.arm_at(timeout);
+  else
+    timeout_.disarm();
   update_irq();
   if (p_.chardev) p_.chardev->accept_input();
 }
 
 std::string Uart16550::info() const {
   char text[128];
-  std::snprintf(text, sizeof text, "%u baud lcr=%02x mcr=%02x ier=%02x lsr=%02x msr=%02x rx=%zu\n", p_.base_hz / (divisor_ ? divisor_ : 65536u), lcr_, mcr_, ier_,
-                line_status(), msr_, rx_.size());
+  std::snprintf(text, sizeof text, "%u baud lcr=%02x mcr=%02x ier=%02x lsr=%02x msr=%02x rx=%zu\n",
+                p_.base_hz / (divisor_ ? divisor_ : 65536u), lcr_, mcr_, ier_, line_status(), msr_, rx_.size());
   return text;
 }
 

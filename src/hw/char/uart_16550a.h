@@ -1,6 +1,6 @@
-// National PC16550D UART (TL/C/8652): FIFOs, trigger levels, character timeout, loopback, modem control and status, break.
-// Transmission takes no time; the baud rate only sets the character timeout. Window of 8 ports. Register calls with the device lock
-// held; the character device's callbacks take it themselves (docs/design/threads.md).
+// National PC16550D UART (TL/C/8652): FIFOs, trigger levels, character timeout, loopback, modem control and status,
+// break. Transmission takes no time; the baud rate only sets the character timeout. Window of 8 ports. Register calls
+// with the device lock held; the character device's callbacks take it themselves (docs/design/threads.md).
 #pragma once
 #include <deque>
 #include <memory>
@@ -21,8 +21,8 @@ class Uart16550 final : public Device, public MmioHandler {
     IrqLine irq;
     Clock& clock;
     std::mutex& device_lock;
-    std::shared_ptr<chardev::Chardev> chardev;   // null: nothing connected
-    u32 base_hz = 115'200;                       // input clock / 16
+    std::shared_ptr<chardev::Chardev> chardev;  // null: nothing connected
+    u32 base_hz = 115'200;                      // input clock / 16
   };
   explicit Uart16550(Params p);
   ~Uart16550() override;
@@ -39,7 +39,7 @@ class Uart16550 final : public Device, public MmioHandler {
   void set_modem_inputs(bool cts, bool dsr, bool ri, bool dcd);
 
  private:
-  struct Link;                                   // outlives us in the character device's callbacks
+  struct Link;  // outlives us in the character device's callbacks
   bool fifo() const { return (fcr_ & 1) != 0; }
   size_t trigger() const;
   u8 line_status() const;
@@ -57,13 +57,15 @@ class Uart16550 final : public Device, public MmioHandler {
   Params p_;
   Timer timeout_;
   std::shared_ptr<Link> link_;
-  struct Rx { u8 byte, errors; };
+  struct Rx {
+    u8 byte, errors;
+  };
   std::deque<Rx> rx_;
   u16 divisor_ = 12;
   u8 ier_ = 0, fcr_ = 0, lcr_ = 0, mcr_ = 0, msr_ = 0, scr_ = 0;
-  u8 modem_inputs_ = 0xb0;                       // CTS, DSR, DCD of the line
+  u8 modem_inputs_ = 0xb0;  // CTS, DSR, DCD of the line
   bool overrun_ = false, thre_pending_ = false, timeout_pending_ = false;
-  bool blocked_ = false;                         // the character device was told "no room": tell it when there is
+  bool blocked_ = false;  // the character device was told "no room": tell it when there is
 };
 
 }  // namespace doppel::hw

@@ -1,5 +1,5 @@
-// Timer queues. A queue is a vector ordered by deadline (a machine has some twenty timers): no allocation when a timer is armed, and
-// the earliest deadline can be read without a lock.
+// Timer queues. A queue is a vector ordered by deadline (a machine has some twenty timers): no allocation when a timer
+// is armed, and the earliest deadline can be read without a lock.
 #include "hw/core/clock.h"
 
 #include <algorithm>
@@ -34,7 +34,8 @@ void Clock::insert(Timer& t, s64 deadline) {
     std::lock_guard guard(lock_);
     take(t);
     // Equal deadlines fire in the order they were armed: the newcomer goes before its equals (the end is taken first).
-    const auto at = std::partition_point(queue_.begin(), queue_.end(), [&](const Timer* q) { return q->deadline() > deadline; });
+    const auto at =
+        std::partition_point(queue_.begin(), queue_.end(), [&](const Timer* q) { return q->deadline() > deadline; });
     queue_.insert(at, &t);
     t.deadline_.store(deadline, std::memory_order_relaxed);
     const s64 before = earliest_.load(std::memory_order_relaxed);
@@ -64,7 +65,7 @@ Timer* Clock::pop_due(s64 now, s64& deadline) {
 int Clock::run_due() {
   int fired = 0;
   s64 deadline = 0;
-  const s64 now_ns = now();   // once: a timer that re-arms itself in the past can't keep us here
+  const s64 now_ns = now();  // once: a timer that re-arms itself in the past can't keep us here
   // Bounded: a callback that arms a deadline that has passed already runs again at the next call.
   constexpr int kMost = 256;
   while (fired < kMost) {

@@ -1,5 +1,5 @@
-// Clock and Timer. Time is in nanoseconds as s64. The virtual clock stops with the machine; with -icount it is a function of
-// instructions executed. Timers fire on the machine's main loop thread with the device lock held.
+// Clock and Timer. Time is in nanoseconds as s64. The virtual clock stops with the machine; with -icount it is a
+// function of instructions executed. Timers fire on the machine's main loop thread with the device lock held.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -14,8 +14,9 @@ constexpr s64 kNsPerSecond = 1'000'000'000;
 
 class Clock;
 
-// One shot; arm again from the callback for a period. Destroying it disarms it. Any thread that holds the device lock; a thread that
-// does not may arm and disarm too (local APIC timers do), if the callback bears being called once after that.
+// One shot; arm again from the callback for a period. Destroying it disarms it. Any thread that holds the device lock;
+// a thread that does not may arm and disarm too (local APIC timers do), if the callback bears being called once after
+// that.
 class Timer {
  public:
   Timer(Clock& clock, std::function<void()> fire) : clock_(clock), fire_(std::move(fire)) {}
@@ -26,7 +27,7 @@ class Timer {
   void arm_in(s64 ns);
   void disarm();
   bool armed() const { return deadline() >= 0; }
-  s64 deadline() const { return deadline_.load(std::memory_order_relaxed); }   // -1: not armed
+  s64 deadline() const { return deadline_.load(std::memory_order_relaxed); }  // -1: not armed
 
  private:
   friend class Clock;
@@ -39,7 +40,7 @@ class Timer {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual s64 now() const = 0;                 // any thread
+  virtual s64 now() const = 0;  // any thread
   // The earliest deadline, or -1. Any thread.
   s64 next_deadline() const { return earliest_.load(std::memory_order_acquire); }
   // Fires all that are due; with the device lock held. Returns how many fired.
@@ -51,10 +52,10 @@ class Clock {
   friend class Timer;
   void insert(Timer& t, s64 deadline);
   void remove(Timer& t);
-  bool take(Timer& t);                         // lock_ held: out of the queue; false: was not in it
+  bool take(Timer& t);  // lock_ held: out of the queue; false: was not in it
   Timer* pop_due(s64 now, s64& deadline);
   std::mutex lock_;
-  std::vector<Timer*> queue_;                  // latest first, so that the earliest is taken off the end; few timers exist
+  std::vector<Timer*> queue_;  // latest first, so that the earliest is taken off the end; few timers exist
   std::atomic<s64> earliest_{-1};
   friend class SteppedClock;
 };
@@ -63,7 +64,7 @@ class Clock {
 class SteppedClock final : public Clock {
  public:
   s64 now() const override { return now_; }
-  void advance(s64 ns);                        // fires timers in order on the way
+  void advance(s64 ns);  // fires timers in order on the way
 
  private:
   s64 now_ = 0;

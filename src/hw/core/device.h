@@ -10,9 +10,9 @@ namespace doppel::hw {
 class Device {
  public:
   virtual ~Device() = default;
-  virtual void reset() = 0;                        // cold or warm; idempotent
-  virtual void archive(StateArchive& ar) = 0;      // saves and loads; after loading, lines and timers are re-armed
-  virtual void sleep() {}                          // machine stops: nothing may change until wake. Idempotent
+  virtual void reset() = 0;                    // cold or warm; idempotent
+  virtual void archive(StateArchive& ar) = 0;  // saves and loads; after loading, lines and timers are re-armed
+  virtual void sleep() {}                      // machine stops: nothing may change until wake. Idempotent
   virtual void wake() {}
   virtual std::string info() const { return {}; }  // for the monitor (info pic, info mice ...)
 };

@@ -10,10 +10,15 @@ class IrqLine {
   using Handler = std::function<void(bool)>;
   IrqLine() = default;
   explicit IrqLine(Handler handler) : handler_(std::make_shared<Handler>(std::move(handler))) {}
-  void set(bool level) const { if (handler_) (*handler_)(level); }
+  void set(bool level) const {
+    if (handler_) (*handler_)(level);
+  }
   void raise() const { set(true); }
   void lower() const { set(false); }
-  void pulse() const { set(true); set(false); }
+  void pulse() const {
+    set(true);
+    set(false);
+  }
   bool connected() const { return handler_ != nullptr; }
 
  private:

@@ -4,7 +4,7 @@ namespace doppel::hw {
 
 struct IrqOr::State {
   IrqLine output;
-  unsigned high = 0;        // inputs that are high
+  unsigned high = 0;  // inputs that are high
 };
 
 IrqOr::IrqOr(IrqLine output) : state_(std::make_shared<State>()) { state_->output = std::move(output); }
@@ -24,7 +24,9 @@ IrqLine irq_invert(IrqLine output) {
 }
 
 IrqLine irq_fan_out(std::vector<IrqLine> outputs) {
-  return IrqLine([outs = std::move(outputs)](bool on) { for (const IrqLine& out : outs) out.set(on); });
+  return IrqLine([outs = std::move(outputs)](bool on) {
+    for (const IrqLine& out : outs) out.set(on);
+  });
 }
 
 IrqLine irq_on_change(IrqLine output, bool initial) {

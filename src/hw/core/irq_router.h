@@ -1,5 +1,5 @@
-// Board objects between interrupt lines: OR of several sources, inversion, fan-out. Levels are kept by the objects, so that a
-// source may repeat itself. Device lock held.
+// Board objects between interrupt lines: OR of several sources, inversion, fan-out. Levels are kept by the objects, so
+// that a source may repeat itself. Device lock held.
 #pragma once
 #include <memory>
 #include <vector>
@@ -8,11 +8,12 @@
 
 namespace doppel::hw {
 
-// Wired OR: the output is high while any input is. Inputs stay valid as long as they are held, even if the gate is gone.
+// Wired OR: the output is high while any input is. Inputs stay valid as long as they are held, even if the gate is
+// gone.
 class IrqOr {
  public:
   explicit IrqOr(IrqLine output);
-  IrqLine input();              // a new input, low
+  IrqLine input();  // a new input, low
   bool level() const;
 
  private:

@@ -1,12 +1,13 @@
 // MmioHandler: a device's window, in memory or in port space. It sees offsets, never addresses. Sizes 1, 2, 4, 8 in any
-// alignment may arrive: access_sizes tells the bus what to split or widen. Called with the device lock held (docs/design/threads.md).
+// alignment may arrive: access_sizes tells the bus what to split or widen. Called with the device lock held
+// (docs/design/threads.md).
 #pragma once
 #include "base/bits.h"
 
 namespace doppel::hw {
 
 struct AccessSizes {
-  u8 min = 1, max = 8;   // accesses outside are split into several of `max` (little-endian) or widened to `min`
+  u8 min = 1, max = 8;  // accesses outside are split into several of `max` (little-endian) or widened to `min`
 };
 
 class MmioHandler {

@@ -1,5 +1,5 @@
-// The x86 I/O space: an owner for each of 65536 ports, so that an access is one look-up. Accesses that a range can't take whole
-// (size limits, a range's end) are split into bytes or words, little-endian, as the ISA and PCI bridges do.
+// The x86 I/O space: an owner for each of 65536 ports, so that an access is one look-up. Accesses that a range can't
+// take whole (size limits, a range's end) are split into bytes or words, little-endian, as the ISA and PCI bridges do.
 #include <algorithm>
 
 #include "base/log.h"
@@ -61,9 +61,10 @@ u32 PortBus::read(u16 port, unsigned size) {
   const u32 ones = static_cast<u32>(mask_bits(size * 8));
   Range* r = owner_[port];
   const u32 last = port + size - 1u;
-  if (r != nullptr && size <= r->sizes.max && last <= 0xffff && owner_[last] == r && last - r->start < r->count) [[likely]] {
+  if (r != nullptr && size <= r->sizes.max && last <= 0xffff && owner_[last] == r && last - r->start < r->count)
+      [[likely]] {
     if (size >= r->sizes.min) return static_cast<u32>(r->handler->read(port - r->start, size)) & ones;
-    const u32 wide = (port - r->start) & ~(r->sizes.min - 1u);   // widen: read the register that holds the byte
+    const u32 wide = (port - r->start) & ~(r->sizes.min - 1u);  // widen: read the register that holds the byte
     const u64 v = r->handler->read(wide, r->sizes.min);
     return static_cast<u32>(v >> (8 * ((port - r->start) - wide))) & ones;
   }
@@ -79,7 +80,8 @@ u32 PortBus::read(u16 port, unsigned size) {
 void PortBus::write(u16 port, u32 value, unsigned size) {
   Range* r = owner_[port];
   const u32 last = port + size - 1u;
-  if (r != nullptr && size <= r->sizes.max && last <= 0xffff && owner_[last] == r && last - r->start < r->count) [[likely]] {
+  if (r != nullptr && size <= r->sizes.max && last <= 0xffff && owner_[last] == r && last - r->start < r->count)
+      [[likely]] {
     // A write narrower than the range takes goes through as it is: the device sees the size.
     r->handler->write(port - r->start, value & mask_bits(size * 8), size);
     return;
@@ -95,7 +97,8 @@ void PortBus::write(u16 port, u32 value, unsigned size) {
 
 std::string PortBus::describe() const {
   std::vector<const Range*> sorted;
-  for (const auto& r : ranges_) if (r->enabled) sorted.push_back(r.get());
+  for (const auto& r : ranges_)
+    if (r->enabled) sorted.push_back(r.get());
   std::stable_sort(sorted.begin(), sorted.end(), [](const Range* a, const Range* b) { return a->start < b->start; });
   std::string text;
   char line[128];

@@ -6,6 +6,6 @@
 
 namespace doppel::hw {
 
-std::array<u8, 128> make_edid(u16 width, u16 height);   // the preferred mode, at 60 Hz
+std::array<u8, 128> make_edid(u16 width, u16 height);  // the preferred mode, at 60 Hz
 
 }  // namespace doppel::hw

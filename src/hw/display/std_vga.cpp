@@ -4,7 +4,8 @@
 
 namespace doppel::hw {
 namespace {
-constexpr u64 kRegisterBytes = 0x1000, kPortsAt = 0x400, kPortsSize = 0x20, kVbeAt = 0x500, kVbeSize = kVbeCount * 2, kExtAt = 0x600;
+constexpr u64 kRegisterBytes = 0x1000, kPortsAt = 0x400, kPortsSize = 0x20, kVbeAt = 0x500, kVbeSize = kVbeCount * 2,
+              kExtAt = 0x600;
 constexpr u32 kLittleEndian = 0x1e1e1e1e;
 }  // namespace
 
@@ -29,7 +30,8 @@ u64 StdVga::read(u64 offset, unsigned size) {
     u8 byte = 0;
     if (at < edid_.size()) byte = edid_[at];
     if (at >= kPortsAt && at < kPortsAt + kPortsSize) byte = core_.read_port(static_cast<u32>(at - kPortsAt + 0x10));
-    if (at >= kExtAt && at < kExtAt + 8) byte = static_cast<u8>((at < kExtAt + 4 ? 8u : kLittleEndian) >> (8 * (at & 3)));
+    if (at >= kExtAt && at < kExtAt + 8)
+      byte = static_cast<u8>((at < kExtAt + 4 ? 8u : kLittleEndian) >> (8 * (at & 3)));
     value |= u64{byte} << (8 * i);
   }
   return value;
@@ -44,7 +46,8 @@ void StdVga::write(u64 offset, u64 value, unsigned size) {
   }
   for (unsigned i = 0; i < size; i++) {
     const u64 at = offset + i;
-    if (at >= kPortsAt && at < kPortsAt + kPortsSize) core_.write_port(static_cast<u32>(at - kPortsAt + 0x10), static_cast<u8>(value >> (8 * i)));
+    if (at >= kPortsAt && at < kPortsAt + kPortsSize)
+      core_.write_port(static_cast<u32>(at - kPortsAt + 0x10), static_cast<u8>(value >> (8 * i)));
   }
 }
 

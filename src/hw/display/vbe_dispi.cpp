@@ -1,4 +1,5 @@
-// The Bochs VBE extension (DISPI): mode, bank, virtual size and offsets in sixteen-bit registers behind an index and a data port.
+// The Bochs VBE extension (DISPI): mode, bank, virtual size and offsets in sixteen-bit registers behind an index and a
+// data port.
 #include <algorithm>
 #include <cstring>
 
@@ -41,9 +42,10 @@ void VgaCore::write_vbe(u16 index, u16 value) {
     case kVbeId:
       if (value >= 0xb0c0 && value <= 0xb0c5) r_.vbe[kVbeId] = value;
       return;
-    case kVbeXres: case kVbeYres: case kVbeXOffset: case kVbeYOffset:
-      r_.vbe[index] = value;
-      break;
+    case kVbeXres:
+    case kVbeYres:
+    case kVbeXOffset:
+    case kVbeYOffset: r_.vbe[index] = value; break;
     case kVbeBpp: r_.vbe[kVbeBpp] = value ? value : 8; break;
     case kVbeVirtWidth: r_.vbe[kVbeVirtWidth] = value; break;
     case kVbeBank: r_.vbe[kVbeBank] = static_cast<u16>(value & ((p_.vram_bytes >> 16) - 1)); break;
@@ -58,7 +60,8 @@ void VgaCore::enable_vbe(u16 value) {
   const bool was_on = vbe_on();
   const bool was_8bit = (r_.vbe[kVbeEnable] & kVbe8BitDac) != 0, is_8bit = (value & kVbe8BitDac) != 0;
   if (was_8bit != is_8bit) {
-    for (u8& component : r_.dac) component = static_cast<u8>(is_8bit ? component << 2 | component >> 4 : component >> 2);
+    for (u8& component : r_.dac)
+      component = static_cast<u8>(is_8bit ? component << 2 | component >> 4 : component >> 2);
   }
   r_.vbe[kVbeEnable] = value;
   r_.vbe[kVbeBank] = 0;

@@ -1,7 +1,8 @@
-// VgaCore: an IBM VGA (PS/2 Hardware Interface Technical Reference, "Video Subsystem") with the Bochs VBE extension (DISPI interface, id 0xb0c5) and
-// linear video memory. It owns the memory and the registers; a card (std_vga.h) gives it ports and PCI.
-// Memory layout: plane p of plane offset o is byte o * 4 + p. Deviation: chain-4 addresses are bytes of that layout one to one (o =
-// address / 4), where the VGA spreads them (o = address & ~3), so that mode 13h and the linear modes see memory as a plain array.
+// VgaCore: an IBM VGA (PS/2 Hardware Interface Technical Reference, "Video Subsystem") with the Bochs VBE extension
+// (DISPI interface, id 0xb0c5) and linear video memory. It owns the memory and the registers; a card (std_vga.h) gives
+// it ports and PCI. Memory layout: plane p of plane offset o is byte o * 4 + p. Deviation: chain-4 addresses are bytes
+// of that layout one to one (o = address / 4), where the VGA spreads them (o = address & ~3), so that mode 13h and the
+// linear modes see memory as a plain array.
 #pragma once
 #include <array>
 #include <memory>
@@ -18,7 +19,20 @@
 namespace doppel::hw {
 
 // Indices of the Bochs DISPI registers and bits of kVbeEnable.
-enum VbeIndex : u16 { kVbeId, kVbeXres, kVbeYres, kVbeBpp, kVbeEnable, kVbeBank, kVbeVirtWidth, kVbeVirtHeight, kVbeXOffset, kVbeYOffset, kVbeVideoMemory64k, kVbeCount };
+enum VbeIndex : u16 {
+  kVbeId,
+  kVbeXres,
+  kVbeYres,
+  kVbeBpp,
+  kVbeEnable,
+  kVbeBank,
+  kVbeVirtWidth,
+  kVbeVirtHeight,
+  kVbeXOffset,
+  kVbeYOffset,
+  kVbeVideoMemory64k,
+  kVbeCount
+};
 enum VbeEnableBits : u16 { kVbeEnabled = 1, kVbeGetCaps = 2, kVbe8BitDac = 0x20, kVbeLfb = 0x40, kVbeNoClear = 0x80 };
 
 class VgaCore final : public display::Console {
@@ -26,15 +40,15 @@ class VgaCore final : public display::Console {
   struct Params {
     AddressBus& memory;
     Clock& clock;
-    std::mutex& lock;                       // the device lock, for refresh() and text()
-    u32 vram_bytes = 16u << 20;             // a power of two, at least 256 KiB
+    std::mutex& lock;            // the device lock, for refresh() and text()
+    u32 vram_bytes = 16u << 20;  // a power of two, at least 256 KiB
   };
   static constexpr u16 kFirstPort = 0x3b0, kPortCount = 0x30;
-  static constexpr u16 kFirstVbePort = 0x1ce, kVbePortCount = 3;   // index, data (0x1cf, 16 bits wide)
+  static constexpr u16 kFirstVbePort = 0x1ce, kVbePortCount = 3;  // index, data (0x1cf, 16 bits wide)
 
   explicit VgaCore(Params p);
   ~VgaCore() override;
-  MmioHandler& ports() { return ports_; }           // 0x3b0..0x3df
+  MmioHandler& ports() { return ports_; }  // 0x3b0..0x3df
   MmioHandler& vbe_ports() { return vbe_ports_; }
   u8* vram() { return vram_; }
   u32 vram_bytes() const { return p_.vram_bytes; }
@@ -55,7 +69,7 @@ class VgaCore final : public display::Console {
  private:
   struct Regs {
     u8 misc = 0, feature = 0, seq_index = 0, crtc_index = 0, gfx_index = 0, attr_index = 0;
-    u8 attr_flip_flop = 0;                  // 1: the next write to 0x3c0 is data
+    u8 attr_flip_flop = 0;  // 1: the next write to 0x3c0 is data
     u8 dac_mask = 0xff, dac_read_index = 0, dac_write_index = 0, dac_component = 0, dac_reading = 0;
     std::array<u8, 8> seq{};
     std::array<u8, 32> crtc{};
@@ -70,8 +84,11 @@ class VgaCore final : public display::Console {
    public:
     explicit Ports(VgaCore& vga) : vga_(vga) {}
     u64 read(u64 offset, unsigned) override { return vga_.read_port(static_cast<u32>(offset)); }
-    void write(u64 offset, u64 value, unsigned) override { vga_.write_port(static_cast<u32>(offset), static_cast<u8>(value)); }
+    void write(u64 offset, u64 value, unsigned) override {
+      vga_.write_port(static_cast<u32>(offset), static_cast<u8>(value));
+    }
     AccessSizes access_sizes() const override { return {1, 1}; }
+
    private:
     VgaCore& vga_;
   };
@@ -81,34 +98,42 @@ class VgaCore final : public display::Console {
     u64 read(u64 offset, unsigned size) override;
     void write(u64 offset, u64 value, unsigned size) override;
     AccessSizes access_sizes() const override { return {1, 2}; }
+
    private:
     VgaCore& vga_;
   };
-  class Window final : public MmioHandler {   // 0xa0000..0xbffff
+  class Window final : public MmioHandler {  // 0xa0000..0xbffff
    public:
     explicit Window(VgaCore& vga) : vga_(vga) {}
     u64 read(u64 offset, unsigned) override { return vga_.read_memory(static_cast<u32>(offset)); }
-    void write(u64 offset, u64 value, unsigned) override { vga_.write_memory(static_cast<u32>(offset), static_cast<u8>(value)); }
+    void write(u64 offset, u64 value, unsigned) override {
+      vga_.write_memory(static_cast<u32>(offset), static_cast<u8>(value));
+    }
     AccessSizes access_sizes() const override { return {1, 1}; }
+
    private:
     VgaCore& vga_;
   };
   // The visible frame, derived from the registers before each rendering.
   struct Frame {
     enum class Kind : u8 { Blank, Text, Planar, Linear } kind = Kind::Blank;
-    u32 width = 0, height = 0;              // in dots
+    u32 width = 0, height = 0;  // in dots
     bool operator==(const Frame&) const = default;
   };
   // Memory address counter and row scan counter over the lines of a frame.
-  struct Scan { u32 address = 0, row = 0; bool second = false; };
+  struct Scan {
+    u32 address = 0, row = 0;
+    bool second = false;
+  };
 
   // Registers (vga_registers.cpp)
-  bool crtc_at(u32 offset) const;           // does misc output's bit 0 put the CRTC there?
+  bool crtc_at(u32 offset) const;  // does misc output's bit 0 put the CRTC there?
   u8 status1();
   void write_attribute(u8 value);
   u8 read_dac();
   void write_dac(u8 value);
-  template <size_t N> void store_reg(std::array<u8, N>& regs, u8 index, u8 value, u8 mask);
+  template <size_t N>
+  void store_reg(std::array<u8, N>& regs, u8 index, u8 value, u8 mask);
   void registers_changed();
   // Memory (vga_memory.cpp)
   u8 read_memory(u32 offset);
@@ -117,10 +142,13 @@ class VgaCore final : public display::Console {
   u32 plane_mask32(u8 planes) const;
   void store_planes(u32 plane_offset, u8 value, u8 planes);
   void map_window();
-  void touch(u32 byte) { touched_[byte >> 12] = true; any_touched_ = true; }
+  void touch(u32 byte) {
+    touched_[byte >> 12] = true;
+    any_touched_ = true;
+  }
   bool vbe_on() const { return (r_.vbe[kVbeEnable] & kVbeEnabled) != 0; }
   bool vbe_linear() const { return vbe_on() && r_.vbe[kVbeBpp] >= 8; }
-  u32 vbe_stride() const;                   // bytes a row (of one plane with 4 bits a pixel)
+  u32 vbe_stride() const;  // bytes a row (of one plane with 4 bits a pixel)
   // VBE (vbe_dispi.cpp)
   void fix_vbe();
   void enable_vbe(u16 value);
@@ -148,22 +176,25 @@ class VgaCore final : public display::Console {
   Ports ports_{*this};
   VbePorts vbe_ports_{*this};
   Window window_{*this};
-  void* vram_block_ = nullptr;              // what vram_ is aligned within
+  void* vram_block_ = nullptr;  // what vram_ is aligned within
   u8* vram_ = nullptr;
   Regs r_;
   u32 latch_ = 0;
   std::unique_ptr<MappedWindow> legacy_, direct_;
-  u64 direct_base_ = ~u64{0};               // into vram; ~0: not mapped
+  u64 direct_base_ = ~u64{0};  // into vram; ~0: not mapped
   // Rendering
-  std::vector<bool> touched_;               // pages written through the window
+  std::vector<bool> touched_;  // pages written through the window
   bool any_touched_ = false;
-  bool redraw_ = true;                      // registers changed: everything is drawn anew
+  bool redraw_ = true;  // registers changed: everything is drawn anew
   bool last_cursor_ = false, last_blink_ = false;
   Frame last_frame_;
   display::Surface picture_;
-  std::vector<bool> pages_;                 // scratch for take_dirty
-  u64 generation_ = 1;                      // of picture_
-  struct Viewer { const display::Surface* surface; u64 generation; };
+  std::vector<bool> pages_;  // scratch for take_dirty
+  u64 generation_ = 1;       // of picture_
+  struct Viewer {
+    const display::Surface* surface;
+    u64 generation;
+  };
   std::vector<Viewer> viewers_;
   std::array<u32, 16> palette16_{};
   std::array<u32, 256> palette256_{};

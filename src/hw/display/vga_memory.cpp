@@ -1,16 +1,17 @@
-// Video memory as the CPU sees it through 0xa0000-0xbffff: the graphics controller's data path (write modes 0-3, read modes 0-1, latches)
-// and the three ways to address planes (sequential, odd/even, chain-4), and VBE banks.
+// Video memory as the CPU sees it through 0xa0000-0xbffff: the graphics controller's data path (write modes 0-3, read
+// modes 0-1, latches) and the three ways to address planes (sequential, odd/even, chain-4), and VBE banks.
 #include "hw/display/vga_core.h"
 
 namespace doppel::hw {
 namespace {
-constexpr u8 kChain4 = 8, kSequential = 4;        // sequencer memory mode
-constexpr u8 kOddEvenRead = 0x10, kReadMode1 = 8; // graphics mode register
+constexpr u8 kChain4 = 8, kSequential = 4;         // sequencer memory mode
+constexpr u8 kOddEvenRead = 0x10, kReadMode1 = 8;  // graphics mode register
 constexpr u32 kPlaneBytes = 0x10000;
 
 // The low four bits as four bytes of ones or zeroes, plane 0 lowest.
 constexpr u32 expand_planes(u8 bits) {
-  return ((bits & 1) ? 0xffu : 0) | ((bits & 2) ? 0xff00u : 0) | ((bits & 4) ? 0xff0000u : 0) | ((bits & 8) ? 0xff000000u : 0);
+  return ((bits & 1) ? 0xffu : 0) | ((bits & 2) ? 0xff00u : 0) | ((bits & 4) ? 0xff0000u : 0) |
+         ((bits & 8) ? 0xff000000u : 0);
 }
 constexpr u32 spread(u8 byte) { return byte * 0x01010101u; }
 constexpr u8 rotate_right(u8 v, unsigned n) { return static_cast<u8>((v >> n) | (v << ((8 - n) & 7))); }
@@ -115,10 +116,12 @@ void VgaCore::store_planes(u32 plane_offset, u8 value, u8 planes) {
   touch(plane_offset * 4);
 }
 
-// Where the window is a plain array (a VBE bank; chain-4 with nothing in the data path) it is mapped as RAM above the handler.
+// Where the window is a plain array (a VBE bank; chain-4 with nothing in the data path) it is mapped as RAM above the
+// handler.
 void VgaCore::map_window() {
   const bool window_a000 = ((r_.gfx[6] >> 2) & 3) == 1;
-  const bool plain_path = r_.seq[2] == 0x0f && (r_.gfx[5] & 0x0b) == 0 && r_.gfx[3] == 0 && r_.gfx[1] == 0 && r_.gfx[8] == 0xff;
+  const bool plain_path =
+      r_.seq[2] == 0x0f && (r_.gfx[5] & 0x0b) == 0 && r_.gfx[3] == 0 && r_.gfx[1] == 0 && r_.gfx[8] == 0xff;
   u64 base = ~u64{0};
   if (vbe_linear()) {
     base = (u64{r_.vbe[kVbeBank]} << 16) & (p_.vram_bytes - 1);

@@ -1,4 +1,5 @@
-// The VGA's registers as ports 0x3b0-0x3df see them: sequencer, CRT controller, graphics and attribute controllers, DAC.
+// The VGA's registers as ports 0x3b0-0x3df see them: sequencer, CRT controller, graphics and attribute controllers,
+// DAC.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -13,13 +14,13 @@ constexpr u8 kGfxMask[16] = {0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xf
 constexpr u8 kAttrMask[32] = {0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f,
                               0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0xef, 0xff, 0x3f, 0x0f, 0x0f};
 constexpr u8 kCrtcRegs = 0x19;
-constexpr u8 kVideoEnable = 0x20;           // PAS, bit 5 of the attribute index
+constexpr u8 kVideoEnable = 0x20;  // PAS, bit 5 of the attribute index
 constexpr u16 kVbeId5 = 0xb0c5;
 constexpr size_t kPage = 4096;
 }  // namespace
 
 VgaCore::VgaCore(Params p) : p_(p) {
-  vram_block_ = std::calloc(1, p_.vram_bytes + kPage);   // pages come when touched
+  vram_block_ = std::calloc(1, p_.vram_bytes + kPage);  // pages come when touched
   vram_ = reinterpret_cast<u8*>(align_up(reinterpret_cast<uintptr_t>(vram_block_), kPage));
   touched_.resize(p_.vram_bytes / kPage);
   legacy_ = p_.memory.map("vga", 0xa0000, 0x20000, window_, 1);
@@ -61,7 +62,7 @@ u8 VgaCore::read_port(u32 offset) {
   switch (offset) {
     case 0x10: return r_.attr_flip_flop ? 0 : r_.attr_index;
     case 0x11: return r_.attr[r_.attr_index & 0x1f];
-    case 0x12: return 0x10;                  // input status 0: switch sense, a colour display answers
+    case 0x12: return 0x10;  // input status 0: switch sense, a colour display answers
     case 0x13: return 1;
     case 0x14: return r_.seq_index;
     case 0x15: return r_.seq[r_.seq_index];
@@ -78,8 +79,14 @@ u8 VgaCore::read_port(u32 offset) {
   if (offset >= 0x10 && offset < 0x20) return 0xff;
   if (!crtc_at(offset)) return 0xff;
   switch (offset & 0x0f) {
-    case 0x0: case 0x2: case 0x4: case 0x6: return r_.crtc_index;
-    case 0x1: case 0x3: case 0x5: case 0x7: return r_.crtc_index < kCrtcRegs ? r_.crtc[r_.crtc_index] : 0;
+    case 0x0:
+    case 0x2:
+    case 0x4:
+    case 0x6: return r_.crtc_index;
+    case 0x1:
+    case 0x3:
+    case 0x5:
+    case 0x7: return r_.crtc_index < kCrtcRegs ? r_.crtc[r_.crtc_index] : 0;
     case 0xa: return status1();
     default: return 0xff;
   }
@@ -115,13 +122,20 @@ void VgaCore::write_port(u32 offset, u8 value) {
   }
   if ((offset >= 0x10 && offset < 0x20) || !crtc_at(offset)) return;
   switch (offset & 0x0f) {
-    case 0x0: case 0x2: case 0x4: case 0x6: r_.crtc_index = value & 0x3f; return;
-    case 0x1: case 0x3: case 0x5: case 0x7: {
+    case 0x0:
+    case 0x2:
+    case 0x4:
+    case 0x6: r_.crtc_index = value & 0x3f; return;
+    case 0x1:
+    case 0x3:
+    case 0x5:
+    case 0x7: {
       const u8 index = r_.crtc_index;
       if (index >= kCrtcRegs) return;
       const bool is_protected = (r_.crtc[0x11] & 0x80) && index <= 7;
       if (!is_protected) store_reg(r_.crtc, index, value, 0xff);
-      if (is_protected && index == 7) store_reg(r_.crtc, index, static_cast<u8>((r_.crtc[7] & ~0x10) | (value & 0x10)), 0xff);
+      if (is_protected && index == 7)
+        store_reg(r_.crtc, index, static_cast<u8>((r_.crtc[7] & ~0x10) | (value & 0x10)), 0xff);
       return;
     }
     case 0xa: r_.feature = value & 3; return;
@@ -174,7 +188,7 @@ s64 VgaCore::line_ns() const {
 
 s64 VgaCore::frame_ns() const {
   const s64 ns = line_ns() * vertical_total();
-  return ns < 5'000'000 || ns > 50'000'000 ? kNsPerSecond / 60 : ns;   // not programmed, or a VBE mode
+  return ns < 5'000'000 || ns > 50'000'000 ? kNsPerSecond / 60 : ns;  // not programmed, or a VBE mode
 }
 
 // Bit 0: no display (either blanking), bit 3: vertical retrace. Reading it also resets the attribute flip-flop.
@@ -199,13 +213,17 @@ void VgaCore::archive(StateArchive& ar) {
   ar.section("vga", [&] {
     ar.field("misc", r_.misc), ar.field("feature", r_.feature), ar.field("seq_index", r_.seq_index);
     ar.field("crtc_index", r_.crtc_index), ar.field("gfx_index", r_.gfx_index), ar.field("attr_index", r_.attr_index);
-    ar.field("attr_flip_flop", r_.attr_flip_flop), ar.field("dac_mask", r_.dac_mask), ar.field("dac_read_index", r_.dac_read_index);
-    ar.field("dac_write_index", r_.dac_write_index), ar.field("dac_component", r_.dac_component), ar.field("dac_reading", r_.dac_reading);
-    ar.field("seq", r_.seq), ar.field("crtc", r_.crtc), ar.field("gfx", r_.gfx), ar.field("attr", r_.attr), ar.field("dac", r_.dac);
-    ar.field("dac_latch", r_.dac_latch), ar.field("vbe_index", r_.vbe_index), ar.field("vbe", r_.vbe), ar.field("latch", latch_);
+    ar.field("attr_flip_flop", r_.attr_flip_flop), ar.field("dac_mask", r_.dac_mask),
+        ar.field("dac_read_index", r_.dac_read_index);
+    ar.field("dac_write_index", r_.dac_write_index), ar.field("dac_component", r_.dac_component),
+        ar.field("dac_reading", r_.dac_reading);
+    ar.field("seq", r_.seq), ar.field("crtc", r_.crtc), ar.field("gfx", r_.gfx), ar.field("attr", r_.attr),
+        ar.field("dac", r_.dac);
+    ar.field("dac_latch", r_.dac_latch), ar.field("vbe_index", r_.vbe_index), ar.field("vbe", r_.vbe),
+        ar.field("latch", latch_);
     ar.bytes("vram", {vram_, p_.vram_bytes});
   });
-  if (ar.loading()) {                        // what a damaged state could hold beyond the tables
+  if (ar.loading()) {  // what a damaged state could hold beyond the tables
     r_.seq_index &= 7, r_.gfx_index &= 15, r_.crtc_index &= 0x3f, r_.attr_index &= 0x3f;
     r_.dac_component %= 3, r_.attr_flip_flop &= 1, r_.dac_reading &= 1;
     if (vbe_on()) fix_vbe();
@@ -219,8 +237,9 @@ std::string VgaCore::info() const {
   const Frame f = frame();
   static constexpr const char* kKinds[] = {"blank", "text", "planar graphics", "linear graphics"};
   char text[128];
-  std::snprintf(text, sizeof text, "%s, %ux%u dots, %u bits a pixel (VBE), %u KiB video memory\n", kKinds[static_cast<int>(f.kind)], f.width,
-                f.height, vbe_on() ? r_.vbe[kVbeBpp] : 0u, p_.vram_bytes >> 10);
+  std::snprintf(text, sizeof text, "%s, %ux%u dots, %u bits a pixel (VBE), %u KiB video memory\n",
+                kKinds[static_cast<int>(f.kind)], f.width, f.height, vbe_on() ? r_.vbe[kVbeBpp] : 0u,
+                p_.vram_bytes >> 10);
   return text;
 }
 

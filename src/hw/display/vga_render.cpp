@@ -1,5 +1,5 @@
-// From registers and memory to a picture. The standard modes are drawn line by line as the CRTC scans them (memory address counter, row
-// scan, line compare, panning); the linear VBE modes only where memory was written.
+// From registers and memory to a picture. The standard modes are drawn line by line as the CRTC scans them (memory
+// address counter, row scan, line compare, panning); the linear VBE modes only where memory was written.
 #include <algorithm>
 #include <cstring>
 
@@ -63,7 +63,7 @@ VgaCore::Frame VgaCore::frame() const {
   const u32 dots = graphics || (r_.seq[1] & 1) ? 8 : 9;
   f.width = (r_.crtc[1] + 1u) * dots * ((r_.seq[1] & kHalfDotClock) ? 2 : 1);
   f.height = (r_.crtc[0x12] | (overflow >> 1 & 1u) << 8 | (overflow >> 6 & 1u) << 9) + 1;
-  if (f.width < 64 || f.height < 16) return {Frame::Kind::Blank, 720, 400};   // not programmed yet
+  if (f.width < 64 || f.height < 16) return {Frame::Kind::Blank, 720, 400};  // not programmed yet
   f.kind = blank ? Frame::Kind::Blank : graphics ? Frame::Kind::Planar : Frame::Kind::Text;
   return f;
 }
@@ -101,13 +101,14 @@ u32 VgaCore::line_compare() const {
   return r_.crtc[0x18] | (r_.crtc[7] >> 4 & 1u) << 8 | (r_.crtc[9] >> 6 & 1u) << 9;
 }
 
-// Address counter to plane offset: byte, word or doubleword addressing, and the row scan bits that CGA and Hercules modes put in.
+// Address counter to plane offset: byte, word or doubleword addressing, and the row scan bits that CGA and Hercules
+// modes put in.
 u32 VgaCore::display_address(u32 counter, u32 row) const {
   if (vbe_on()) return counter & (p_.vram_bytes / 4 - 1);
   const u8 mode = r_.crtc[0x17];
   u32 address;
   if (r_.seq[4] & 8) {
-    address = counter;                       // chain-4 memory is dense here: see vga_core.h
+    address = counter;  // chain-4 memory is dense here: see vga_core.h
   } else if (r_.crtc[0x14] & 0x40) {
     address = counter << 2 | (counter >> 14 & 3);
   } else if (!(mode & 0x40)) {
@@ -125,7 +126,7 @@ void VgaCore::next_line(Scan& scan) const {
     scan.address += vbe_stride();
     return;
   }
-  if (r_.crtc[9] & 0x80) {                   // each line twice
+  if (r_.crtc[9] & 0x80) {  // each line twice
     scan.second = !scan.second;
     if (scan.second) return;
   }
@@ -142,15 +143,16 @@ void VgaCore::render_planar_row(const Scan& scan, u32 columns, u32* line) const 
   const u8 enable = r_.attr[0x12] & 0x0f;
   for (u32 column = 0; column < columns; column++, line += 8) {
     const u32 data = load_le<u32>(vram_ + display_address(scan.address + column, scan.row) * 4);
-    if (shift >= 2) {                        // 256 colours: a byte a pixel, two dots each
+    if (shift >= 2) {  // 256 colours: a byte a pixel, two dots each
       for (u32 i = 0; i < 4; i++) line[2 * i] = line[2 * i + 1] = palette256_[(data >> (8 * i)) & 0xff];
-    } else if (shift == 1) {                 // two bits a dot: planes 0 and 2 first, then 1 and 3
+    } else if (shift == 1) {  // two bits a dot: planes 0 and 2 first, then 1 and 3
       for (u32 i = 0; i < 8; i++) {
         const u32 low = data >> (i < 4 ? 0 : 8), high = low >> 16, at = 6 - 2 * (i & 3);
         line[i] = palette16_[((low >> at & 3) | (high >> at & 3) << 2) & enable];
       }
     } else {
-      const u64 dots = kSpread[data & 0xff] | kSpread[data >> 8 & 0xff] << 1 | kSpread[data >> 16 & 0xff] << 2 | kSpread[data >> 24] << 3;
+      const u64 dots = kSpread[data & 0xff] | kSpread[data >> 8 & 0xff] << 1 | kSpread[data >> 16 & 0xff] << 2 |
+                       kSpread[data >> 24] << 3;
       for (u32 i = 0; i < 8; i++) line[i] = palette16_[(dots >> (8 * i)) & enable];
     }
   }
@@ -234,7 +236,8 @@ void VgaCore::update() {
   const Frame f = frame();
   std::vector<bool> rows;
   const bool written = dirty_rows(f, rows);
-  const bool cursor = f.kind == Frame::Kind::Text && cursor_visible(), blink = f.kind == Frame::Kind::Text && blink_phase();
+  const bool cursor = f.kind == Frame::Kind::Text && cursor_visible(),
+             blink = f.kind == Frame::Kind::Text && blink_phase();
   const bool all = redraw_ || f != last_frame_;
   if (!all && !written && cursor == last_cursor_ && blink == last_blink_) return;
   last_frame_ = f;
@@ -260,10 +263,11 @@ bool VgaCore::refresh(display::Surface& out) {
   update();
   auto it = std::find_if(viewers_.begin(), viewers_.end(), [&](const Viewer& v) { return v.surface == &out; });
   if (it == viewers_.end()) {
-    if (viewers_.size() >= 8) viewers_.erase(viewers_.begin());   // a surface that is gone at worst costs a copy
+    if (viewers_.size() >= 8) viewers_.erase(viewers_.begin());  // a surface that is gone at worst costs a copy
     it = viewers_.insert(viewers_.end(), Viewer{&out, 0});
   }
-  const bool same_size = out.width == picture_.width && out.height == picture_.height && out.pixels.size() == picture_.pixels.size();
+  const bool same_size =
+      out.width == picture_.width && out.height == picture_.height && out.pixels.size() == picture_.pixels.size();
   if (it->generation == generation_ && same_size) return false;
   it->generation = generation_;
   out = picture_;

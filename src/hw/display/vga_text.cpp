@@ -1,4 +1,5 @@
-// Alphanumeric modes: cells of a character and an attribute, fonts in plane 2, cursor, blinking, underline, the ninth dot.
+// Alphanumeric modes: cells of a character and an attribute, fonts in plane 2, cursor, blinking, underline, the ninth
+// dot.
 #include <algorithm>
 
 #include "display/codepage.h"
@@ -17,12 +18,13 @@ u32 font_offset(u8 select) {
 
 void VgaCore::render_text_row(const Scan& scan, u32 columns, u32* line) {
   const u8 maps = r_.seq[3], mode = r_.attr[0x10], enable = r_.attr[0x12] & 0x0f;
-  const u32 font_b = font_offset(static_cast<u8>((maps & 3) | (maps >> 2 & 4)));        // attribute bit 3 clear
-  const u32 font_a = font_offset(static_cast<u8>((maps >> 2 & 3) | (maps >> 3 & 4)));   // attribute bit 3 set
+  const u32 font_b = font_offset(static_cast<u8>((maps & 3) | (maps >> 2 & 4)));       // attribute bit 3 clear
+  const u32 font_a = font_offset(static_cast<u8>((maps >> 2 & 3) | (maps >> 3 & 4)));  // attribute bit 3 set
   const bool nine = !(r_.seq[1] & 1);
   const u32 cursor_at = static_cast<u32>(r_.crtc[0x0e] << 8 | r_.crtc[0x0f]);
   const u32 cursor_first = r_.crtc[0x0a] & 0x1f, cursor_last = r_.crtc[0x0b] & 0x1f;
-  const bool cursor_row = !(r_.crtc[0x0a] & 0x20) && scan.row >= cursor_first && scan.row <= cursor_last && last_cursor_;
+  const bool cursor_row =
+      !(r_.crtc[0x0a] & 0x20) && scan.row >= cursor_first && scan.row <= cursor_last && last_cursor_;
   const u32 underline = r_.crtc[0x14] & 0x1f;
   for (u32 column = 0; column < columns; column++) {
     const u32 counter = (scan.address + column) & 0xffff;
@@ -39,7 +41,8 @@ void VgaCore::render_text_row(const Scan& scan, u32 columns, u32* line) {
     if ((mode & kMonochrome) && (attribute & 7) == 1 && scan.row == underline && !hidden) dots = 0xff;
     if (cursor_row && counter == (cursor_at & 0xffff)) dots = 0xff;
     const bool ninth = nine && (mode & kLineGraphics) && character >= 0xc0 && character <= 0xdf && (dots & 1);
-    const bool solid = dots == 0xff && ((cursor_row && counter == (cursor_at & 0xffff)) || ((mode & kMonochrome) && scan.row == underline));
+    const bool solid = dots == 0xff && ((cursor_row && counter == (cursor_at & 0xffff)) ||
+                                        ((mode & kMonochrome) && scan.row == underline));
     const u32 fg = palette16_[foreground & enable], bg = palette16_[background & enable];
     for (u32 i = 0; i < 8; i++) *line++ = (dots & (0x80u >> i)) ? fg : bg;
     if (nine) *line++ = ninth || solid ? fg : bg;

@@ -8,7 +8,14 @@
 namespace doppel::hw {
 namespace {
 enum Status : u8 { kObf = 1, kIbf = 2, kSys = 4, kWasCommand = 8, kUnlocked = 0x10, kAuxObf = 0x20 };
-enum CommandByte : u8 { kKeyboardIrq = 1, kMouseIrq = 2, kSystemFlag = 4, kKeyboardOff = 0x10, kMouseOff = 0x20, kTranslate = 0x40 };
+enum CommandByte : u8 {
+  kKeyboardIrq = 1,
+  kMouseIrq = 2,
+  kSystemFlag = 4,
+  kKeyboardOff = 0x10,
+  kMouseOff = 0x20,
+  kTranslate = 0x40
+};
 enum OutputPort : u8 { kNoReset = 1, kA20 = 2, kPortKeyboardObf = 0x10, kPortMouseObf = 0x20 };
 }  // namespace
 
@@ -21,7 +28,7 @@ I8042::I8042(Params p) : p_(std::move(p)) {
 
 void I8042::reset() {
   status_ = kUnlocked | kWasCommand;
-  command_byte_ = kKeyboardIrq | kMouseIrq;      // until firmware says otherwise
+  command_byte_ = kKeyboardIrq | kMouseIrq;  // until firmware says otherwise
   output_ = 0;
   output_port_ = 0xcc | kNoReset | kA20;
   source_ = kNone;
@@ -127,12 +134,12 @@ void I8042::write_command_byte(u8 value) {
 }
 
 void I8042::reply(u8 value, Source source) {
-  if (replies_.size() < 16) replies_.emplace_back(value, source);   // a guest that never reads
+  if (replies_.size() < 16) replies_.emplace_back(value, source);  // a guest that never reads
   fill();
 }
 
 void I8042::send_keyboard(u8 value) {
-  command_byte_ &= static_cast<u8>(~kKeyboardOff);      // sending enables the interface
+  command_byte_ &= static_cast<u8>(~kKeyboardOff);  // sending enables the interface
   if (p_.keyboard != nullptr) {
     p_.keyboard->send(value);
     fill();
@@ -177,22 +184,33 @@ void I8042::controller_parameter(u8 command, u8 value) {
     case 0xd4: send_mouse(value); return;
     default: break;
   }
-  if (command == 0x60) write_command_byte(value);
-  else ram_[command & 0x1f] = value;
+  if (command == 0x60)
+    write_command_byte(value);
+  else
+    ram_[command & 0x1f] = value;
 }
 
 void I8042::controller_command(u8 command) {
   auto answer = [&](u8 v) { reply(v, kController); };
-  if (command >= 0xf0) {                                  // pulse output port bits 3..0 that are 0
+  if (command >= 0xf0) {  // pulse output port bits 3..0 that are 0
     if (!(command & kNoReset) && p_.reset_request) p_.reset_request();
     return;
   }
-  if (command >= 0x20 && command < 0x40) { answer(command == 0x20 ? command_byte_ : ram_[command & 0x1f]); return; }
-  if (command >= 0x60 && command < 0x80) { pending_command_ = command; return; }
+  if (command >= 0x20 && command < 0x40) {
+    answer(command == 0x20 ? command_byte_ : ram_[command & 0x1f]);
+    return;
+  }
+  if (command >= 0x60 && command < 0x80) {
+    pending_command_ = command;
+    return;
+  }
   switch (command) {
-    case 0xa4: answer(0xf1); break;                       // no password
+    case 0xa4: answer(0xf1); break;  // no password
     case 0xa7: command_byte_ |= kMouseOff; break;
-    case 0xa8: command_byte_ &= static_cast<u8>(~kMouseOff); fill(); break;
+    case 0xa8:
+      command_byte_ &= static_cast<u8>(~kMouseOff);
+      fill();
+      break;
     case 0xa9: answer(0x00); break;
     case 0xaa:
       status_ |= kSys;
@@ -200,13 +218,19 @@ void I8042::controller_command(u8 command) {
       break;
     case 0xab: answer(0x00); break;
     case 0xad: command_byte_ |= kKeyboardOff; break;
-    case 0xae: command_byte_ &= static_cast<u8>(~kKeyboardOff); fill(); break;
-    case 0xc0: answer(0x80); break;                       // input port: keyboard not locked
+    case 0xae:
+      command_byte_ &= static_cast<u8>(~kKeyboardOff);
+      fill();
+      break;
+    case 0xc0: answer(0x80); break;  // input port: keyboard not locked
     case 0xd0: answer(output_port()); break;
-    case 0xd1: case 0xd2: case 0xd3: case 0xd4: pending_command_ = command; break;
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+    case 0xd4: pending_command_ = command; break;
     case 0xdd: write_output_port(static_cast<u8>(output_port() & ~kA20)); break;
     case 0xdf: write_output_port(output_port() | kA20); break;
-    case 0xe0: answer(0x00); break;                       // test inputs
+    case 0xe0: answer(0x00); break;  // test inputs
     default: DOPPEL_LOG(GuestErrors, "i8042: unknown command %#x\n", command);
   }
 }
@@ -221,15 +245,22 @@ void I8042::archive(StateArchive& ar) {
   ar.field("break_prefix", break_prefix_);
   ar.field("ram", ram_);
   std::vector<u8> replies;
-  for (const auto& [value, source] : replies_) { replies.push_back(value); replies.push_back(source); }
+  for (const auto& [value, source] : replies_) {
+    replies.push_back(value);
+    replies.push_back(source);
+  }
   ar.blob("replies", replies);
   s64 gap = gap_ ? gap_->deadline() : -1;
   ar.field("gap", gap);
   if (!ar.loading()) return;
   replies_.clear();
-  for (size_t i = 0; i + 1 < replies.size(); i += 2) replies_.emplace_back(replies[i], replies[i + 1] == kControllerAux ? kControllerAux : kController);
+  for (size_t i = 0; i + 1 < replies.size(); i += 2)
+    replies_.emplace_back(replies[i], replies[i + 1] == kControllerAux ? kControllerAux : kController);
   if (gap_) {
-    if (gap >= 0) gap_->arm_at(gap); else gap_->disarm();
+    if (gap >= 0)
+      gap_->arm_at(gap);
+    else
+      gap_->disarm();
   }
   if (p_.a20 && !p_.a20_state) p_.a20((output_port_ & kA20) != 0);
   update_irqs();
@@ -237,7 +268,8 @@ void I8042::archive(StateArchive& ar) {
 
 std::string I8042::info() const {
   char text[96];
-  std::snprintf(text, sizeof text, "status=%02x command=%02x output=%02x port=%02x\n", status_, command_byte_, output_, output_port());
+  std::snprintf(text, sizeof text, "status=%02x command=%02x output=%02x port=%02x\n", status_, command_byte_, output_,
+                output_port());
   return text + (p_.keyboard ? p_.keyboard->info() : "") + (p_.mouse ? p_.mouse->info() : "");
 }
 

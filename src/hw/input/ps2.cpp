@@ -18,7 +18,7 @@ bool Ps2Device::put(std::initializer_list<u8> bytes, size_t limit) {
 }
 
 void Ps2Device::reply(u8 byte) {
-  if (queue_.size() >= 256) queue_.pop_front();     // a host that sends commands and never reads
+  if (queue_.size() >= 256) queue_.pop_front();  // a host that sends commands and never reads
   queue_.push_back(byte);
   if (output_changed) output_changed();
 }

@@ -1,6 +1,6 @@
 // PS/2 devices: keyboard (scan code sets 1, 2, 3) and mouse (standard, IntelliMouse wheel, IntelliMouse Explorer).
-// IBM PS/2 Hardware Interface Technical Reference, "Keyboard" and "Mouse"; Microsoft's IntelliMouse identification sequences.
-// No typematic repeat: the UI's host repeats. Device lock held on every call.
+// IBM PS/2 Hardware Interface Technical Reference, "Keyboard" and "Mouse"; Microsoft's IntelliMouse identification
+// sequences. No typematic repeat: the UI's host repeats. Device lock held on every call.
 #pragma once
 #include <array>
 #include <deque>
@@ -14,17 +14,17 @@ namespace doppel::hw {
 // The link's device end. `output_changed` tells the controller that bytes wait; it takes them with next().
 class Ps2Device : public Device {
  public:
-  virtual void send(u8 byte) = 0;              // host to device
+  virtual void send(u8 byte) = 0;  // host to device
   bool has_output() const { return !queue_.empty(); }
   u8 next();
   size_t output_size() const { return queue_.size(); }
-  std::function<void()> output_changed;        // set by the controller
+  std::function<void()> output_changed;  // set by the controller
 
  protected:
-  bool put(std::initializer_list<u8> bytes, size_t limit);   // all or none; false: no room
-  void reply(u8 byte);                         // answers of commands always fit
+  bool put(std::initializer_list<u8> bytes, size_t limit);  // all or none; false: no room
+  void reply(u8 byte);                                      // answers of commands always fit
   void clear_output() { queue_.clear(); }
-  virtual void drained() {}                    // the controller took the last byte
+  virtual void drained() {}  // the controller took the last byte
   void archive_queue(StateArchive& ar);
 
  private:
@@ -33,10 +33,12 @@ class Ps2Device : public Device {
 
 class Ps2Keyboard final : public Ps2Device {
  public:
-  struct Params { std::function<void(u8 leds)> leds; };      // bit 0 scroll, 1 num, 2 caps; optional
+  struct Params {
+    std::function<void(u8 leds)> leds;
+  };  // bit 0 scroll, 1 num, 2 caps; optional
   explicit Ps2Keyboard(Params p);
-  void key(u32 qcode, bool down);              // display/input_event.h codes
-  void release_all();                          // focus lost
+  void key(u32 qcode, bool down);  // display/input_event.h codes
+  void release_all();              // focus lost
   void send(u8 byte) override;
   void reset() override;
   void archive(StateArchive& ar) override;
@@ -53,10 +55,10 @@ class Ps2Keyboard final : public Ps2Device {
   bool held(u32 qcode) const { return (down_[qcode / 8 % 32] >> (qcode & 7) & 1) != 0; }
   size_t limit(bool down) const { return down ? 64 : 128; }  // a release is lost later than a press: no stuck keys
   Params p_;
-  u8 command_ = 0;             // waits for its parameter
+  u8 command_ = 0;  // waits for its parameter
   u8 set_ = 2, leds_ = 0, typematic_ = 0x2b, last_ = 0;
   bool scanning_ = true;
-  std::array<u8, 32> down_{};  // bitmap of keys that are down, by key code
+  std::array<u8, 32> down_{};    // bitmap of keys that are down, by key code
   std::array<u8, 32> breaks_{};  // set 3: keys that send break codes, by scan code
 };
 

@@ -7,11 +7,25 @@
 namespace doppel::hw {
 namespace {
 enum Command : u8 {
-  kScale11 = 0xe6, kScale21 = 0xe7, kResolution = 0xe8, kStatus = 0xe9, kStream = 0xea, kReadData = 0xeb, kResetWrap = 0xec, kWrap = 0xee,
-  kRemote = 0xf0, kIdentify = 0xf2, kRate = 0xf3, kEnable = 0xf4, kDisable = 0xf5, kDefaults = 0xf6, kResend = 0xfe, kReset = 0xff,
+  kScale11 = 0xe6,
+  kScale21 = 0xe7,
+  kResolution = 0xe8,
+  kStatus = 0xe9,
+  kStream = 0xea,
+  kReadData = 0xeb,
+  kResetWrap = 0xec,
+  kWrap = 0xee,
+  kRemote = 0xf0,
+  kIdentify = 0xf2,
+  kRate = 0xf3,
+  kEnable = 0xf4,
+  kDisable = 0xf5,
+  kDefaults = 0xf6,
+  kResend = 0xfe,
+  kReset = 0xff,
 };
 constexpr u8 kAck = 0xfa;
-constexpr size_t kMostBytes = 16;    // packets that wait; later motion adds up
+constexpr size_t kMostBytes = 16;  // packets that wait; later motion adds up
 }  // namespace
 
 Ps2Mouse::Ps2Mouse() { reset(); }
@@ -41,11 +55,15 @@ void Ps2Mouse::send(u8 byte) {
     reply(byte);
     return;
   }
-  if (command_ != 0) { parameter(byte); return; }
+  if (command_ != 0) {
+    parameter(byte);
+    return;
+  }
   switch (byte) {
     case kScale11: scale21_ = false; break;
     case kScale21: scale21_ = true; break;
-    case kResolution: case kRate: command_ = byte; break;
+    case kResolution:
+    case kRate: command_ = byte; break;
     case kStatus:
       reply(kAck);
       reply(status());
@@ -92,8 +110,10 @@ void Ps2Mouse::parameter(u8 byte) {
     rate_ = byte;
     rates_ = {rates_[1], rates_[2], byte};
     // Microsoft's knocks: a mouse that knows them becomes one with a wheel, then one with five buttons.
-    if (rates_ == std::array<u8, 3>{200, 100, 80} && id_ == 0) id_ = 3;
-    else if (rates_ == std::array<u8, 3>{200, 200, 80}) id_ = 4;
+    if (rates_ == std::array<u8, 3>{200, 100, 80} && id_ == 0)
+      id_ = 3;
+    else if (rates_ == std::array<u8, 3>{200, 200, 80})
+      id_ = 4;
   }
   reply(kAck);
 }
@@ -104,7 +124,10 @@ void Ps2Mouse::move(int dx, int dy, int wheel, u32 buttons) {
   dx_ = std::clamp(dx_ + std::clamp(dx, -kFar, kFar), -kFar, kFar);
   dy_ = std::clamp(dy_ - std::clamp(dy, -kFar, kFar), -kFar, kFar);
   wheel_ = std::clamp(wheel_ - std::clamp(wheel, -kFar, kFar), -kFar, kFar);
-  if (!reporting_) { dx_ = dy_ = wheel_ = 0; return; }
+  if (!reporting_) {
+    dx_ = dy_ = wheel_ = 0;
+    return;
+  }
   if (!remote_) flush_motion();
 }
 
@@ -135,7 +158,10 @@ void Ps2Mouse::put_packet(bool answer) {
     fourth = id_ == 3 ? static_cast<u8>(dz) : static_cast<u8>((dz & 0xf) | (buttons_ & 0x18) << 1);
   }
   const size_t room = answer ? 256 : kMostBytes;
-  if (id_ == 0) put({first, x, y}, room); else put({first, x, y, fourth}, room);
+  if (id_ == 0)
+    put({first, x, y}, room);
+  else
+    put({first, x, y, fourth}, room);
 }
 
 void Ps2Mouse::archive(StateArchive& ar) {
@@ -159,7 +185,8 @@ void Ps2Mouse::archive(StateArchive& ar) {
 
 std::string Ps2Mouse::info() const {
   char text[96];
-  std::snprintf(text, sizeof text, "mouse: id %u rate %u resolution %u %s\n", id_, rate_, resolution_, reporting_ ? "enabled" : "disabled");
+  std::snprintf(text, sizeof text, "mouse: id %u rate %u resolution %u %s\n", id_, rate_, resolution_,
+                reporting_ ? "enabled" : "disabled");
   return text;
 }
 

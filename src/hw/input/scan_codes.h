@@ -1,5 +1,5 @@
-// Scan code sets of PS/2 keyboards (IBM PS/2 Technical Reference, "Keyboard", scan code tables). Set 1 is in display/keys.def; set 2 is what
-// the 8042 translates to set 1; set 3 has one byte a key.
+// Scan code sets of PS/2 keyboards (IBM PS/2 Technical Reference, "Keyboard", scan code tables). Set 1 is in
+// display/keys.def; set 2 is what the 8042 translates to set 1; set 3 has one byte a key.
 #pragma once
 #include "base/bits.h"
 

@@ -24,7 +24,10 @@ int ApicBus::deliver(const ApicMessage& m, LocalApic* source, ApicShorthand shor
       LocalApic* apic = apics_[(start + i) % count];
       if (!addressed(*apic) || !apic->enabled() || !apic->software_enabled()) continue;
       const u8 priority = apic->priority();
-      if (best == nullptr || priority < best_priority) { best = apic; best_priority = priority; }
+      if (best == nullptr || priority < best_priority) {
+        best = apic;
+        best_priority = priority;
+      }
     }
     return best != nullptr && best->accept(m) ? 1 : 0;
   }
@@ -42,7 +45,7 @@ int ApicBus::deliver_msi(u64 address, u32 data) {
   m.level = (data & 0x8000) != 0;
   m.logical = (address & 4) != 0;
   m.destination = static_cast<u32>(address >> 12) & 0xff;
-  if (m.level && !(data & 0x4000)) return 0;     // level, de-assert
+  if (m.level && !(data & 0x4000)) return 0;  // level, de-assert
   return deliver(m);
 }
 
@@ -56,7 +59,8 @@ void ApicBus::set_intr(bool level) {
   for (LocalApic* apic : apics_) apic->set_lint(0, level);
 }
 
-// Registers are 32 bits wide on 16-byte boundaries; other accesses are undefined (SDM) and read as zero, write as nothing.
+// Registers are 32 bits wide on 16-byte boundaries; other accesses are undefined (SDM) and read as zero, write as
+// nothing.
 u64 ApicBus::read(u64 offset, unsigned size) {
   LocalApic* cpu = apic(static_cast<unsigned>(p_.current_cpu ? p_.current_cpu() : 0));
   if (cpu == nullptr || !cpu->enabled() || cpu->x2apic_mode()) return mask_bits(size * 8);

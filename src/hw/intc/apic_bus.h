@@ -1,6 +1,6 @@
 // ApicBus: what connects local APICs, I/O APICs and message signalled interrupts (Intel SDM volume 3, chapter "APIC").
-// Threads: deliver() may be called from any thread, with or without the device lock; it only touches atomics of the target APICs
-// and the CPU's lock-free event bits.
+// Threads: deliver() may be called from any thread, with or without the device lock; it only touches atomics of the
+// target APICs and the CPU's lock-free event bits.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -16,25 +16,34 @@ class LocalApic;
 class I8259Pair;
 class IoApic82093;
 
-enum class ApicDelivery : u8 { Fixed = 0, LowestPriority = 1, Smi = 2, RemoteRead = 3, Nmi = 4, Init = 5, Sipi = 6, ExtInt = 7 };
+enum class ApicDelivery : u8 {
+  Fixed = 0,
+  LowestPriority = 1,
+  Smi = 2,
+  RemoteRead = 3,
+  Nmi = 4,
+  Init = 5,
+  Sipi = 6,
+  ExtInt = 7
+};
 enum class ApicShorthand : u8 { None = 0, Self = 1, All = 2, AllButSelf = 3 };
 
 struct ApicMessage {
   u8 vector = 0;
   ApicDelivery mode = ApicDelivery::Fixed;
   bool logical = false;
-  bool level = false;       // trigger mode: sets TMR in the target
-  bool deassert = false;    // INIT level de-assert: no effect on these CPUs
-  u32 destination = 0;      // 8 bits from xAPIC, I/O APIC and MSI (0xff: everyone); 32 bits from x2APIC (~0: everyone)
-  bool x2apic = false;      // destination is 32 bits wide
+  bool level = false;     // trigger mode: sets TMR in the target
+  bool deassert = false;  // INIT level de-assert: no effect on these CPUs
+  u32 destination = 0;    // 8 bits from xAPIC, I/O APIC and MSI (0xff: everyone); 32 bits from x2APIC (~0: everyone)
+  bool x2apic = false;    // destination is 32 bits wide
 };
 
 class ApicBus final : public MmioHandler {
  public:
   struct Params {
-    std::mutex& device_lock;                  // taken for an acknowledge at the 8259s, and for EOI broadcasts from MSR writes
-    std::function<int()> current_cpu;         // index of the vCPU whose thread is calling; -1: none. For the register window
-    std::function<u8()> pic_acknowledge;      // INTA cycles at the 8259 pair (device lock held)
+    std::mutex& device_lock;           // taken for an acknowledge at the 8259s, and for EOI broadcasts from MSR writes
+    std::function<int()> current_cpu;  // index of the vCPU whose thread is calling; -1: none. For the register window
+    std::function<u8()> pic_acknowledge;  // INTA cycles at the 8259 pair (device lock held)
   };
   explicit ApicBus(Params p) : p_(std::move(p)) {}
 
@@ -62,7 +71,7 @@ class ApicBus final : public MmioHandler {
   Params p_;
   std::vector<LocalApic*> apics_;
   std::vector<IoApic82093*> io_apics_;
-  std::atomic<u32> rotor_{0};                 // breaks ties of lowest priority
+  std::atomic<u32> rotor_{0};  // breaks ties of lowest priority
 };
 
 }  // namespace doppel::hw

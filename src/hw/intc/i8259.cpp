@@ -7,11 +7,20 @@
 
 namespace doppel::hw {
 namespace {
-enum Ocw2 : u8 { kRotateAutoOff = 0, kEoi = 1, kNop = 2, kSpecificEoi = 3, kRotateAutoOn = 4, kRotateEoi = 5, kSetPriority = 6, kRotateSpecific = 7 };
+enum Ocw2 : u8 {
+  kRotateAutoOff = 0,
+  kEoi = 1,
+  kNop = 2,
+  kSpecificEoi = 3,
+  kRotateAutoOn = 4,
+  kRotateEoi = 5,
+  kSetPriority = 6,
+  kRotateSpecific = 7
+};
 }
 
 void I8259::init() {
-  irr_ = lines_ & elcr;      // edges are forgotten, levels are still there
+  irr_ = lines_ & elcr;  // edges are forgotten, levels are still there
   imr_ = isr_ = 0;
   lowest_ = 7;
   special_mask_ = auto_eoi_ = rotate_auto_ = fully_nested_ = read_isr_ = poll_ = false;
@@ -40,7 +49,7 @@ void I8259::acknowledged(unsigned n) {
   } else {
     isr_ |= bit;
   }
-  if ((elcr & bit) == 0) irr_ &= static_cast<u8>(~bit);   // a level stays requested until its line falls
+  if ((elcr & bit) == 0) irr_ &= static_cast<u8>(~bit);  // a level stays requested until its line falls
 }
 
 void I8259::set_line(unsigned n, bool level) {
@@ -50,7 +59,7 @@ void I8259::set_line(unsigned n, bool level) {
   } else if (level) {
     if ((lines_ & bit) == 0) irr_ |= bit;
   } else {
-    irr_ &= static_cast<u8>(~bit);     // a request that goes away before INTA is lost (spurious)
+    irr_ &= static_cast<u8>(~bit);  // a request that goes away before INTA is lost (spurious)
   }
   lines_ = level ? lines_ | bit : lines_ & ~bit;
 }
@@ -83,17 +92,17 @@ void I8259::eoi(u8 value) {
 
 void I8259::write(u64 offset, u8 value) {
   if (offset == 0) {
-    if (value & 0x10) {                   // ICW1
+    if (value & 0x10) {  // ICW1
       init();
       icw1_ = value;
       icw_step_ = 2;
       if (value & 8) DOPPEL_LOG(Unimp, "i8259: level triggered mode of ICW1 is ignored, ELCR decides\n");
-    } else if (value & 8) {               // OCW3
+    } else if (value & 8) {  // OCW3
       if (value & 4) poll_ = true;
       if (value & 2) read_isr_ = (value & 1) != 0;
       if (value & 0x40) special_mask_ = (value & 0x20) != 0;
     } else {
-      eoi(value);                         // OCW2
+      eoi(value);  // OCW2
     }
     return;
   }
@@ -102,13 +111,13 @@ void I8259::write(u64 offset, u8 value) {
       icw2_ = value & 0xf8;
       icw_step_ = (icw1_ & 2) ? ((icw1_ & 1) ? 4 : 0) : 3;
       break;
-    case 3: icw_step_ = (icw1_ & 1) ? 4 : 0; break;   // the cascade is wired on IR2
+    case 3: icw_step_ = (icw1_ & 1) ? 4 : 0; break;  // the cascade is wired on IR2
     case 4:
       fully_nested_ = (value & 0x10) != 0;
       auto_eoi_ = (value & 2) != 0;
       icw_step_ = 0;
       break;
-    default: imr_ = value; break;         // OCW1
+    default: imr_ = value; break;  // OCW1
   }
 }
 
@@ -141,13 +150,16 @@ void I8259::archive(StateArchive& ar) {
   ar.field("read_isr", read_isr_);
   ar.field("poll", poll_);
   ar.field("elcr", elcr);
-  if (ar.loading()) { lowest_ &= 7; if (icw_step_ > 4) icw_step_ = 0; }
+  if (ar.loading()) {
+    lowest_ &= 7;
+    if (icw_step_ > 4) icw_step_ = 0;
+  }
 }
 
 std::string I8259::info() const {
   char line[128];
-  std::snprintf(line, sizeof line, "irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x rr_sel=%d elcr=%02x fnm=%d\n", irr_, imr_, isr_,
-                (lowest_ + 1) & 7, icw2_, read_isr_, elcr, fully_nested_);
+  std::snprintf(line, sizeof line, "irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x rr_sel=%d elcr=%02x fnm=%d\n",
+                irr_, imr_, isr_, (lowest_ + 1) & 7, icw2_, read_isr_, elcr, fully_nested_);
   return line;
 }
 
@@ -159,7 +171,7 @@ I8259Pair::I8259Pair(Params p) : p_(std::move(p)) {
 void I8259Pair::reset() {
   for (I8259& chip : chip_) {
     chip.elcr = 0;
-    chip.write(0, 0x10);     // as ICW1 alone leaves it
+    chip.write(0, 0x10);  // as ICW1 alone leaves it
     chip.write(1, 0);
     chip.write(1, 0);
     chip.init();

@@ -1,7 +1,8 @@
-// Two Intel 8259A interrupt controllers in the PC's cascade (slave on IR2), with the edge/level control registers of the PIIX3.
-// Manual: Intel 8259A data sheet (231468); ELCR: 82371SB (290550) section 2.5. Models edge and level mode, special mask, special
-// fully nested, automatic EOI and rotation, poll, spurious IR7/IR15. Not modelled: 8080 mode (ICW4 uPM = 0), buffered mode.
-// Windows: master() at 0x20, slave() at 0xa0 (2 ports each), elcr() at 0x4d0 (2 ports). Device lock held on every call.
+// Two Intel 8259A interrupt controllers in the PC's cascade (slave on IR2), with the edge/level control registers of
+// the PIIX3. Manual: Intel 8259A data sheet (231468); ELCR: 82371SB (290550) section 2.5. Models edge and level mode,
+// special mask, special fully nested, automatic EOI and rotation, poll, spurious IR7/IR15. Not modelled: 8080 mode
+// (ICW4 uPM = 0), buffered mode. Windows: master() at 0x20, slave() at 0xa0 (2 ports each), elcr() at 0x4d0 (2 ports).
+// Device lock held on every call.
 #pragma once
 #include <array>
 
@@ -17,8 +18,8 @@ class I8259 {
   u8 read(u64 offset, bool& poll);
   void write(u64 offset, u8 value);
   void set_line(unsigned n, bool level);
-  int pending() const;              // the request that would be acknowledged (0-7), or -1
-  void acknowledged(unsigned n);    // moves IRR to ISR (and automatic EOI)
+  int pending() const;            // the request that would be acknowledged (0-7), or -1
+  void acknowledged(unsigned n);  // moves IRR to ISR (and automatic EOI)
   void init();
   void archive(StateArchive& ar);
   std::string info() const;
@@ -27,10 +28,10 @@ class I8259 {
   bool master = false;
 
  private:
-  unsigned priority_of(u8 bits) const;   // 0 is highest, 8: none
+  unsigned priority_of(u8 bits) const;  // 0 is highest, 8: none
   void eoi(u8 value);
   u8 irr_ = 0, imr_ = 0, isr_ = 0, lines_ = 0;
-  u8 lowest_ = 7;                   // IR with the lowest priority
+  u8 lowest_ = 7;  // IR with the lowest priority
   u8 icw2_ = 0, icw_step_ = 0, icw1_ = 0;
   bool special_mask_ = false, auto_eoi_ = false, rotate_auto_ = false, fully_nested_ = false;
   bool read_isr_ = false, poll_ = false;
@@ -38,13 +39,15 @@ class I8259 {
 
 class I8259Pair final : public Device {
  public:
-  struct Params { IrqLine intr; };
+  struct Params {
+    IrqLine intr;
+  };
   explicit I8259Pair(Params p);
-  IrqLine irq(unsigned n);          // 0..15; 2 is the cascade and ignored
+  IrqLine irq(unsigned n);  // 0..15; 2 is the cascade and ignored
   MmioHandler& master() { return master_window_; }
   MmioHandler& slave() { return slave_window_; }
   MmioHandler& elcr() { return elcr_window_; }
-  u8 acknowledge();                 // INTA cycles: the vector; a spurious IR7 if the request went away
+  u8 acknowledge();  // INTA cycles: the vector; a spurious IR7 if the request went away
   bool intr() const { return intr_; }
   void reset() override;
   void archive(StateArchive& ar) override;

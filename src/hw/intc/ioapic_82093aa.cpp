@@ -7,7 +7,8 @@
 
 namespace doppel::hw {
 namespace {
-constexpr u64 kMasked = 1 << 16, kLevel = 1 << 15, kRemoteIrr = 1 << 14, kActiveLow = 1 << 13, kPendingBit = 1 << 12, kLogical = 1 << 11;
+constexpr u64 kMasked = 1 << 16, kLevel = 1 << 15, kRemoteIrr = 1 << 14, kActiveLow = 1 << 13, kPendingBit = 1 << 12,
+              kLogical = 1 << 11;
 constexpr u64 kReadOnly = kRemoteIrr | kPendingBit;
 }  // namespace
 
@@ -24,8 +25,8 @@ IrqLine IoApic82093::pin(unsigned n) {
   return IrqLine([this, n](bool level) { set_pin(n, level); });
 }
 
-// Polarity: boards drive pins with "asserted" as true for either polarity, as the electrical level is nobody's interest; the
-// polarity bit is kept for the guest to read.
+// Polarity: boards drive pins with "asserted" as true for either polarity, as the electrical level is nobody's
+// interest; the polarity bit is kept for the guest to read.
 void IoApic82093::set_pin(unsigned n, bool level) {
   if (n >= kPins) return;
   const u32 bit = 1u << n;
@@ -57,7 +58,7 @@ void IoApic82093::service(unsigned n) {
   if (!level) irr_ &= ~bit;
   // Remote IRR first: the CPU may acknowledge and end the interrupt from its own thread, but EOI needs the device lock.
   if (level && (m.mode == ApicDelivery::Fixed || m.mode == ApicDelivery::LowestPriority)) entry |= kRemoteIrr;
-  if (p_.bus.deliver(m) == 0 && level) entry &= ~kRemoteIrr;   // nobody took it: offered again at the next change
+  if (p_.bus.deliver(m) == 0 && level) entry &= ~kRemoteIrr;  // nobody took it: offered again at the next change
 }
 
 void IoApic82093::eoi(u8 vector) {
@@ -65,7 +66,7 @@ void IoApic82093::eoi(u8 vector) {
     u64& entry = redirection_[n];
     if ((entry & 0xff) != vector || !(entry & kLevel) || !(entry & kRemoteIrr)) continue;
     entry &= ~kRemoteIrr;
-    service(n);                       // the line is still high: again
+    service(n);  // the line is still high: again
   }
 }
 
@@ -81,7 +82,10 @@ u32 IoApic82093::read_register(u8 index) const {
 }
 
 void IoApic82093::write_register(u8 index, u32 value) {
-  if (index == 0) { id_ = (value >> 24) & 0xf; return; }
+  if (index == 0) {
+    id_ = (value >> 24) & 0xf;
+    return;
+  }
   if (index < 0x10 || index >= 0x10 + 2 * kPins) return;
   const unsigned n = (index - 0x10u) / 2;
   u64& entry = redirection_[n];
@@ -93,9 +97,11 @@ void IoApic82093::write_register(u8 index, u32 value) {
     entry = (entry & ~u64{0xffffffff}) | (value & 0x1ffff & ~kReadOnly) | (entry & kReadOnly);
     const u32 bit = 1u << n;
     const bool level = (entry & kLevel) != 0;
-    if (!level) entry &= ~kRemoteIrr;              // switching to edge is the old way to clear a stuck remote IRR
-    if (level) irr_ = (levels_ & bit) ? irr_ | bit : irr_ & ~bit;
-    else if (was_level) irr_ &= ~bit;
+    if (!level) entry &= ~kRemoteIrr;  // switching to edge is the old way to clear a stuck remote IRR
+    if (level)
+      irr_ = (levels_ & bit) ? irr_ | bit : irr_ & ~bit;
+    else if (was_level)
+      irr_ &= ~bit;
   }
   service(n);
 }
@@ -115,7 +121,9 @@ void IoApic82093::write(u64 offset, u64 value, unsigned) {
     case 0x40:
       if (p_.version >= 0x20) eoi(static_cast<u8>(value));
       break;
-    default: DOPPEL_LOG(GuestErrors, "ioapic: write of %#llx at %#llx\n", static_cast<unsigned long long>(value), static_cast<unsigned long long>(offset));
+    default:
+      DOPPEL_LOG(GuestErrors, "ioapic: write of %#llx at %#llx\n", static_cast<unsigned long long>(value),
+                 static_cast<unsigned long long>(offset));
   }
 }
 
@@ -132,10 +140,12 @@ std::string IoApic82093::info() const {
   char line[160];
   for (unsigned n = 0; n < kPins; n++) {
     const u64 e = redirection_[n];
-    std::snprintf(line, sizeof line, "  pin %-2u 0x%016llx dest=%llx vec=%llu %s %s %s%s%s%s\n", n, static_cast<unsigned long long>(e),
-                  static_cast<unsigned long long>(e >> 56), static_cast<unsigned long long>(e & 0xff), (e & kActiveLow) ? "active-lo" : "active-hi",
-                  (e & kLevel) ? "level" : "edge ", (e & kMasked) ? "masked " : "", (e & kLogical) ? "logical" : "physical",
-                  (e & kRemoteIrr) ? " remote-irr" : "", (levels_ >> n & 1) ? " high" : "");
+    std::snprintf(line, sizeof line, "  pin %-2u 0x%016llx dest=%llx vec=%llu %s %s %s%s%s%s\n", n,
+                  static_cast<unsigned long long>(e), static_cast<unsigned long long>(e >> 56),
+                  static_cast<unsigned long long>(e & 0xff), (e & kActiveLow) ? "active-lo" : "active-hi",
+                  (e & kLevel) ? "level" : "edge ", (e & kMasked) ? "masked " : "",
+                  (e & kLogical) ? "logical" : "physical", (e & kRemoteIrr) ? " remote-irr" : "",
+                  (levels_ >> n & 1) ? " high" : "");
     text += line;
   }
   return text;

@@ -1,5 +1,6 @@
-// Intel 82093AA I/O APIC (290566), with the EOI register and version of later chipsets (ICH). 24 pins, edge and level, remote IRR,
-// all delivery modes. The window (at 0xfec00000, 4 KiB) takes 32-bit accesses. Device lock held on every call.
+// Intel 82093AA I/O APIC (290566), with the EOI register and version of later chipsets (ICH). 24 pins, edge and level,
+// remote IRR, all delivery modes. The window (at 0xfec00000, 4 KiB) takes 32-bit accesses. Device lock held on every
+// call.
 #pragma once
 #include <array>
 
@@ -15,8 +16,8 @@ class IoApic82093 final : public Device, public MmioHandler {
   static constexpr unsigned kPins = 24;
   struct Params {
     ApicBus& bus;
-    u8 version = 0x20;         // 0x11: the chip itself, without the EOI register
-    u8 id = 0;                 // after reset; firmware may change it
+    u8 version = 0x20;  // 0x11: the chip itself, without the EOI register
+    u8 id = 0;          // after reset; firmware may change it
   };
   explicit IoApic82093(Params p);
   IrqLine pin(unsigned n);
@@ -36,8 +37,8 @@ class IoApic82093 final : public Device, public MmioHandler {
 
   Params p_;
   std::array<u64, kPins> redirection_{};
-  u32 levels_ = 0;             // pins that are high
-  u32 irr_ = 0;                // pins with a request not yet delivered (edge), or high (level)
+  u32 levels_ = 0;  // pins that are high
+  u32 irr_ = 0;     // pins with a request not yet delivered (edge), or high (level)
   u8 id_ = 0, index_ = 0;
 };
 

@@ -53,7 +53,7 @@ bool LocalApic::vector_pending() const {
 }
 
 bool LocalApic::extint_pending() const {
-  if (!enabled()) return lint_[0].load();            // the APIC is out of the way: INTR is the CPU's pin
+  if (!enabled()) return lint_[0].load();  // the APIC is out of the way: INTR is the CPU's pin
   if (extint_message_.load()) return true;
   return lint_[0].load() && (lvt(kLint0) & 0x10700) == 0x700;
 }
@@ -97,14 +97,14 @@ int LocalApic::acknowledge() {
     const u64 bit = u64{1} << (v & 63);
     irr_[static_cast<unsigned>(v) / 64].fetch_and(~bit);
     isr_[static_cast<unsigned>(v) / 64].fetch_or(bit);
-    ppr_.store(static_cast<u8>(v & 0xf0));           // above TPR, or it would not have been taken
+    ppr_.store(static_cast<u8>(v & 0xf0));  // above TPR, or it would not have been taken
     update_event();
     return v;
   }
   int vector = -1;
   if (extint_pending() && p_.bus.p_.pic_acknowledge) {
     std::lock_guard guard(p_.bus.p_.device_lock);
-    if (extint_pending()) {                           // INTR may have fallen meanwhile
+    if (extint_pending()) {  // INTR may have fallen meanwhile
       extint_message_.store(false);
       vector = p_.bus.p_.pic_acknowledge();
     }
@@ -122,7 +122,7 @@ void LocalApic::eoi(bool lock_held) {
   update_ppr();
   if (tmr_[i].load(std::memory_order_relaxed) & bit) {
     p_.bus.broadcast_eoi(static_cast<u8>(v), lock_held);
-    const u32 lint0 = lvt(kLint0);                    // a level triggered pin of our own that is still high
+    const u32 lint0 = lvt(kLint0);  // a level triggered pin of our own that is still high
     if ((lint0 & 0x187ff) == (0x8000u | static_cast<u32>(v)) && lint_[0].load()) request(static_cast<u8>(v), true);
   }
   update_event();
@@ -133,7 +133,10 @@ void LocalApic::request(u8 vector, bool level) {
   const u64 bit = u64{1} << (vector & 63);
   const u64 tmr = tmr_[i].load(std::memory_order_relaxed);
   if (level != ((tmr & bit) != 0)) {
-    if (level) tmr_[i].fetch_or(bit); else tmr_[i].fetch_and(~bit);
+    if (level)
+      tmr_[i].fetch_or(bit);
+    else
+      tmr_[i].fetch_and(~bit);
   }
   irr_[i].fetch_or(bit, std::memory_order_seq_cst);
   if ((vector >> 4) > (ppr_.load(std::memory_order_seq_cst) >> 4)) raise_event();
@@ -146,20 +149,31 @@ void LocalApic::raise_lvt(unsigned entry) {
   const auto mode = static_cast<ApicDelivery>(entry == kTimer || entry == kError ? 0 : (v >> 8) & 7);
   switch (mode) {
     case ApicDelivery::Fixed:
-      if ((v & 0xff) < 16) { error(1 << 6); return; }
+      if ((v & 0xff) < 16) {
+        error(1 << 6);
+        return;
+      }
       if (accepts()) request(static_cast<u8>(v), entry == kLint0 && (v & 0x8000));
       break;
-    case ApicDelivery::Nmi: if (p_.nmi) p_.nmi(); break;
-    case ApicDelivery::Smi: if (p_.smi) p_.smi(); break;
-    case ApicDelivery::Init: if (p_.init) p_.init(); break;
-    case ApicDelivery::ExtInt: if (extint_pending()) raise_event(); break;
+    case ApicDelivery::Nmi:
+      if (p_.nmi) p_.nmi();
+      break;
+    case ApicDelivery::Smi:
+      if (p_.smi) p_.smi();
+      break;
+    case ApicDelivery::Init:
+      if (p_.init) p_.init();
+      break;
+    case ApicDelivery::ExtInt:
+      if (extint_pending()) raise_event();
+      break;
     default: break;
   }
 }
 
 void LocalApic::set_lint(unsigned n, bool level) {
   const bool was = lint_[n & 1].exchange(level);
-  if (!level || was) return;                          // falling: the owner notices when it acknowledges
+  if (!level || was) return;  // falling: the owner notices when it acknowledges
   if (enabled()) {
     raise_lvt(n == 0 ? kLint0 : kLint1);
   } else if (n == 0) {
@@ -198,18 +212,26 @@ bool LocalApic::accept(const ApicMessage& m) {
     case ApicDelivery::Fixed:
     case ApicDelivery::LowestPriority:
       if (!software_enabled()) return false;
-      if (m.vector < 16) error(1 << 6);
-      else request(m.vector, m.level);
+      if (m.vector < 16)
+        error(1 << 6);
+      else
+        request(m.vector, m.level);
       return true;
-    case ApicDelivery::Nmi: if (p_.nmi) p_.nmi(); return true;
-    case ApicDelivery::Smi: if (p_.smi) p_.smi(); return true;
+    case ApicDelivery::Nmi:
+      if (p_.nmi) p_.nmi();
+      return true;
+    case ApicDelivery::Smi:
+      if (p_.smi) p_.smi();
+      return true;
     case ApicDelivery::Init:
       if (!m.deassert) {
         init_reset();
         if (p_.init) p_.init();
       }
       return true;
-    case ApicDelivery::Sipi: if (p_.sipi) p_.sipi(m.vector); return true;
+    case ApicDelivery::Sipi:
+      if (p_.sipi) p_.sipi(m.vector);
+      return true;
     case ApicDelivery::ExtInt:
       extint_message_.store(true);
       raise_event();
@@ -233,7 +255,8 @@ void LocalApic::archive(StateArchive& ar) {
     std::array<u64, 4> v{};
     for (unsigned i = 0; i < 4; i++) v[i] = b[i].load();
     ar.field(name, v);
-    if (ar.loading()) for (unsigned i = 0; i < 4; i++) b[i].store(v[i]);
+    if (ar.loading())
+      for (unsigned i = 0; i < 4; i++) b[i].store(v[i]);
   };
   atom("base", base_);
   atom("xapic_id", xapic_id_);
@@ -251,7 +274,8 @@ void LocalApic::archive(StateArchive& ar) {
   std::array<u32, kLvtCount> entries{};
   for (unsigned i = 0; i < kLvtCount; i++) entries[i] = lvt(i);
   ar.field("lvt", entries);
-  if (ar.loading()) for (unsigned i = 0; i < kLvtCount; i++) lvt_[i].store(entries[i]);
+  if (ar.loading())
+    for (unsigned i = 0; i < kLvtCount; i++) lvt_[i].store(entries[i]);
   atom("lint0", lint_[0]);
   atom("lint1", lint_[1]);
   atom("extint_message", extint_message_);
@@ -266,7 +290,7 @@ void LocalApic::archive(StateArchive& ar) {
   }
   if (ar.loading()) {
     update_ppr();
-    event_.store(true);        // unknown at the other end: say it in any case
+    event_.store(true);  // unknown at the other end: say it in any case
     if (p_.apic_event) p_.apic_event(true);
     update_event();
   }
@@ -274,14 +298,19 @@ void LocalApic::archive(StateArchive& ar) {
 
 std::string LocalApic::info() const {
   char line[256];
-  std::snprintf(line, sizeof line, "apic %u: base=%llx tpr=%02x ppr=%02x svr=%03x ldr=%08x icr=%08x lvt timer=%05x lint0=%05x lint1=%05x error=%05x\n", p_.id,
-                static_cast<unsigned long long>(base()), tpr_.load(), ppr_.load(), svr_.load(), ldr_.load(), icr_low_.load(), lvt(kTimer), lvt(kLint0), lvt(kLint1),
-                lvt(kError));
+  std::snprintf(line, sizeof line,
+                "apic %u: base=%llx tpr=%02x ppr=%02x svr=%03x ldr=%08x icr=%08x lvt timer=%05x lint0=%05x lint1=%05x "
+                "error=%05x\n",
+                p_.id, static_cast<unsigned long long>(base()), tpr_.load(), ppr_.load(), svr_.load(), ldr_.load(),
+                icr_low_.load(), lvt(kTimer), lvt(kLint0), lvt(kLint1), lvt(kError));
   std::string text = line;
   auto list = [&](const char* name, const Bits& bits) {
     text += name;
     for (unsigned v = 0; v < 256; v++) {
-      if (bits[v / 64].load() >> (v & 63) & 1) { std::snprintf(line, sizeof line, " %02x", v); text += line; }
+      if (bits[v / 64].load() >> (v & 63) & 1) {
+        std::snprintf(line, sizeof line, " %02x", v);
+        text += line;
+      }
     }
     text += "\n";
   };

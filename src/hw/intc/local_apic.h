@@ -1,12 +1,13 @@
 // Local APIC of one CPU: xAPIC and x2APIC (Intel SDM volume 3, chapter "APIC"). Version 0x14, six LVT entries.
 //
-// Threads. Only the CPU's own thread changes ISR, TPR, PPR and takes bits out of IRR; any thread may put bits into IRR. All of them
-// are atomics with this rule: a sender sets IRR, then looks at PPR; the owner sets PPR, then looks at IRR (sequentially consistent),
-// so that one of the two sees the request. Senders only ever raise apic_event; the owner alone lowers it, and looks again after.
-// acknowledge, CR8, EOI and the MSRs need no lock. The timer has a lock of its own (order: device lock, timer lock, clock).
+// Threads. Only the CPU's own thread changes ISR, TPR, PPR and takes bits out of IRR; any thread may put bits into IRR.
+// All of them are atomics with this rule: a sender sets IRR, then looks at PPR; the owner sets PPR, then looks at IRR
+// (sequentially consistent), so that one of the two sees the request. Senders only ever raise apic_event; the owner
+// alone lowers it, and looks again after. acknowledge, CR8, EOI and the MSRs need no lock. The timer has a lock of its
+// own (order: device lock, timer lock, clock).
 //
-// Not modelled: performance counter and thermal LVT delivery (registers only), remote read, focus processor checking, arbitration id
-// rotation on the serial APIC bus (the arbitration register is derived).
+// Not modelled: performance counter and thermal LVT delivery (registers only), remote read, focus processor checking,
+// arbitration id rotation on the serial APIC bus (the arbitration register is derived).
 #pragma once
 #include <array>
 #include <atomic>
@@ -24,30 +25,30 @@ class LocalApic final : public Device {
  public:
   struct Params {
     ApicBus& bus;
-    Clock& clock;                             // bus clock: 1 GHz of this
-    u32 id = 0;                               // initial APIC id
+    Clock& clock;  // bus clock: 1 GHz of this
+    u32 id = 0;    // initial APIC id
     bool bsp = false;
-    bool x2apic = true;                       // CPUID says so
+    bool x2apic = true;  // CPUID says so
     bool tsc_deadline = true;
-    bool virtual_wire = true;                 // BSP leaves reset with LINT0 as ExtINT, as firmware would set it
-    std::function<void(bool pending)> apic_event;   // an interrupt can be acknowledged. Any thread, lock-free
-    std::function<void()> nmi, smi, init;           // any thread, lock-free
+    bool virtual_wire = true;                      // BSP leaves reset with LINT0 as ExtINT, as firmware would set it
+    std::function<void(bool pending)> apic_event;  // an interrupt can be acknowledged. Any thread, lock-free
+    std::function<void()> nmi, smi, init;          // any thread, lock-free
     std::function<void(u8 vector)> sipi;
-    std::function<s64(u64 tsc)> tsc_to_ns;    // virtual time at which the CPU's TSC reaches a value
-    std::function<void(u64 msr)> base_changed;      // IA32_APIC_BASE was written (own thread); optional
+    std::function<s64(u64 tsc)> tsc_to_ns;      // virtual time at which the CPU's TSC reaches a value
+    std::function<void(u64 msr)> base_changed;  // IA32_APIC_BASE was written (own thread); optional
   };
   explicit LocalApic(Params p);
 
   // --- own CPU's thread, without the device lock ---
-  int acknowledge();                          // vector, moved from IRR to ISR; or from the 8259s; -1: nothing (any more)
-  bool pending() const;                       // as apic_event says
+  int acknowledge();     // vector, moved from IRR to ISR; or from the 8259s; -1: nothing (any more)
+  bool pending() const;  // as apic_event says
   u8 cr8() const { return static_cast<u8>(tpr_.load(std::memory_order_relaxed) >> 4); }
   void set_cr8(u8 value) { set_tpr(static_cast<u8>(value << 4)); }
-  bool read_msr(u32 msr, u64& value);         // 0x1b, 0x800..0x83f, 0x6e0. False: #GP
+  bool read_msr(u32 msr, u64& value);  // 0x1b, 0x800..0x83f, 0x6e0. False: #GP
   bool write_msr(u32 msr, u64 value);
   u64 base() const { return base_.load(std::memory_order_relaxed); }
   u64 tsc_deadline() const { return tsc_deadline_.load(std::memory_order_relaxed); }
-  void set_tsc_deadline(u64 tsc);             // MSR 0x6e0; 0 disarms
+  void set_tsc_deadline(u64 tsc);  // MSR 0x6e0; 0 disarms
   bool enabled() const { return (base() & kBaseEnable) != 0; }
   bool x2apic_mode() const { return (base() & (kBaseEnable | kBaseX2)) == (kBaseEnable | kBaseX2); }
 
@@ -56,10 +57,10 @@ class LocalApic final : public Device {
   void write_register(u32 offset, u32 value);
 
   // --- any thread ---
-  void set_lint(unsigned n, bool level);      // LINT0 (8259 INTR), LINT1 (NMI)
-  bool accept(const ApicMessage& message);    // the message is for this APIC
+  void set_lint(unsigned n, bool level);    // LINT0 (8259 INTR), LINT1 (NMI)
+  bool accept(const ApicMessage& message);  // the message is for this APIC
   bool matches(const ApicMessage& message) const;
-  u8 priority() const;                        // for lowest priority arbitration
+  u8 priority() const;  // for lowest priority arbitration
   u32 id() const { return p_.id; }
   bool software_enabled() const { return (svr_.load(std::memory_order_relaxed) & 0x100) != 0; }
 
@@ -73,20 +74,22 @@ class LocalApic final : public Device {
   enum Lvt : unsigned { kTimer, kThermal, kPerf, kLint0, kLint1, kError, kLvtCount };
   using Bits = std::array<std::atomic<u64>, 4>;
   static int highest(const Bits& bits);
-  static u32 word(const Bits& bits, unsigned n) { return static_cast<u32>(bits[n / 2].load(std::memory_order_relaxed) >> (32 * (n & 1))); }
+  static u32 word(const Bits& bits, unsigned n) {
+    return static_cast<u32>(bits[n / 2].load(std::memory_order_relaxed) >> (32 * (n & 1)));
+  }
 
   void init_reset();
   void eoi(bool lock_held);
   void set_tpr(u8 value);
   void update_ppr();
-  void raise_event();                         // sender
-  void update_event();                        // owner: lowers or raises
+  void raise_event();   // sender
+  void update_event();  // owner: lowers or raises
   bool accepts() const { return enabled() && software_enabled(); }
   bool vector_pending() const;
   void request(u8 vector, bool level);
   void raise_lvt(unsigned entry);
   bool extint_pending() const;
-  bool read_any(u32 offset, u32& value);      // false: no such register
+  bool read_any(u32 offset, u32& value);  // false: no such register
   bool write_any(u32 offset, u32 value, bool lock_held);
   u32 lvt(unsigned entry) const { return lvt_[entry].load(std::memory_order_relaxed); }
   void write_lvt(unsigned entry, u32 value);
@@ -102,8 +105,8 @@ class LocalApic final : public Device {
   void start_timer(u32 initial);
   void write_divide(u32 value);
   void change_timer_mode(u32 from, u32 to);
-  void rearm();                               // timer lock held
-  bool expired(s64 now);                      // timer lock held: the timer ran out; moves it on
+  void rearm();           // timer lock held
+  bool expired(s64 now);  // timer lock held: the timer ran out; moves it on
   void timer_fired();
 
   Params p_;
@@ -116,12 +119,12 @@ class LocalApic final : public Device {
   std::array<std::atomic<u32>, kLvtCount> lvt_{};
   Bits irr_{}, isr_{}, tmr_{};
   std::atomic<bool> lint_[2]{};
-  std::atomic<bool> extint_message_{false};   // an ExtINT message of an I/O APIC
-  std::atomic<bool> event_{false};            // apic_event's last value
+  std::atomic<bool> extint_message_{false};  // an ExtINT message of an I/O APIC
+  std::atomic<bool> event_{false};           // apic_event's last value
   std::atomic<u64> tsc_deadline_{0};
   // under timer_lock_
   u32 initial_count_ = 0, divide_ = 0;
-  s64 timer_start_ = 0;                       // when the current count began
+  s64 timer_start_ = 0;  // when the current count began
   bool timer_running_ = false;
 };
 

@@ -1,13 +1,36 @@
-// The register file of the local APIC: the xAPIC window and the x2APIC MSRs (SDM volume 3, tables "Local APIC Register Address Map").
+// The register file of the local APIC: the xAPIC window and the x2APIC MSRs (SDM volume 3, tables "Local APIC Register
+// Address Map").
 #include "base/log.h"
 #include "hw/intc/local_apic.h"
 
 namespace doppel::hw {
 namespace {
 enum Offset : u32 {
-  kId = 0x20, kVersion = 0x30, kTpr = 0x80, kApr = 0x90, kPpr = 0xa0, kEoi = 0xb0, kRrd = 0xc0, kLdr = 0xd0, kDfr = 0xe0, kSvr = 0xf0,
-  kIsr = 0x100, kTmr = 0x180, kIrr = 0x200, kEsr = 0x280, kIcrLow = 0x300, kIcrHigh = 0x310, kLvtTimer = 0x320, kLvtThermal = 0x330,
-  kLvtPerf = 0x340, kLvtLint0 = 0x350, kLvtLint1 = 0x360, kLvtError = 0x370, kInitialCount = 0x380, kCurrentCount = 0x390, kDivide = 0x3e0,
+  kId = 0x20,
+  kVersion = 0x30,
+  kTpr = 0x80,
+  kApr = 0x90,
+  kPpr = 0xa0,
+  kEoi = 0xb0,
+  kRrd = 0xc0,
+  kLdr = 0xd0,
+  kDfr = 0xe0,
+  kSvr = 0xf0,
+  kIsr = 0x100,
+  kTmr = 0x180,
+  kIrr = 0x200,
+  kEsr = 0x280,
+  kIcrLow = 0x300,
+  kIcrHigh = 0x310,
+  kLvtTimer = 0x320,
+  kLvtThermal = 0x330,
+  kLvtPerf = 0x340,
+  kLvtLint0 = 0x350,
+  kLvtLint1 = 0x360,
+  kLvtError = 0x370,
+  kInitialCount = 0x380,
+  kCurrentCount = 0x390,
+  kDivide = 0x3e0,
   kSelfIpi = 0x3f0,
 };
 // Bits that a write may set, by LVT entry in the order of their registers.
@@ -43,10 +66,22 @@ bool LocalApic::read_any(u32 offset, u32& value) {
     case kEoi: value = 0; return true;
     default: break;
   }
-  if (offset >= kIsr && offset < kIsr + 0x80) { value = word(isr_, (offset - kIsr) >> 4); return true; }
-  if (offset >= kTmr && offset < kTmr + 0x80) { value = word(tmr_, (offset - kTmr) >> 4); return true; }
-  if (offset >= kIrr && offset < kIrr + 0x80) { value = word(irr_, (offset - kIrr) >> 4); return true; }
-  if (offset >= kLvtTimer && offset <= kLvtError) { value = lvt((offset - kLvtTimer) >> 4); return true; }
+  if (offset >= kIsr && offset < kIsr + 0x80) {
+    value = word(isr_, (offset - kIsr) >> 4);
+    return true;
+  }
+  if (offset >= kTmr && offset < kTmr + 0x80) {
+    value = word(tmr_, (offset - kTmr) >> 4);
+    return true;
+  }
+  if (offset >= kIrr && offset < kIrr + 0x80) {
+    value = word(irr_, (offset - kIrr) >> 4);
+    return true;
+  }
+  if (offset >= kLvtTimer && offset <= kLvtError) {
+    value = lvt((offset - kLvtTimer) >> 4);
+    return true;
+  }
   return false;
 }
 
@@ -74,11 +109,18 @@ bool LocalApic::write_any(u32 offset, u32 value, bool lock_held) {
     case kIcrHigh: icr_high_.store(value & 0xff000000u); return true;
     case kInitialCount: start_timer(value); return true;
     case kDivide: write_divide(value & 0xb); return true;
-    case kVersion: case kApr: case kPpr: case kRrd: case kCurrentCount: return true;   // read only
+    case kVersion:
+    case kApr:
+    case kPpr:
+    case kRrd:
+    case kCurrentCount: return true;  // read only
     default: break;
   }
-  if (offset >= kLvtTimer && offset <= kLvtError) { write_lvt((offset - kLvtTimer) >> 4, value); return true; }
-  return offset >= kIsr && offset < kEsr;             // read only
+  if (offset >= kLvtTimer && offset <= kLvtError) {
+    write_lvt((offset - kLvtTimer) >> 4, value);
+    return true;
+  }
+  return offset >= kIsr && offset < kEsr;  // read only
 }
 
 u32 LocalApic::read_register(u32 offset) {
@@ -141,7 +183,7 @@ bool LocalApic::write_base(u64 value) {
   const bool en = (value & kBaseEnable) != 0, x2 = (value & kBaseX2) != 0;
   const bool was_en = (old & kBaseEnable) != 0, was_x2 = (old & kBaseX2) != 0;
   if (x2 && (!en || !p_.x2apic)) return false;
-  if (was_x2 && en && !x2) return false;              // back from x2APIC only through disabled
+  if (was_x2 && en && !x2) return false;  // back from x2APIC only through disabled
   if (!was_en && x2) return false;
   base_.store((value & ~kBaseBsp) | (old & kBaseBsp));
   if (was_en && !en) {
@@ -154,7 +196,10 @@ bool LocalApic::write_base(u64 value) {
 }
 
 bool LocalApic::read_msr(u32 msr, u64& value) {
-  if (msr == 0x1b) { value = base(); return true; }
+  if (msr == 0x1b) {
+    value = base();
+    return true;
+  }
   if (msr == 0x6e0) {
     value = tsc_deadline();
     return p_.tsc_deadline;
@@ -165,7 +210,8 @@ bool LocalApic::read_msr(u32 msr, u64& value) {
     value = u64{icr_high_.load()} << 32 | icr_low_.load();
     return true;
   }
-  if (offset == kEoi || offset == kSelfIpi || offset == kIcrHigh || offset == kDfr || offset == kApr || offset == kRrd) return false;
+  if (offset == kEoi || offset == kSelfIpi || offset == kIcrHigh || offset == kDfr || offset == kApr || offset == kRrd)
+    return false;
   u32 v = 0;
   if (!read_any(offset, v)) return false;
   value = v;
@@ -173,7 +219,7 @@ bool LocalApic::read_msr(u32 msr, u64& value) {
 }
 
 bool LocalApic::write_msr(u32 msr, u64 value) {
-  if (msr == 0x80b && x2apic_mode()) {                // EOI: the frequent one
+  if (msr == 0x80b && x2apic_mode()) {  // EOI: the frequent one
     if (value != 0) return false;
     eoi(false);
     return true;
@@ -187,7 +233,7 @@ bool LocalApic::write_msr(u32 msr, u64 value) {
   if (msr < 0x800 || msr > 0x83f || !x2apic_mode()) return false;
   const u32 offset = (msr - 0x800) << 4;
   if (offset == kIcrLow) {
-    if (value & 0xfff33000u) return false;            // reserved, delivery status among them (bit 12)
+    if (value & 0xfff33000u) return false;  // reserved, delivery status among them (bit 12)
     icr_low_.store(static_cast<u32>(value) & kIcrMask);
     icr_high_.store(static_cast<u32>(value >> 32));
     write_icr(value);
@@ -201,14 +247,23 @@ bool LocalApic::write_msr(u32 msr, u64 value) {
       write_icr(u64{1} << 18 | v);
       return true;
     }
-    case kTpr: if (v > 0xff) return false; break;
-    case kSvr: if (v & ~0x3ffu) return false; break;
-    case kEsr: if (v != 0) return false; break;
-    case kDivide: if (v & ~0xbu) return false; break;
+    case kTpr:
+      if (v > 0xff) return false;
+      break;
+    case kSvr:
+      if (v & ~0x3ffu) return false;
+      break;
+    case kEsr:
+      if (v != 0) return false;
+      break;
+    case kDivide:
+      if (v & ~0xbu) return false;
+      break;
     case kInitialCount: break;
     default:
       if (offset < kLvtTimer || offset > kLvtError) return false;
-      if (v & ~(kLvtMask[(offset - kLvtTimer) >> 4] | 0x5000u)) return false;   // bits 12 and 14 are read only, not reserved
+      if (v & ~(kLvtMask[(offset - kLvtTimer) >> 4] | 0x5000u))
+        return false;  // bits 12 and 14 are read only, not reserved
       break;
   }
   return write_any(offset, v, false);

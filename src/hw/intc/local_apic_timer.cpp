@@ -1,5 +1,6 @@
-// The local APIC's timer: one-shot, periodic, TSC deadline. The count is computed from the clock; the Timer only waits for the next
-// interrupt, and is not armed while the LVT entry is masked. Periods that passed while nobody looked count once.
+// The local APIC's timer: one-shot, periodic, TSC deadline. The count is computed from the clock; the Timer only waits
+// for the next interrupt, and is not armed while the LVT entry is masked. Periods that passed while nobody looked count
+// once.
 #include <algorithm>
 
 #include "hw/intc/local_apic.h"
@@ -45,14 +46,22 @@ void LocalApic::change_timer_mode(u32 from, u32 to) {
 }
 
 void LocalApic::rearm() {
-  if (lvt(kTimer) & 0x10000) { timer_.disarm(); return; }
-  if (timer_mode() == kDeadline) {
-    const u64 tsc = tsc_deadline_.load();
-    if (tsc != 0 && p_.tsc_to_ns) timer_.arm_at(p_.tsc_to_ns(tsc));
-    else timer_.disarm();
+  if (lvt(kTimer) & 0x10000) {
+    timer_.disarm();
     return;
   }
-  if (!timer_running_) { timer_.disarm(); return; }
+  if (timer_mode() == kDeadline) {
+    const u64 tsc = tsc_deadline_.load();
+    if (tsc != 0 && p_.tsc_to_ns)
+      timer_.arm_at(p_.tsc_to_ns(tsc));
+    else
+      timer_.disarm();
+    return;
+  }
+  if (!timer_running_) {
+    timer_.disarm();
+    return;
+  }
   const s64 now = p_.clock.now();
   const s64 length = s64{initial_count_} << divide_shift();
   s64 at = timer_start_ + length;
@@ -60,7 +69,7 @@ void LocalApic::rearm() {
     if (at <= now) at += (now - at) / length * length + length;
     if (length < kShortestPeriod) at = std::max(at, now + kShortestPeriod);
   } else if (at <= now) {
-    timer_running_ = false;                  // ran out while masked: nothing is owed
+    timer_running_ = false;  // ran out while masked: nothing is owed
     timer_.disarm();
     return;
   }
@@ -72,15 +81,21 @@ bool LocalApic::expired(s64 now) {
   if (timer_mode() == kDeadline) {
     const u64 tsc = tsc_deadline_.load();
     if (tsc == 0 || !p_.tsc_to_ns) return false;
-    if (p_.tsc_to_ns(tsc) > now) { rearm(); return false; }
+    if (p_.tsc_to_ns(tsc) > now) {
+      rearm();
+      return false;
+    }
     tsc_deadline_.store(0);
     return true;
   }
   if (!timer_running_) return false;
   const s64 length = s64{initial_count_} << divide_shift();
-  if (timer_start_ + length > now) { rearm(); return false; }   // reprogrammed meanwhile
+  if (timer_start_ + length > now) {
+    rearm();
+    return false;
+  }  // reprogrammed meanwhile
   if (timer_mode() == kPeriodic) {
-    timer_start_ += (now - timer_start_) / length * length;     // start of the current period
+    timer_start_ += (now - timer_start_) / length * length;  // start of the current period
     rearm();
   } else {
     timer_running_ = false;
@@ -111,7 +126,7 @@ void LocalApic::set_tsc_deadline(u64 tsc) {
       rearm();
     }
   }
-  if (past) raise_lvt(kTimer);               // no need to wait for the main loop
+  if (past) raise_lvt(kTimer);  // no need to wait for the main loop
 }
 
 }  // namespace doppel::hw

@@ -9,7 +9,7 @@ namespace doppel::hw {
 namespace {
 enum Type : u8 { kVerify = 0, kToMemory = 1, kFromMemory = 2 };
 constexpr u8 kAutoinit = 0x10, kDecrement = 0x20, kModeMask = 0xc0, kCascade = 0xc0;
-constexpr u8 kDisabled = 4;                        // command register
+constexpr u8 kDisabled = 4;  // command register
 // Page register (port 0x80 + n) of each channel.
 constexpr u8 kPage[8] = {0x7, 0x3, 0x1, 0x2, 0xf, 0xb, 0x9, 0xa};
 }  // namespace
@@ -37,7 +37,7 @@ void I8237::master_clear(unsigned chip) { chip_[chip] = Chip{}; }
 
 void I8237::tell_all(unsigned chip) {
   for (unsigned n = chip == 0 ? 0 : 5; n < (chip == 0 ? 4u : 8u); n++) channel_[n].tell_if_ready();
-  if (chip == 1) tell_all(0);                      // the byte channels cascade through it
+  if (chip == 1) tell_all(0);  // the byte channels cascade through it
 }
 
 void I8237::Channel::tell_if_ready() {
@@ -93,9 +93,12 @@ IsaDmaResult I8237::Channel::transfer(u8* data, u32 size, bool to_memory) {
     const u64 pa = owner_->address_of(*this);
     const u32 bytes = units * unit;
     u8* at = data + result.bytes;
-    if (type == kToMemory) owner_->p_.memory.write(pa, at, bytes);
-    else if (type == kFromMemory) owner_->p_.memory.read(pa, at, bytes);
-    else if (!to_memory) std::fill(at, at + bytes, u8{0});
+    if (type == kToMemory)
+      owner_->p_.memory.write(pa, at, bytes);
+    else if (type == kFromMemory)
+      owner_->p_.memory.read(pa, at, bytes);
+    else if (!to_memory)
+      std::fill(at, at + bytes, u8{0});
     result.bytes += bytes;
     left -= units;
     const bool last = units == u32{count_} + 1;
@@ -117,7 +120,8 @@ u64 I8237::read_chip(unsigned which, unsigned reg) {
   }
   if (reg == 8) {
     u8 v = chip.terminal_count;
-    for (unsigned n = 0; n < 4; n++) if (channel_[which * 4 + n].request_) v |= static_cast<u8>(0x10u << n);
+    for (unsigned n = 0; n < 4; n++)
+      if (channel_[which * 4 + n].request_) v |= static_cast<u8>(0x10u << n);
     chip.terminal_count = 0;
     return v;
   }
@@ -156,7 +160,7 @@ void I8237::write_chip(unsigned which, unsigned reg, u8 value) {
 
 void I8237::write_pages(u64 offset, u64 v, unsigned) {
   page_[offset & 15] = static_cast<u8>(v);
-  high_page_[offset & 15] = 0;                     // a write of the low page clears the high one
+  high_page_[offset & 15] = 0;  // a write of the low page clears the high one
   if (offset == 0) DOPPEL_LOG(Ports, "post code %02x\n", page_[0]);
 }
 
@@ -192,8 +196,9 @@ std::string I8237::info() const {
   char line[128];
   for (unsigned n = 0; n < 8; n++) {
     const Channel& c = channel_[n];
-    std::snprintf(line, sizeof line, "channel %u: address %08llx count %04x mode %02x %s%s\n", n, static_cast<unsigned long long>(address_of(c)), c.count_, c.mode_,
-                  c.ready() ? "ready" : "masked", c.request_ ? " dreq" : "");
+    std::snprintf(line, sizeof line, "channel %u: address %08llx count %04x mode %02x %s%s\n", n,
+                  static_cast<unsigned long long>(address_of(c)), c.count_, c.mode_, c.ready() ? "ready" : "masked",
+                  c.request_ ? " dreq" : "");
     text += line;
   }
   return text;

@@ -1,8 +1,8 @@
-// Two Intel 8237A DMA controllers in the PC/AT cascade (231466) and their page registers (74LS612): channels 0-3 move bytes, 5-7
-// words, 4 cascades. Devices see one IsaDmaChannel each. Transfers take no time. Not modelled: memory to memory (the PC never wired
-// it), compressed timing, rotating priority (accepted, without effect as transfers are instantaneous).
-// Windows: bytes() at 0x00 (16 ports), words() at 0xc0 (32 ports), pages() at 0x80 (16 ports; the spare ones are scratch, 0x80 is the
-// POST code), high_pages() at 0x480 (16 ports, address bits 31..24). Device lock held.
+// Two Intel 8237A DMA controllers in the PC/AT cascade (231466) and their page registers (74LS612): channels 0-3 move
+// bytes, 5-7 words, 4 cascades. Devices see one IsaDmaChannel each. Transfers take no time. Not modelled: memory to
+// memory (the PC never wired it), compressed timing, rotating priority (accepted, without effect as transfers are
+// instantaneous). Windows: bytes() at 0x00 (16 ports), words() at 0xc0 (32 ports), pages() at 0x80 (16 ports; the spare
+// ones are scratch, 0x80 is the POST code), high_pages() at 0x480 (16 ports, address bits 31..24). Device lock held.
 #pragma once
 #include <array>
 
@@ -15,7 +15,9 @@ namespace doppel::hw {
 
 class I8237 final : public Device {
  public:
-  struct Params { DmaPort& memory; };
+  struct Params {
+    DmaPort& memory;
+  };
   explicit I8237(Params p);
   IsaDmaChannel& channel(unsigned n) { return channel_[n & 7]; }
   MmioHandler& bytes() { return bytes_window_; }
@@ -42,7 +44,10 @@ class I8237 final : public Device {
     u8 mode_ = 0;
     bool request_ = false, transferring_ = false;
   };
-  struct Chip { u8 command = 0, mask = 0xf, request = 0, terminal_count = 0; bool flip_flop = false; };
+  struct Chip {
+    u8 command = 0, mask = 0xf, request = 0, terminal_count = 0;
+    bool flip_flop = false;
+  };
   u64 read_chip(unsigned chip, unsigned reg);
   void write_chip(unsigned chip, unsigned reg, u8 value);
   void master_clear(unsigned chip);
@@ -53,7 +58,9 @@ class I8237 final : public Device {
   u64 read_bytes(u64 offset, unsigned) { return read_chip(0, static_cast<unsigned>(offset)); }
   void write_bytes(u64 offset, u64 v, unsigned) { write_chip(0, static_cast<unsigned>(offset), static_cast<u8>(v)); }
   u64 read_words(u64 offset, unsigned) { return read_chip(1, static_cast<unsigned>(offset >> 1)); }
-  void write_words(u64 offset, u64 v, unsigned) { write_chip(1, static_cast<unsigned>(offset >> 1), static_cast<u8>(v)); }
+  void write_words(u64 offset, u64 v, unsigned) {
+    write_chip(1, static_cast<unsigned>(offset >> 1), static_cast<u8>(v));
+  }
   u64 read_pages(u64 offset, unsigned) { return page_[offset & 15]; }
   void write_pages(u64 offset, u64 v, unsigned);
   u64 read_high(u64 offset, unsigned) { return high_page_[offset & 15]; }

@@ -13,7 +13,7 @@ void PcTestdev::reset() {
 u64 PcTestdev::read_latch(u64 offset, unsigned) { return offset < 4 ? u64{latch_} >> (8 * offset) : 0; }
 
 void PcTestdev::write_latch(u64 offset, u64 value, unsigned size) {
-  if (offset >= 4) return;         // 0xe4: flush requests, nothing to flush
+  if (offset >= 4) return;  // 0xe4: flush requests, nothing to flush
   const unsigned shift = 8 * static_cast<unsigned>(offset);
   const u32 mask = static_cast<u32>(mask_bits(8 * size)) << shift;
   latch_ = (latch_ & ~mask) | (static_cast<u32>(value) << shift & mask);

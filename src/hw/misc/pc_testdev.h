@@ -1,6 +1,6 @@
-// pc-testdev: what CPU unit test suites expect of their machine: a port latch, interrupt lines driven by ports, and a window of
-// memory whose accesses reach a device. Windows: latch() at 0xe0 (8 ports), lines() at 0x2000 (24 ports), memory() at 0xff000000
-// (64 KiB). Device lock held.
+// pc-testdev: what CPU unit test suites expect of their machine: a port latch, interrupt lines driven by ports, and a
+// window of memory whose accesses reach a device. Windows: latch() at 0xe0 (8 ports), lines() at 0x2000 (24 ports),
+// memory() at 0xff000000 (64 KiB). Device lock held.
 #pragma once
 #include <array>
 #include <vector>
@@ -13,7 +13,9 @@ namespace doppel::hw {
 
 class PcTestdev final : public Device {
  public:
-  struct Params { std::vector<IrqLine> irq; };    // by global interrupt number
+  struct Params {
+    std::vector<IrqLine> irq;
+  };  // by global interrupt number
   explicit PcTestdev(Params p) : p_(std::move(p)), memory_(0x10000) {}
   MmioHandler& latch() { return latch_window_; }
   MmioHandler& lines() { return lines_window_; }

@@ -1,4 +1,5 @@
-// Port 0x92, system control port A (PS/2): bit 0 pulses a CPU reset, bit 1 is the fast A20 gate. Window of 1 port. Device lock held.
+// Port 0x92, system control port A (PS/2): bit 0 pulses a CPU reset, bit 1 is the fast A20 gate. Window of 1 port.
+// Device lock held.
 #pragma once
 #include <functional>
 
@@ -11,7 +12,7 @@ class Port92 final : public Device, public MmioHandler {
  public:
   struct Params {
     std::function<void(bool on)> a20;
-    std::function<bool()> a20_state;             // optional: what the A20 gate is now (the i8042 moves it too)
+    std::function<bool()> a20_state;  // optional: what the A20 gate is now (the i8042 moves it too)
     std::function<void()> reset_request;
   };
   explicit Port92(Params p) : p_(std::move(p)) {}

@@ -4,9 +4,18 @@
 
 namespace doppel::hw {
 namespace {
-constexpr u32 kMagic = 0x564d5868;           // "VMXh"
-enum Command : u16 { kGetVersion = 10, kGetUuid = 19, kGetRamSize = 20, kGetTime = 23, kPointerData = 39, kPointerStatus = 40, kPointerCommand = 41 };
-constexpr u32 kEnable = 0x45414552, kDisable = 0xf5, kRelative = 0x4c455252, kAbsolute = 0x53424152, kPointerVersion = 0x3442554a;
+constexpr u32 kMagic = 0x564d5868;  // "VMXh"
+enum Command : u16 {
+  kGetVersion = 10,
+  kGetUuid = 19,
+  kGetRamSize = 20,
+  kGetTime = 23,
+  kPointerData = 39,
+  kPointerStatus = 40,
+  kPointerCommand = 41
+};
+constexpr u32 kEnable = 0x45414552, kDisable = 0xf5, kRelative = 0x4c455252, kAbsolute = 0x53424152,
+              kPointerVersion = 0x3442554a;
 constexpr size_t kMostWords = 1024;
 }  // namespace
 
@@ -53,12 +62,10 @@ u32 Vmport::command(VmportRegisters& r) {
       r.edx = word(3);
       return word(0);
     }
-    case kGetRamSize:
-      r.ebx = 0x1177;
-      return static_cast<u32>(p_.ram_bytes);
+    case kGetRamSize: r.ebx = 0x1177; return static_cast<u32>(p_.ram_bytes);
     case kGetTime:
       r.ebx = 0;
-      r.ecx = 1'000'000;                     // largest lag in microseconds
+      r.ecx = 1'000'000;  // largest lag in microseconds
       r.edx = 0;
       return p_.wall_seconds ? static_cast<u32>(p_.wall_seconds()) : 0;
     case kPointerStatus: return mouse_enabled_ ? static_cast<u32>(mouse_queue_.size()) : 0xffff0000u;
@@ -67,7 +74,7 @@ u32 Vmport::command(VmportRegisters& r) {
       std::array<u32, 4> words{};
       const u32 count = r.ebx;
       if (count == 0 || count > 4 || count > mouse_queue_.size()) {
-        reset();                             // the guest has lost step: it starts again with enable
+        reset();  // the guest has lost step: it starts again with enable
         return 0xffffffffu;
       }
       for (u32 i = 0; i < count; i++) {
@@ -99,11 +106,15 @@ void Vmport::archive(StateArchive& ar) {
   ar.field("last_buttons", last_buttons_);
   std::vector<u8> bytes(mouse_queue_.size() * 4);
   size_t at = 0;
-  for (const u32 w : mouse_queue_) { store_le<u32>(&bytes[at], w); at += 4; }
+  for (const u32 w : mouse_queue_) {
+    store_le<u32>(&bytes[at], w);
+    at += 4;
+  }
   ar.blob("queue", bytes);
   if (!ar.loading()) return;
   mouse_queue_.clear();
-  for (size_t i = 0; i + 4 <= bytes.size() && mouse_queue_.size() < kMostWords; i += 4) mouse_queue_.push_back(load_le<u32>(&bytes[i]));
+  for (size_t i = 0; i + 4 <= bytes.size() && mouse_queue_.size() < kMostWords; i += 4)
+    mouse_queue_.push_back(load_le<u32>(&bytes[i]));
 }
 
 }  // namespace doppel::hw

@@ -1,5 +1,5 @@
-// VMware backdoor port (0x5658): version, memory size, UUID, time, and the absolute pointer ("vmmouse"). Commands are in CPU
-// registers, which the board lends for the time of an access. Window of 1 port, 32-bit reads. Device lock held.
+// VMware backdoor port (0x5658): version, memory size, UUID, time, and the absolute pointer ("vmmouse"). Commands are
+// in CPU registers, which the board lends for the time of an access. Window of 1 port, 32-bit reads. Device lock held.
 #pragma once
 #include <array>
 #include <deque>
@@ -11,7 +11,9 @@
 
 namespace doppel::hw {
 
-struct VmportRegisters { u32 eax = 0, ebx = 0, ecx = 0, edx = 0, esi = 0, edi = 0; };
+struct VmportRegisters {
+  u32 eax = 0, ebx = 0, ecx = 0, edx = 0, esi = 0, edi = 0;
+};
 
 class Vmport final : public Device, public MmioHandler {
  public:
@@ -20,10 +22,10 @@ class Vmport final : public Device, public MmioHandler {
     std::function<void(const VmportRegisters&)> store_registers;  // all but eax, which is the value read
     u64 ram_bytes = 0;
     std::array<u8, 16> uuid{};
-    std::function<s64()> wall_seconds;                            // seconds since 1970, UTC
+    std::function<s64()> wall_seconds;  // seconds since 1970, UTC
   };
   explicit Vmport(Params p) : p_(std::move(p)) {}
-  void pointer(int x, int y, int wheel, u32 buttons);             // 0..32767
+  void pointer(int x, int y, int wheel, u32 buttons);  // 0..32767
   bool pointer_active() const { return mouse_enabled_ && absolute_; }
   u64 read(u64 offset, unsigned size) override;
   void write(u64 offset, u64 value, unsigned size) override;

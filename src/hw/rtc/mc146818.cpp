@@ -11,15 +11,20 @@ namespace {
 enum : u8 { kUip = 0x80 };
 enum : u8 { kSet = 0x80, kPie = 0x40, kAie = 0x20, kUie = 0x10, kSqwe = 8, kBinary = 4, k24Hours = 2 };
 enum : u8 { kIrqf = 0x80, kPf = 0x40, kAf = 0x20, kUf = 0x10 };
-constexpr s64 kUipNs = 244'141;         // UIP comes up this long before an update
+constexpr s64 kUipNs = 244'141;  // UIP comes up this long before an update
 constexpr s64 kDaySeconds = 86'400;
 
 s64 floor_div(s64 a, s64 b) { return a / b - (a % b < 0 ? 1 : 0); }
 s64 floor_mod(s64 a, s64 b) { return a - floor_div(a, b) * b; }
 }  // namespace
 
-Mc146818::Mc146818(Params p) : p_(std::move(p)), timer_(p_.clock, [this] { catch_up(); update_irq(); arm(); }) {
-  ram_[kA] = 0x26;                      // 32768 Hz time base, 1024 Hz periodic rate
+Mc146818::Mc146818(Params p)
+    : p_(std::move(p)), timer_(p_.clock, [this] {
+        catch_up();
+        update_irq();
+        arm();
+      }) {
+  ram_[kA] = 0x26;  // 32768 Hz time base, 1024 Hz periodic rate
   ram_[kB] = k24Hours;
   ram_[kD] = 0x80;
   offset_seconds_ = p_.start_seconds;
@@ -77,14 +82,17 @@ void Mc146818::fill_time() {
 void Mc146818::take_time() {
   using namespace std::chrono;
   int full_year = static_cast<int>(from_reg(ram_[kYear]) % 100);
-  if (p_.century) full_year += static_cast<int>(from_reg(ram_[p_.century & 0x7f]) % 100) * 100;
-  else full_year += full_year < 70 ? 2000 : 1900;
+  if (p_.century)
+    full_year += static_cast<int>(from_reg(ram_[p_.century & 0x7f]) % 100) * 100;
+  else
+    full_year += full_year < 70 ? 2000 : 1900;
   const unsigned month_number = std::clamp(from_reg(ram_[kMonth]), 1u, 12u);
   const unsigned day_number = std::clamp(from_reg(ram_[kDay]), 1u, 31u);
   const sys_days first{year{full_year} / month{month_number} / day{1}};
-  const s64 day = first.time_since_epoch().count() + s64{day_number} - 1;   // 31 April is 1 May
-  const s64 second = day * kDaySeconds + s64{hour_from_reg(ram_[kHours])} * 3600 + from_reg(ram_[kMinutes]) * 60 + from_reg(ram_[kSeconds]);
-  offset_seconds_ += second - guest_seconds();        // the fraction goes on
+  const s64 day = first.time_since_epoch().count() + s64{day_number} - 1;  // 31 April is 1 May
+  const s64 second = day * kDaySeconds + s64{hour_from_reg(ram_[kHours])} * 3600 + from_reg(ram_[kMinutes]) * 60 +
+                     from_reg(ram_[kSeconds]);
+  offset_seconds_ += second - guest_seconds();  // the fraction goes on
   seen_second_ = second;
 }
 
@@ -104,15 +112,24 @@ void Mc146818::restart_periodic() {
 s64 Mc146818::next_alarm(s64 after) const {
   const u8 s = ram_[kSecondsAlarm], m = ram_[kMinutesAlarm], h = ram_[kHoursAlarm];
   auto any = [](u8 v) { return (v & 0xc0) == 0xc0; };
-  const s64 hour = any(h) ? -1 : static_cast<s64>(hour_from_reg(h)), minute = any(m) ? -1 : static_cast<s64>(from_reg(m)),
-            second = any(s) ? -1 : static_cast<s64>(from_reg(s));
+  const s64 hour = any(h) ? -1 : static_cast<s64>(hour_from_reg(h)),
+            minute = any(m) ? -1 : static_cast<s64>(from_reg(m)), second = any(s) ? -1 : static_cast<s64>(from_reg(s));
   if (hour > 23 || minute > 59 || second > 59) return -1;
   // From the hour down: skip to the start of the next hour, minute or second until all match; one day has them all.
   for (s64 t = after + 1, end = t + 2 * kDaySeconds; t < end;) {
     const s64 of_day = floor_mod(t, kDaySeconds);
-    if (hour >= 0 && of_day / 3600 != hour) { t += 3600 - of_day % 3600; continue; }
-    if (minute >= 0 && of_day / 60 % 60 != minute) { t += 60 - of_day % 60; continue; }
-    if (second >= 0 && of_day % 60 != second) { t++; continue; }
+    if (hour >= 0 && of_day / 3600 != hour) {
+      t += 3600 - of_day % 3600;
+      continue;
+    }
+    if (minute >= 0 && of_day / 60 % 60 != minute) {
+      t += 60 - of_day % 60;
+      continue;
+    }
+    if (second >= 0 && of_day % 60 != second) {
+      t++;
+      continue;
+    }
     return t;
   }
   return -1;
@@ -146,7 +163,10 @@ void Mc146818::update_irq() {
 
 void Mc146818::arm() {
   // While IRQF is up nothing more can be told.
-  if (ram_[kC] & kIrqf) { timer_.disarm(); return; }
+  if (ram_[kC] & kIrqf) {
+    timer_.disarm();
+    return;
+  }
   s64 at = INT64_MAX;
   const u8 b = ram_[kB];
   if ((b & kPie) && periodic_next_ >= 0) at = std::min(at, periodic_next_);
@@ -157,7 +177,10 @@ void Mc146818::arm() {
       if (const s64 alarm = next_alarm(seen_second_); alarm >= 0) at = std::min(at, clock_time(alarm));
     }
   }
-  if (at == INT64_MAX) timer_.disarm(); else timer_.arm_at(at);
+  if (at == INT64_MAX)
+    timer_.disarm();
+  else
+    timer_.arm_at(at);
 }
 
 void Mc146818::set_irq_enabled(bool on) {
@@ -181,7 +204,10 @@ u8 Mc146818::read_register(u8 index) {
       return v;
     }
     case kD: return 0x80;
-    case kSecondsAlarm: case kMinutesAlarm: case kHoursAlarm: case kB: return ram_[index];
+    case kSecondsAlarm:
+    case kMinutesAlarm:
+    case kHoursAlarm:
+    case kB: return ram_[index];
     default:
       if (running() && (index <= kYear || (p_.century && index == p_.century))) fill_time();
       return ram_[index];
@@ -265,8 +291,8 @@ std::string Mc146818::info() const {
   std::tm tm{};
   gmtime_r(&t, &tm);
   char text[96];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02d %02d:%02d:%02d A=%02x B=%02x C=%02x\n", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                tm.tm_min, tm.tm_sec, ram_[kA], ram_[kB], ram_[kC]);
+  std::snprintf(text, sizeof text, "%04d-%02d-%02d %02d:%02d:%02d A=%02x B=%02x C=%02x\n", tm.tm_year + 1900,
+                tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ram_[kA], ram_[kB], ram_[kC]);
   return text;
 }
 
@@ -283,12 +309,14 @@ Result<s64> rtc_start_seconds(std::string_view base) {
   const bool date = std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &y, &mo, &d, &used) == 3;
   const bool whole = date && static_cast<size_t>(used) == text.size();
   int used2 = 0;
-  const bool with_time = date && !whole && std::sscanf(text.c_str() + used, "T%2d:%2d:%2d%n", &h, &mi, &s, &used2) == 3 &&
+  const bool with_time = date && !whole &&
+                         std::sscanf(text.c_str() + used, "T%2d:%2d:%2d%n", &h, &mi, &s, &used2) == 3 &&
                          static_cast<size_t>(used + used2) == text.size();
   using namespace std::chrono;
   const year_month_day ymd{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
   if (!(whole || with_time) || !ymd.ok() || h > 23 || mi > 59 || s > 59 || h < 0 || mi < 0 || s < 0) {
-    return Error{"the RTC's date '" + text + "' is not one", "use base=utc, base=localtime or base=2024-02-29T12:30:00", 2};
+    return Error{"the RTC's date '" + text + "' is not one", "use base=utc, base=localtime or base=2024-02-29T12:30:00",
+                 2};
   }
   return s64{sys_days{ymd}.time_since_epoch().count()} * kDaySeconds + h * 3600 + mi * 60 + s;
 }

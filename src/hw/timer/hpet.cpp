@@ -10,9 +10,11 @@ namespace {
 constexpr s64 kTickNs = Hpet::kPeriodFs / 1'000'000;
 constexpr s64 kShortestPeriod = 10'000;
 // General registers.
-constexpr u64 kCapabilities = 0x00, kConfig = 0x10, kStatus = 0x20, kCounter = 0xf0, kTimers = 0x100, kTimerStride = 0x20;
+constexpr u64 kCapabilities = 0x00, kConfig = 0x10, kStatus = 0x20, kCounter = 0xf0, kTimers = 0x100,
+              kTimerStride = 0x20;
 // Timer configuration.
-constexpr u64 kLevel = 1 << 1, kEnable = 1 << 2, kPeriodic = 1 << 3, kPeriodicCap = 1 << 4, kWideCap = 1 << 5, kValueSet = 1 << 6, kNarrow = 1 << 8;
+constexpr u64 kLevel = 1 << 1, kEnable = 1 << 2, kPeriodic = 1 << 3, kPeriodicCap = 1 << 4, kWideCap = 1 << 5,
+              kValueSet = 1 << 6, kNarrow = 1 << 8;
 constexpr u64 kRoute = 0x1f << 9, kFsb = 1 << 14, kFsbCap = 1 << 15;
 constexpr u64 kTimerWritable = kLevel | kEnable | kPeriodic | kValueSet | kNarrow | kRoute | kFsb;
 }  // namespace
@@ -20,7 +22,8 @@ constexpr u64 kTimerWritable = kLevel | kEnable | kPeriodic | kValueSet | kNarro
 Hpet::Hpet(Params p) : p_(std::move(p)) {
   p_.comparators = std::clamp(p_.comparators, 3u, 32u);
   timers_.resize(p_.comparators);
-  for (unsigned n = 0; n < timers_.size(); n++) timers_[n].timer = std::make_unique<Timer>(p_.clock, [this, n] { fired(n); });
+  for (unsigned n = 0; n < timers_.size(); n++)
+    timers_[n].timer = std::make_unique<Timer>(p_.clock, [this, n] { fired(n); });
   reset();
 }
 
@@ -57,13 +60,19 @@ void Hpet::lower(unsigned n) {
 
 void Hpet::arm(unsigned n, bool after_match) {
   Comparator& c = timers_[n];
-  if (!running() || !(c.config & kEnable)) { c.timer->disarm(); return; }
+  if (!running() || !(c.config & kEnable)) {
+    c.timer->disarm();
+    return;
+  }
   advance_periodic(c);
   const u64 mask = width(c);
   const u64 now = counter();
   u64 wait = (c.comparator - now) & mask;
-  if (wait == 0 && after_match) wait = mask;                    // the next match is a wrap away
-  if (wait > u64{1} << 58) { c.timer->disarm(); return; }       // 90 years
+  if (wait == 0 && after_match) wait = mask;  // the next match is a wrap away
+  if (wait > u64{1} << 58) {
+    c.timer->disarm();
+    return;
+  }  // 90 years
   const s64 now_ns = p_.clock.now();
   s64 at = started_ + static_cast<s64>(now - counter_base_) * kTickNs + static_cast<s64>(wait) * kTickNs;
   if ((c.config & kPeriodic) && after_match) at = std::max(at, now_ns + kShortestPeriod);
@@ -75,7 +84,7 @@ void Hpet::advance_periodic(Comparator& c) {
   if (!(c.config & kPeriodic) || c.period == 0) return;
   const u64 mask = width(c);
   const u64 behind = (counter() - c.comparator) & mask;
-  if (behind == 0 || behind > mask / 2) return;                 // it is ahead of us
+  if (behind == 0 || behind > mask / 2) return;  // it is ahead of us
   c.comparator = (c.comparator + (behind / c.period + 1) * c.period) & mask;
 }
 
@@ -100,7 +109,7 @@ void Hpet::fired(unsigned n) {
     status_ |= u64{1} << n;
     if (l != nullptr) l->set(true);
   } else if (l != nullptr) {
-    l->set(false);                                              // an edge; stays high so that the 8259 keeps the request
+    l->set(false);  // an edge; stays high so that the 8259 keeps the request
     l->set(true);
   }
 }
@@ -174,7 +183,10 @@ void Hpet::write_config(u64 value) {
     for (unsigned n = 0; n < 2; n++) lower(n);
   }
   if (changed & 1) {
-    if (value & 1) started_ = p_.clock.now(); else counter_base_ = counter();
+    if (value & 1)
+      started_ = p_.clock.now();
+    else
+      counter_base_ = counter();
   }
   config_ = value;
   if ((changed & 2) && p_.legacy) p_.legacy(legacy_mode());
@@ -237,12 +249,14 @@ void Hpet::archive(StateArchive& ar) {
 
 std::string Hpet::info() const {
   char line_text[160];
-  std::snprintf(line_text, sizeof line_text, "counter=%llx config=%llx status=%llx\n", static_cast<unsigned long long>(counter()),
-                static_cast<unsigned long long>(config_), static_cast<unsigned long long>(status_));
+  std::snprintf(line_text, sizeof line_text, "counter=%llx config=%llx status=%llx\n",
+                static_cast<unsigned long long>(counter()), static_cast<unsigned long long>(config_),
+                static_cast<unsigned long long>(status_));
   std::string text = line_text;
   for (unsigned n = 0; n < timers_.size(); n++) {
     const Comparator& c = timers_[n];
-    std::snprintf(line_text, sizeof line_text, "timer %u: config=%llx comparator=%llx period=%llx\n", n, static_cast<unsigned long long>(c.config & 0xffffffffu),
+    std::snprintf(line_text, sizeof line_text, "timer %u: config=%llx comparator=%llx period=%llx\n", n,
+                  static_cast<unsigned long long>(c.config & 0xffffffffu),
                   static_cast<unsigned long long>(c.comparator), static_cast<unsigned long long>(c.period));
     text += line_text;
   }

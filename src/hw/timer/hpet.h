@@ -1,5 +1,6 @@
-// High precision event timer (IA-PC HPET specification 1.0a): a 64-bit counter at 100 MHz, 3 to 32 comparators, periodic mode, legacy
-// replacement routing, FSB (MSI) delivery. Window of 1 KiB at 0xfed00000; 32- and 64-bit accesses. Device lock held.
+// High precision event timer (IA-PC HPET specification 1.0a): a 64-bit counter at 100 MHz, 3 to 32 comparators,
+// periodic mode, legacy replacement routing, FSB (MSI) delivery. Window of 1 KiB at 0xfed00000; 32- and 64-bit
+// accesses. Device lock held.
 #pragma once
 #include <functional>
 #include <memory>
@@ -14,15 +15,15 @@ namespace doppel::hw {
 
 class Hpet final : public Device, public MmioHandler {
  public:
-  static constexpr u32 kPeriodFs = 10'000'000;      // 10 ns
+  static constexpr u32 kPeriodFs = 10'000'000;  // 10 ns
   struct Params {
     Clock& clock;
-    std::vector<IrqLine> irq;                       // by I/O APIC pin; routes that aren't there are not offered
-    IrqLine legacy_timer, legacy_rtc;               // interrupts 0 and 8 while legacy replacement is on
-    std::function<void(bool on)> legacy;            // legacy replacement changed: the PIT and RTC lose their lines
-    std::function<void(u64 address, u32 data)> msi; // optional
+    std::vector<IrqLine> irq;                        // by I/O APIC pin; routes that aren't there are not offered
+    IrqLine legacy_timer, legacy_rtc;                // interrupts 0 and 8 while legacy replacement is on
+    std::function<void(bool on)> legacy;             // legacy replacement changed: the PIT and RTC lose their lines
+    std::function<void(u64 address, u32 data)> msi;  // optional
     unsigned comparators = 3;
-    u32 routes = 0x00f00104;                        // pins offered in INT_ROUTE_CAP: 2, 8, 20-23
+    u32 routes = 0x00f00104;  // pins offered in INT_ROUTE_CAP: 2, 8, 20-23
   };
   explicit Hpet(Params p);
   u64 read(u64 offset, unsigned size) override;
@@ -51,13 +52,13 @@ class Hpet final : public Device, public MmioHandler {
   void fired(unsigned n);
   const IrqLine* line(unsigned n) const;
   bool running() const { return (config_ & 1) != 0; }
-  static u64 width(const Comparator& c);      // mask of the comparator's bits
+  static u64 width(const Comparator& c);  // mask of the comparator's bits
 
   Params p_;
   std::vector<Comparator> timers_;
   u64 config_ = 0, status_ = 0;
-  u64 counter_base_ = 0;        // counter when it was started or stopped
-  s64 started_ = 0;             // clock time of the start
+  u64 counter_base_ = 0;  // counter when it was started or stopped
+  s64 started_ = 0;       // clock time of the start
 };
 
 }  // namespace doppel::hw

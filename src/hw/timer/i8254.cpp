@@ -5,18 +5,24 @@
 
 namespace doppel::hw {
 namespace {
-constexpr s64 kShortestPeriod = 10'000;   // ns between two interrupts at least
+constexpr s64 kShortestPeriod = 10'000;  // ns between two interrupts at least
 
-// Boot code reads counters in tight loops: two hours of nanoseconds fit 64-bit arithmetic, whose division is a multiplication.
+// Boot code reads counters in tight loops: two hours of nanoseconds fit 64-bit arithmetic, whose division is a
+// multiplication.
 u64 to_ticks(s64 ns) {
   if (ns <= 0) return 0;
   const u64 t = static_cast<u64>(ns);
-  if (t < u64{1} << 43) [[likely]] return t * I8254::kHz / kNsPerSecond;
+  if (t < u64{1} << 43) [[likely]]
+    return t * I8254::kHz / kNsPerSecond;
   return static_cast<u64>(static_cast<u128>(ns) * I8254::kHz / kNsPerSecond);
 }
-s64 to_ns(u64 ticks) { return static_cast<s64>((static_cast<u128>(ticks) * kNsPerSecond + I8254::kHz - 1) / I8254::kHz); }
+s64 to_ns(u64 ticks) {
+  return static_cast<s64>((static_cast<u128>(ticks) * kNsPerSecond + I8254::kHz - 1) / I8254::kHz);
+}
 bool periodic(u8 mode) { return mode == 2 || mode == 3; }
-u16 to_bcd(u32 v) { return static_cast<u16>(v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 | (v / 1000 % 10) << 12); }
+u16 to_bcd(u32 v) {
+  return static_cast<u16>(v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 | (v / 1000 % 10) << 12);
+}
 u32 from_bcd(u16 v) { return (v & 15u) + (v >> 4 & 15u) * 10 + (v >> 8 & 15u) * 100 + (v >> 12 & 15u) * 1000; }
 }  // namespace
 
@@ -27,7 +33,7 @@ void I8254::reset() {
     const bool gate = n != 2;
     channel_[n] = Channel{};
     channel_[n].gate = gate;
-    channel_[n].mode = 3;      // undefined by the data sheet
+    channel_[n].mode = 3;  // undefined by the data sheet
   }
   irq_enabled_ = true;
   timer_.disarm();
@@ -57,7 +63,7 @@ bool I8254::out_of(const Channel& c) const {
     case 1: return !c.triggered || t >= c.count;
     case 2: return !c.gate || t % c.count != c.count - 1;
     case 3: return !c.gate || t % c.count < (c.count + 1) / 2;
-    default: return !counting(c) || t != c.count;       // strobes
+    default: return !counting(c) || t != c.count;  // strobes
   }
 }
 
@@ -75,7 +81,7 @@ u16 I8254::value(unsigned n) const {
   if (c.mode == 2) {
     v = c.count - static_cast<u32>(t % c.count);
   } else if (c.mode == 3) {
-    const u32 even = c.count & ~1u;                     // counts down by two in each half
+    const u32 even = c.count & ~1u;  // counts down by two in each half
     v = even == 0 ? 1 : even - static_cast<u32>(2 * t % even);
   } else {
     v = static_cast<u32>((c.count + wrap - t % wrap) % wrap);
@@ -97,7 +103,7 @@ void I8254::set_gate(unsigned n, bool level) {
     if (one_shot) {
       c.triggered = c.loaded;
       c.start = p_.clock.now();
-    } else if (periodic(c.mode)) {                      // the gate's edge starts a new period
+    } else if (periodic(c.mode)) {  // the gate's edge starts a new period
       if (c.next_pending) c.count = c.next_count;
       c.next_pending = false;
       c.start = p_.clock.now();
@@ -116,7 +122,7 @@ void I8254::load(unsigned n, u32 written) {
   settle(c);
   if (c.loaded && periodic(c.mode) && counting(c)) {
     const u64 t = elapsed(c);
-    c.start += to_ns(t - t % c.count);                  // start of the current period; the new count follows it
+    c.start += to_ns(t - t % c.count);  // start of the current period; the new count follows it
     c.next_count = count;
     c.next_pending = true;
     if (n == 0) arm();
@@ -139,7 +145,7 @@ void I8254::write_count(unsigned n, u8 byte) {
       if (!c.write_high_next) {
         c.write_low = byte;
         c.write_high_next = true;
-        if (c.mode == 0) {                              // the first byte stops counting and lowers OUT
+        if (c.mode == 0) {  // the first byte stops counting and lowers OUT
           c.loaded = false;
           c.frozen = 0;
           if (n == 0) program_irq();
@@ -153,7 +159,7 @@ void I8254::write_count(unsigned n, u8 byte) {
 
 void I8254::latch_count(unsigned n) {
   Channel& c = channel_[n];
-  if (c.latched) return;                                // the first latch holds until it is read
+  if (c.latched) return;  // the first latch holds until it is read
   c.latch = value(n);
   c.latched = c.access == 1 ? 1 : c.access == 2 ? 2 : 3;
 }
@@ -162,13 +168,14 @@ void I8254::latch_status(unsigned n) {
   Channel& c = channel_[n];
   if (c.status_latched) return;
   const bool level = out(n);
-  c.status = static_cast<u8>((level ? 0x80 : 0) | (!c.loaded || c.next_pending ? 0x40 : 0) | c.access << 4 | c.mode << 1 | (c.bcd ? 1 : 0));
+  c.status = static_cast<u8>((level ? 0x80 : 0) | (!c.loaded || c.next_pending ? 0x40 : 0) | c.access << 4 |
+                             c.mode << 1 | (c.bcd ? 1 : 0));
   c.status_latched = true;
 }
 
 void I8254::write_control(u8 v) {
   const unsigned n = v >> 6;
-  if (n == 3) {                                         // read-back command
+  if (n == 3) {  // read-back command
     for (unsigned i = 0; i < 3; i++) {
       if (!(v >> (i + 1) & 1)) continue;
       if (!(v & 0x20)) latch_count(i);
@@ -177,7 +184,10 @@ void I8254::write_control(u8 v) {
     return;
   }
   const u8 access = v >> 4 & 3;
-  if (access == 0) { latch_count(n); return; }
+  if (access == 0) {
+    latch_count(n);
+    return;
+  }
   Channel& c = channel_[n];
   const bool gate = c.gate;
   const u32 count = c.count;
@@ -208,20 +218,20 @@ u64 I8254::read(u64 offset, unsigned) {
   switch (c.access) {
     case 1: return v & 0xff;
     case 2: return v >> 8;
-    default:
-      c.read_high_next = !c.read_high_next;
-      return static_cast<u8>(c.read_high_next ? v : v >> 8);
+    default: c.read_high_next = !c.read_high_next; return static_cast<u8>(c.read_high_next ? v : v >> 8);
   }
 }
 
 void I8254::write(u64 offset, u64 v, unsigned) {
   const unsigned n = offset & 3;
-  if (n == 3) write_control(static_cast<u8>(v));
-  else write_count(n, static_cast<u8>(v));
+  if (n == 3)
+    write_control(static_cast<u8>(v));
+  else
+    write_count(n, static_cast<u8>(v));
 }
 
-// Interrupt 0 wants rising edges of OUT. The line is held high between them (the 8259 forgets an edge whose line falls before it is
-// acknowledged), so that one timer event does for a period.
+// Interrupt 0 wants rising edges of OUT. The line is held high between them (the 8259 forgets an edge whose line falls
+// before it is acknowledged), so that one timer event does for a period.
 void I8254::program_irq() {
   if (!irq_enabled_) return;
   p_.irq.set(out_of(channel_[0]));
@@ -231,15 +241,23 @@ void I8254::program_irq() {
 void I8254::arm() {
   Channel& c = channel_[0];
   settle(c);
-  if (!irq_enabled_ || !counting(c)) { timer_.disarm(); return; }
+  if (!irq_enabled_ || !counting(c)) {
+    timer_.disarm();
+    return;
+  }
   const u64 t = elapsed(c);
   u64 edge = 0;
   switch (c.mode) {
-    case 0: case 1: edge = c.count; break;
-    case 2: case 3: edge = (t / c.count + 1) * c.count; break;
+    case 0:
+    case 1: edge = c.count; break;
+    case 2:
+    case 3: edge = (t / c.count + 1) * c.count; break;
     default: edge = c.count + u64{1}; break;
   }
-  if (edge <= t) { timer_.disarm(); return; }
+  if (edge <= t) {
+    timer_.disarm();
+    return;
+  }
   s64 at = c.start + to_ns(edge);
   if (periodic(c.mode)) at = std::max(at, p_.clock.now() + kShortestPeriod);
   timer_.arm_at(at);
@@ -304,7 +322,8 @@ std::string I8254::info() const {
   char line[128];
   for (unsigned n = 0; n < 3; n++) {
     const Channel& c = channel_[n];
-    std::snprintf(line, sizeof line, "counter %u: mode %u count %u value %u out %d gate %d\n", n, c.mode, c.count, value(n), out(n), c.gate);
+    std::snprintf(line, sizeof line, "counter %u: mode %u count %u value %u out %d gate %d\n", n, c.mode, c.count,
+                  value(n), out(n), c.gate);
     text += line;
   }
   return text;

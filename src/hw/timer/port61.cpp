@@ -2,8 +2,17 @@
 
 namespace doppel::hw {
 namespace {
-enum : u8 { kGate2 = 1, kSpeaker = 2, kSerrDisable = 4, kIochkDisable = 8, kRefresh = 0x10, kOut2 = 0x20, kIochk = 0x40, kSerr = 0x80 };
-constexpr s64 kRefreshHalf = 15'085;   // ns between two changes of the refresh bit (counter 1 at its usual 18 ticks)
+enum : u8 {
+  kGate2 = 1,
+  kSpeaker = 2,
+  kSerrDisable = 4,
+  kIochkDisable = 8,
+  kRefresh = 0x10,
+  kOut2 = 0x20,
+  kIochk = 0x40,
+  kSerr = 0x80
+};
+constexpr s64 kRefreshHalf = 15'085;  // ns between two changes of the refresh bit (counter 1 at its usual 18 ticks)
 }  // namespace
 
 Port61::Port61(Params p) : p_(std::move(p)) { reset(); }

@@ -1,5 +1,6 @@
-// dce: pure ops and get_regs whose value nobody uses go, and so do unused calls of pure helpers; what is left moves up and values
-// are numbered anew. Loads stay (they may fault), and so do float ops (they set sticky flags). One walk back, one forward.
+// dce: pure ops and get_regs whose value nobody uses go, and so do unused calls of pure helpers; what is left moves up
+// and values are numbered anew. Loads stay (they may fault), and so do float ops (they set sticky flags). One walk
+// back, one forward.
 #include <cstring>
 
 #include "ir/opt/passes.h"
@@ -22,7 +23,7 @@ void pass_dce(Region& region, PassContext& c) {
   for (size_t i = n; i-- > 0;) {
     if (!c.used[i] && removable(region, ops[i])) continue;
     c.used[i] = true;
-    for (const Value v : ops[i].arg) c.used[v] = true;   // 0, where there is none, is the first insn: it stays
+    for (const Value v : ops[i].arg) c.used[v] = true;  // 0, where there is none, is the first insn: it stays
   }
   size_t to = 0;
   for (size_t i = 0; i < n; i++) {

@@ -1,6 +1,6 @@
-// dead_flags: a write of the flags row that a later one in the region overwrites goes, when in between nothing reads the row: no
-// get_reg, no helper that reads state, no exit whose target may read them (aux bit 1 of an exit: it does not). Ops that may fault
-// do not count as readers: see pipeline.h. The ops that computed the value are left to dce.
+// dead_flags: a write of the flags row that a later one in the region overwrites goes, when in between nothing reads
+// the row: no get_reg, no helper that reads state, no exit whose target may read them (aux bit 1 of an exit: it does
+// not). Ops that may fault do not count as readers: see pipeline.h. The ops that computed the value are left to dce.
 #include "ir/opt/passes.h"
 
 namespace doppel::ir {
@@ -23,10 +23,11 @@ void pass_dead_flags(Region& region, PassContext&) {
       case Opcode::call:
         if (helper_effects(region, op) & kHelperReadsState) live = true;
         break;
-      case Opcode::exit_direct: case Opcode::exit_indirect: case Opcode::exit_loop:
-        live = !(op.aux & 2);
-        break;
-      case Opcode::exit_cc: case Opcode::exit_if:
+      case Opcode::exit_direct:
+      case Opcode::exit_indirect:
+      case Opcode::exit_loop: live = !(op.aux & 2); break;
+      case Opcode::exit_cc:
+      case Opcode::exit_if:
         if (!(op.aux & 2)) live = true;
         break;
       default: break;

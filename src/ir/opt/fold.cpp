@@ -1,5 +1,5 @@
-// fold: simplify() again, now that state forwarding has put values in the place of get_regs. One walk; an op that became another
-// value stays behind as a constant nobody uses, for dce.
+// fold: simplify() again, now that state forwarding has put values in the place of get_regs. One walk; an op that
+// became another value stays behind as a constant nobody uses, for dce.
 #include "ir/opt/passes.h"
 #include "ir/simplify.h"
 

@@ -14,8 +14,8 @@ struct Row {
   bool OptFlags::*flag;
   void (*run)(Region&, PassContext&);
 };
-// dead_flags first: once state has forwarded a read of the flags to its value, the read is not to be seen any more, but a fault between
-// the write and that read still needs the write.
+// dead_flags first: once state has forwarded a read of the flags to its value, the read is not to be seen any more, but
+// a fault between the write and that read still needs the write.
 constexpr Row kPasses[] = {
     {"dead_flags", &OptFlags::dead_flags, pass_dead_flags},
     {"state", &OptFlags::state, pass_state},

@@ -1,30 +1,33 @@
 // The only list of passes. `verify` runs after every pass in debug builds. Every pass is linear in the number of ops.
 //
-// What a pass may assume and must keep: guest registers are exact at every op that may fault, at helpers that read state and at
-// exits; `insn` marks stay. The one relaxation is dead_flags: a write of the flags row that is overwritten later in the region is
-// removed although an op in between may fault, so the arithmetic bits of EFLAGS that the fault handler sees (and its IRET restores)
-// may be stale. The program can't tell, because it overwrites them before it reads them. --opt=-dead_flags keeps them exact.
+// What a pass may assume and must keep: guest registers are exact at every op that may fault, at helpers that read
+// state and at exits; `insn` marks stay. The one relaxation is dead_flags: a write of the flags row that is overwritten
+// later in the region is removed although an op in between may fault, so the arithmetic bits of EFLAGS that the fault
+// handler sees (and its IRET restores) may be stale. The program can't tell, because it overwrites them before it reads
+// them. --opt=-dead_flags keeps them exact.
 #pragma once
 #include "ir/ir.h"
 
 namespace doppel::ir {
 
 struct OptFlags {
-  bool fold = true;         // constants, identities, extract/zext chains
-  bool state = true;        // get_reg after set_reg forwarded; set_reg overwritten before anything could see it removed
-  bool dead_flags = true;   // flags overwritten before use are not computed
-  bool dce = true;          // unused pure ops removed (turned into nothing and compacted)
+  bool fold = true;        // constants, identities, extract/zext chains
+  bool state = true;       // get_reg after set_reg forwarded; set_reg overwritten before anything could see it removed
+  bool dead_flags = true;  // flags overwritten before use are not computed
+  bool dce = true;         // unused pure ops removed (turned into nothing and compacted)
 #ifdef DOPPEL_DEBUG
-  bool verify = true;       // after translation and after each pass; a failure prints the region and aborts
+  bool verify = true;  // after translation and after each pass; a failure prints the region and aborts
 #else
   bool verify = false;
 #endif
   static OptFlags none() { return {.fold = false, .state = false, .dead_flags = false, .dce = false}; }
 };
-// Parses --opt=none|all|name,name (a leading '-' takes one away; if the first has it, from all). Empty string on success, else the error.
+// Parses --opt=none|all|name,name (a leading '-' takes one away; if the first has it, from all). Empty string on
+// success, else the error.
 std::string parse_opt_flags(const std::string& text, OptFlags& out);
 
-// `flags_dead_on_exit` of an exit op is bit 1 of its aux: the frontend looked ahead and the flags row is overwritten there.
+// `flags_dead_on_exit` of an exit op is bit 1 of its aux: the frontend looked ahead and the flags row is overwritten
+// there.
 void run_pipeline(Region& region, const OptFlags& flags);
 
 }  // namespace doppel::ir

@@ -1,7 +1,8 @@
-// state: forward, a get_reg after a set_reg or get_reg of the same register becomes that value (narrower gets by trunc, wider
-// ones by zext), and a set_reg of what the register already holds goes; backward, a set_reg that a later one overwrites goes when
-// nothing in between can see it: no get_reg of it, no op that may fault, no helper that is not pure, no exit.
-// Rows of a layout do not overlap; a helper that changes any row (a second result in a scratch row too) has kHelperWritesState.
+// state: forward, a get_reg after a set_reg or get_reg of the same register becomes that value (narrower gets by trunc,
+// wider ones by zext), and a set_reg of what the register already holds goes; backward, a set_reg that a later one
+// overwrites goes when nothing in between can see it: no get_reg of it, no op that may fault, no helper that is not
+// pure, no exit. Rows of a layout do not overlap; a helper that changes any row (a second result in a scratch row too)
+// has kHelperWritesState.
 #include "base/assert.h"
 #include "ir/opt/passes.h"
 
@@ -69,8 +70,10 @@ void backward_walk(Region& region, PassContext& c) {
     switch (op.code) {
       case Opcode::set_reg:
         if (op.aux >= count) break;
-        if (c.dead_stamp[op.aux] == c.epoch) remove_op(op);
-        else c.dead_stamp[op.aux] = c.epoch;
+        if (c.dead_stamp[op.aux] == c.epoch)
+          remove_op(op);
+        else
+          c.dead_stamp[op.aux] = c.epoch;
         break;
       case Opcode::get_reg:
         if (op.aux < count) c.dead_stamp[op.aux] = 0;

@@ -9,19 +9,38 @@
 namespace doppel::monitor {
 namespace {
 
-std::string stop(machine::Machine& m, const Words&) { m.pause(); return ""; }
-std::string cont(machine::Machine& m, const Words&) { m.resume(); return ""; }
-std::string quit(machine::Machine& m, const Words&) { m.request_quit(machine::ShutdownCause::HostQuit, 0); return ""; }
-std::string reset(machine::Machine& m, const Words&) { m.request_reset(); return ""; }
-std::string powerdown(machine::Machine& m, const Words&) { m.request_powerdown(); return ""; }
-std::string nmi(machine::Machine& m, const Words&) { m.inject_nmi(); return ""; }
+std::string stop(machine::Machine& m, const Words&) {
+  m.pause();
+  return "";
+}
+std::string cont(machine::Machine& m, const Words&) {
+  m.resume();
+  return "";
+}
+std::string quit(machine::Machine& m, const Words&) {
+  m.request_quit(machine::ShutdownCause::HostQuit, 0);
+  return "";
+}
+std::string reset(machine::Machine& m, const Words&) {
+  m.request_reset();
+  return "";
+}
+std::string powerdown(machine::Machine& m, const Words&) {
+  m.request_powerdown();
+  return "";
+}
+std::string nmi(machine::Machine& m, const Words&) {
+  m.inject_nmi();
+  return "";
+}
 
 std::string sendkey(machine::Machine& m, const Words& w) {
   if (w.size() < 2) return "sendkey needs keys, such as ctrl-alt-delete\n";
   auto keys = display::parse_key_chord(w[1]);
   if (!keys) return keys.error().text() + "\n";
   u64 hold = 100;
-  if (w.size() > 2 && !parse_number(w[2], hold)) return "the hold time '" + w[2] + "' is not a number of milliseconds\n";
+  if (w.size() > 2 && !parse_number(w[2], hold))
+    return "the hold time '" + w[2] + "' is not a number of milliseconds\n";
   for (const u32 k : *keys) m.key(k, true);
   std::this_thread::sleep_for(std::chrono::milliseconds(std::min<u64>(hold, 5000)));
   for (size_t i = keys->size(); i-- > 0;) m.key((*keys)[i], false);
@@ -85,7 +104,10 @@ std::string eject(machine::Machine& m, const Words& w) {
 
 std::string log_command(machine::Machine&, const Words& w) {
   if (w.size() < 2) return log_items_help();
-  if (w[1] == "none") { log_set_mask(0); return ""; }
+  if (w[1] == "none") {
+    log_set_mask(0);
+    return "";
+  }
   auto mask = parse_log_items(w[1]);
   if (!mask) return mask.error().text() + "\n";
   log_set_mask(*mask);

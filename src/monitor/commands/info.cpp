@@ -16,7 +16,9 @@ const char* state_name(machine::RunState s) {
   return "";
 }
 
-std::string status(machine::Machine& m, const Words&) { return std::string("VM status: ") + state_name(m.state()) + "\n"; }
+std::string status(machine::Machine& m, const Words&) {
+  return std::string("VM status: ") + state_name(m.state()) + "\n";
+}
 std::string version(machine::Machine&, const Words&) { return "8.2.0 (Doppel 0.1.0)\n"; }
 std::string name(machine::Machine& m, const Words&) { return m.config().name.empty() ? "" : m.config().name + "\n"; }
 std::string mtree(machine::Machine& m, const Words&) { return m.memory_tree(); }
@@ -41,8 +43,12 @@ std::string cpus(machine::Machine& m, const Words&) {
   for (size_t i = 0; i < all.size(); i++) {
     u64 pc = 0;
     bool halted = false;
-    all[i]->run_on([&] { pc = all[i]->cpu().linear_pc(); halted = all[i]->cpu().halted(); });
-    text += format("%c CPU #%zu: pc=0x%016llx%s\n", i == 0 ? '*' : ' ', i, static_cast<unsigned long long>(pc), halted ? " (halted)" : "");
+    all[i]->run_on([&] {
+      pc = all[i]->cpu().linear_pc();
+      halted = all[i]->cpu().halted();
+    });
+    text += format("%c CPU #%zu: pc=0x%016llx%s\n", i == 0 ? '*' : ' ', i, static_cast<unsigned long long>(pc),
+                   halted ? " (halted)" : "");
   }
   return text;
 }

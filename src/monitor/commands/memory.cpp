@@ -6,7 +6,11 @@
 namespace doppel::monitor {
 namespace {
 
-struct Format { u64 count = 1; char kind = 'x'; unsigned size = 4; };
+struct Format {
+  u64 count = 1;
+  char kind = 'x';
+  unsigned size = 4;
+};
 
 bool parse_format(const std::string& command, Format& f) {
   const size_t slash = command.find('/');
@@ -21,7 +25,12 @@ bool parse_format(const std::string& command, Format& f) {
   if (counted) f.count = n;
   for (; i < command.size(); i++) {
     switch (command[i]) {
-      case 'x': case 'd': case 'u': case 'o': case 'c': case 'i': f.kind = command[i]; break;
+      case 'x':
+      case 'd':
+      case 'u':
+      case 'o':
+      case 'c':
+      case 'i': f.kind = command[i]; break;
       case 'b': f.size = 1; break;
       case 'h': f.size = 2; break;
       case 'w': f.size = 4; break;
@@ -55,7 +64,9 @@ std::string value_text(const Format& f, u64 v) {
     case 'd': return format(" %lld", static_cast<long long>(sign_extend(v & mask, f.size * 8)));
     case 'u': return format(" %llu", static_cast<unsigned long long>(v & mask));
     case 'o': return format(" 0%llo", static_cast<unsigned long long>(v & mask));
-    case 'c': return std::isprint(static_cast<int>(v & 0xff)) ? format(" '%c'", static_cast<int>(v & 0xff)) : format(" '\\x%02x'", static_cast<unsigned>(v & 0xff));
+    case 'c':
+      return std::isprint(static_cast<int>(v & 0xff)) ? format(" '%c'", static_cast<int>(v & 0xff))
+                                                      : format(" '\\x%02x'", static_cast<unsigned>(v & 0xff));
     default: return format(" 0x%0*llx", static_cast<int>(f.size * 2), static_cast<unsigned long long>(v & mask));
   }
 }
@@ -76,13 +87,18 @@ std::string instructions(machine::Machine& m, bool physical, u64 address, u64 co
   return text;
 }
 
-std::string dump(machine::Machine& m, const Words& w, bool physical) {
+std::string dump(machine::Machine& m, const Words& words, bool physical) {
+  Words w = words;
+  if (w.size() > 1 && w[1].starts_with("/")) {  // "x /4xw 0": as x/4xw 0
+    w[0] += w[1];
+    w.erase(w.begin() + 1);
+  }
   Format f;
   u64 address = 0;
   if (!parse_format(w[0], f)) return "the format of '" + w[0] + "' is not [count][x|d|u|o|c|i][b|h|w|g]\n";
   if (w.size() < 2 || m.vcpus().empty()) return w[0] + " needs an address\n";
   std::string where = w[1];
-  if (where.starts_with("$")) {        // $pc, $eip, $rip
+  if (where.starts_with("$")) {  // $pc, $eip, $rip
     if (where != "$pc" && where != "$eip" && where != "$rip") return "only $pc is known, not '" + where + "'\n";
     m.vcpus()[0]->run_on([&] { address = m.vcpus()[0]->cpu().linear_pc(); });
   } else if (!parse_number(where, address)) {

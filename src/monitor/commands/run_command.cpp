@@ -14,7 +14,11 @@ Words split(const std::string& line) {
   std::string word;
   bool quoted = false, any = false;
   for (const char c : line) {
-    if (c == '"') { quoted = !quoted; any = true; continue; }
+    if (c == '"') {
+      quoted = !quoted;
+      any = true;
+      continue;
+    }
     if (!quoted && (c == ' ' || c == '\t')) {
       if (any || !word.empty()) words.push_back(word);
       word.clear();
@@ -29,13 +33,14 @@ Words split(const std::string& line) {
 
 std::string table_help(std::span<const Command> rows, const std::string& prefix) {
   std::string text;
-  for (const Command& c : rows) text += prefix + c.name + (*c.arguments ? " " : "") + c.arguments + " -- " + c.help + "\n";
+  for (const Command& c : rows)
+    text += prefix + c.name + (*c.arguments ? " " : "") + c.arguments + " -- " + c.help + "\n";
   return text;
 }
 
 const Command* find(std::span<const Command> rows, const std::string& name) {
   for (const Command& c : rows) {
-    std::string_view names = c.name;      // "cont|c"
+    std::string_view names = c.name;  // "cont|c"
     while (!names.empty()) {
       const size_t bar = names.find('|');
       if (names.substr(0, bar) == name) return &c;
@@ -64,7 +69,8 @@ std::string format(const char* text, ...) {
 }
 
 std::string commands_help() {
-  return table_help(control_commands(), "") + table_help(memory_commands(), "") + table_help(info_commands(), "info ") + "help|? [command] -- show the help\n";
+  return table_help(control_commands(), "") + table_help(memory_commands(), "") + table_help(info_commands(), "info ") +
+         "help|? [command] -- show the help\n";
 }
 
 std::string run_command(machine::Machine& machine, const std::string& line) {

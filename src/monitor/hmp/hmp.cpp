@@ -1,5 +1,5 @@
-// The line editor: bytes in, echo and commands out. Commands run on a thread of the monitor's own, because they may wait for the
-// vCPUs and the input arrives on the I/O thread.
+// The line editor: bytes in, echo and commands out. Commands run on a thread of the monitor's own, because they may
+// wait for the vCPUs and the input arrives on the I/O thread.
 #include "monitor/hmp/hmp.h"
 
 #include <condition_variable>
@@ -55,7 +55,10 @@ struct Hmp::State {
   }
 
   void byte(u8 c) {
-    if (escape == 1) { escape = c == '[' || c == 'O' ? 2 : 0; return; }
+    if (escape == 1) {
+      escape = c == '[' || c == 'O' ? 2 : 0;
+      return;
+    }
     if (escape == 2) {
       escape = 0;
       if (c == 'A') recall(-1);
@@ -64,7 +67,8 @@ struct Hmp::State {
     }
     switch (c) {
       case 27: escape = 1; return;
-      case '\r': case '\n': {
+      case '\r':
+      case '\n': {
         put("\n");
         if (!line.empty() && (history.empty() || history.back() != line)) history.push_back(line);
         history_at = history.size();
@@ -74,17 +78,30 @@ struct Hmp::State {
         wake.notify_all();
         return;
       }
-      case 8: case 127: if (!line.empty()) { line.pop_back(); put("\b \b"); } return;
-      case 3: case 21: replace(""); return;
+      case 8:
+      case 127:
+        if (!line.empty()) {
+          line.pop_back();
+          put("\b \b");
+        }
+        return;
+      case 3:
+      case 21: replace(""); return;
       default:
-        if (c >= 32 && c < 127 && line.size() < 4000) { line += static_cast<char>(c); put(std::string(1, static_cast<char>(c))); }
+        if (c >= 32 && c < 127 && line.size() < 4000) {
+          line += static_cast<char>(c);
+          put(std::string(1, static_cast<char>(c)));
+        }
     }
   }
 
   void run() {
     std::unique_lock guard(lock);
     while (!stopping) {
-      if (lines.empty()) { wake.wait(guard); continue; }
+      if (lines.empty()) {
+        wake.wait(guard);
+        continue;
+      }
       const std::string command = std::move(lines.front());
       lines.pop_front();
       guard.unlock();
@@ -95,7 +112,8 @@ struct Hmp::State {
   }
 };
 
-Hmp::Hmp(machine::Machine& machine, std::shared_ptr<chardev::Chardev> device) : state_(std::make_shared<State>(machine, std::move(device))) {
+Hmp::Hmp(machine::Machine& machine, std::shared_ptr<chardev::Chardev> device)
+    : state_(std::make_shared<State>(machine, std::move(device))) {
   auto s = state_;
   s->thread = std::thread([s] { s->run(); });
   std::weak_ptr<State> weak = s;
@@ -105,7 +123,13 @@ Hmp::Hmp(machine::Machine& machine, std::shared_ptr<chardev::Chardev> device) : 
                          for (const u8 c : data) state->byte(c);
                        }
                      },
-                     {}});
+                     {},
+                     [weak] {
+                       if (auto state = weak.lock()) {
+                         state->greeted.store(false);
+                         state->greet();
+                       }
+                     }});
 }
 
 Hmp::~Hmp() {

@@ -1,5 +1,6 @@
-// The human monitor: reads lines from a character device (own line editing: echo, backspace, history, Ctrl-C/U), runs commands,
-// prints answers. Commands are rows in monitor/commands; run_command serves tests and QMP's human-monitor-command too.
+// The human monitor: reads lines from a character device (own line editing: echo, backspace, history, Ctrl-C/U), runs
+// commands, prints answers. Commands are rows in monitor/commands; run_command serves tests and QMP's
+// human-monitor-command too.
 #pragma once
 #include <memory>
 #include <string>
@@ -17,7 +18,7 @@ class Hmp {
  public:
   Hmp(machine::Machine& machine, std::shared_ptr<chardev::Chardev> device);
   ~Hmp();
-  void focus(bool on);         // prompt when the terminal's mux switches here
+  void focus(bool on);  // prompt when the terminal's mux switches here
 
  private:
   struct State;

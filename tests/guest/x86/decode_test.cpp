@@ -1,10 +1,10 @@
-// The decode tables: every row decodes from an encoding made from it, no row is shadowed by an earlier one, and lengths, operands,
-// addressing and prefixes of hand-picked encodings are right.
+// The decode tables: every row decodes from an encoding made from it, no row is shadowed by an earlier one, and
+// lengths, operands, addressing and prefixes of hand-picked encodings are right.
+#include "guest/x86/decode/decode.h"
+
 #include <gtest/gtest.h>
 
 #include <initializer_list>
-
-#include "guest/x86/decode/decode.h"
 
 namespace doppel::x86 {
 namespace {
@@ -36,11 +36,12 @@ Bytes encode(const Row& r) {
   out.put(r.opcode);
   unsigned modrm = 0x00;  // [rAX]
   bool reg_only = r.ext == ExtKind::RegReg || r.ext == ExtKind::RegAny;
-  for (const Opd o : r.operand) reg_only |= o == Opd::Rd || o == Opd::Ry || o == Opd::Rv || o == Opd::Nq || o == Opd::Ux;
+  for (const Opd o : r.operand)
+    reg_only |= o == Opd::Rd || o == Opd::Ry || o == Opd::Rv || o == Opd::Nq || o == Opd::Ux;
   if (reg_only) modrm = 0xc0;
   if (r.ext == ExtKind::Reg || r.ext == ExtKind::MemReg || r.ext == ExtKind::RegReg) modrm |= r.ext_value << 3;
   if (r.ext == ExtKind::Byte) modrm = r.ext_value;
-  out.put(modrm);   // the first immediate byte where there is no ModRM
+  out.put(modrm);  // the first immediate byte where there is no ModRM
   out.n = 20;
   return out;
 }
@@ -114,31 +115,31 @@ TEST_F(DecodeTest, OperandSizes) {
 
 TEST_F(DecodeTest, RexOnlyCountsLast) {
   EXPECT_EQ(ok(k64, {0x48, 0x66, 0x01, 0xd8}).opsize, 2);
-  EXPECT_EQ(ok(k64, {0x40, 0x88, 0xe0}).op[1].kind, OpKind::Reg);   // SPL
-  EXPECT_EQ(ok(k64, {0x88, 0xe0}).op[1].kind, OpKind::RegHigh);     // AH
+  EXPECT_EQ(ok(k64, {0x40, 0x88, 0xe0}).op[1].kind, OpKind::Reg);  // SPL
+  EXPECT_EQ(ok(k64, {0x88, 0xe0}).op[1].kind, OpKind::RegHigh);    // AH
   EXPECT_EQ(ok(k64, {0x4d, 0x01, 0xc0}).op[0].reg, R8);
 }
 
 TEST_F(DecodeTest, Addresses) {
-  Insn in = ok(k64, {0x48, 0x8b, 0x05, 0x10, 0, 0, 0}, 0x1000);     // mov rax, [rip+0x10]
+  Insn in = ok(k64, {0x48, 0x8b, 0x05, 0x10, 0, 0, 0}, 0x1000);  // mov rax, [rip+0x10]
   EXPECT_EQ(in.mem.disp, 0x1017);
-  in = ok(k64, {0xc7, 0x05, 0x10, 0, 0, 0, 1, 2, 3, 4}, 0x1000);    // the immediate counts
+  in = ok(k64, {0xc7, 0x05, 0x10, 0, 0, 0, 1, 2, 3, 4}, 0x1000);  // the immediate counts
   EXPECT_EQ(in.mem.disp, 0x101a);
-  in = ok(k32, {0x8b, 0x44, 0x8d, 0xf0});                           // [ebp+ecx*4-16]
+  in = ok(k32, {0x8b, 0x44, 0x8d, 0xf0});  // [ebp+ecx*4-16]
   EXPECT_EQ(in.mem.base, RBP);
   EXPECT_EQ(in.mem.index, RCX);
   EXPECT_EQ(in.mem.scale, 2);
   EXPECT_EQ(in.mem.disp, -16);
   EXPECT_EQ(in.mem.seg, SS);
-  in = ok(k32, {0x8b, 0x04, 0x25, 0x78, 0x56, 0x34, 0x12});         // SIB without base or index
+  in = ok(k32, {0x8b, 0x04, 0x25, 0x78, 0x56, 0x34, 0x12});  // SIB without base or index
   EXPECT_EQ(in.mem.base, kNoReg);
   EXPECT_EQ(in.mem.index, kNoReg);
   EXPECT_EQ(in.mem.seg, DS);
-  in = ok(k64, {0x4a, 0x8b, 0x04, 0x20});                           // R12 is an index
+  in = ok(k64, {0x4a, 0x8b, 0x04, 0x20});  // R12 is an index
   EXPECT_EQ(in.mem.index, R12);
-  in = ok(k64, {0x65, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0});         // gs:[0]
+  in = ok(k64, {0x65, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0});  // gs:[0]
   EXPECT_EQ(in.mem.seg, GS);
-  in = ok(k16, {0x8b, 0x42, 0x05});                                 // [bp+si+5]
+  in = ok(k16, {0x8b, 0x42, 0x05});  // [bp+si+5]
   EXPECT_EQ(in.mem.base, RBP);
   EXPECT_EQ(in.mem.index, RSI);
   EXPECT_EQ(in.mem.seg, SS);
@@ -164,13 +165,15 @@ TEST_F(DecodeTest, LockAndUndefined) {
   EXPECT_EQ(status(k64, {0xc4, 0xe2, 0x78, 0xf2, 0xc0}), DecodeStatus::Invalid);
   EXPECT_EQ(status(k32, {0x8d, 0xc0}), DecodeStatus::Invalid);
   EXPECT_EQ(status(k32, {0x0f, 0xff}), DecodeStatus::NeedMore);
-  EXPECT_EQ(status(k16, {0x63, 0x00}), DecodeStatus::Invalid);      // ARPL in real mode
+  EXPECT_EQ(status(k16, {0x63, 0x00}), DecodeStatus::Invalid);  // ARPL in real mode
 }
 
 TEST_F(DecodeTest, FifteenBytes) {
-  EXPECT_EQ(status(k32, {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90}), DecodeStatus::Ok);
-  EXPECT_EQ(status(k32, {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90}),
-            DecodeStatus::TooLong);
+  EXPECT_EQ(status(k32, {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90}),
+            DecodeStatus::Ok);
+  EXPECT_EQ(
+      status(k32, {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90}),
+      DecodeStatus::TooLong);
 }
 
 TEST_F(DecodeTest, FeaturesChooseRows) {

@@ -59,7 +59,8 @@ void FlatMachine::user_mode(bool bits32) {
   const u16 data = kAttrS | kAttrP | kAttrWritable | kAttrAccessed | 3 << 5 | kAttrDB | kAttrG;
   for (unsigned r : {ES, SS, DS, FS, GS}) s.seg[r] = {0, ~u32{0}, 0x2b, data};
   const u16 code = kAttrS | kAttrP | kAttrReadable | kAttrAccessed | kAttrCode | 3 << 5 | kAttrG;
-  s.seg[CS] = {0, ~u32{0}, static_cast<u16>(bits32 ? 0x23 : 0x33), static_cast<u16>(code | (bits32 ? kAttrDB : kAttrL))};
+  s.seg[CS] = {0, ~u32{0}, static_cast<u16>(bits32 ? 0x23 : 0x33),
+               static_cast<u16>(code | (bits32 ? kAttrDB : kAttrL))};
   s.cpl = 3;
   s.halted = 0;
   s.exc_pending = 0;

@@ -1,6 +1,6 @@
-// A CPU without a board: a few pages of the test's own memory, mapped by long-mode page tables at their host addresses, user
-// privilege, 64-bit or compatibility code. Runs until the first exception and reports it: the whole translator with the soft TLB, by
-// the JIT or the interpreter.
+// A CPU without a board: a few pages of the test's own memory, mapped by long-mode page tables at their host addresses,
+// user privilege, 64-bit or compatibility code. Runs until the first exception and reports it: the whole translator
+// with the soft TLB, by the JIT or the interpreter.
 #pragma once
 #include <memory>
 

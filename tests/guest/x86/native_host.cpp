@@ -1,11 +1,13 @@
-// NativeHost: loads every register, jumps, and comes back through a signal handler on its own stack, which rewrites the context.
+// NativeHost: loads every register, jumps, and comes back through a signal handler on its own stack, which rewrites the
+// context.
 #include "guest/x86/native_host.h"
 #if defined(__x86_64__) && defined(__linux__)
+#include <sys/mman.h>
+#include <ucontext.h>
+
 #include <csignal>
 #include <cstring>
 #include <iterator>
-#include <sys/mman.h>
-#include <ucontext.h>
 
 struct FarPointer {
   doppel::u32 offset;
@@ -69,6 +71,7 @@ doppel_test_native_resume:
 namespace doppel::x86::test {
 namespace {
 
+constexpr size_t kGuard = 256 * NativeHost::kPage;
 constexpr u16 kUserCode32 = 0x23, kUserData = 0x2b, kUserCode64 = 0x33;
 constexpr int kSignals[] = {SIGTRAP, SIGSEGV, SIGFPE, SIGILL, SIGBUS};
 NativeState* g_state = nullptr;
@@ -97,17 +100,18 @@ u8* map_low(size_t bytes, int protection) {
 
 NativeHost::NativeHost() {
   code_ = map_low(3 * kPage, PROT_READ | PROT_WRITE | PROT_EXEC);
-  data_ = map_low(3 * kPage, PROT_READ | PROT_WRITE);
+  // A wide guard before the data too: a repeated string runs down.
+  u8* data = map_low(kGuard + 3 * kPage, PROT_NONE);
+  if (data && mprotect(data + kGuard, 2 * kPage, PROT_READ | PROT_WRITE) == 0) data_ = data + kGuard;
   alt_stack_ = map_low(64 * 1024, PROT_READ | PROT_WRITE);
   if (!code_ || !data_ || !alt_stack_) {
     code_ = nullptr;
     return;
   }
-  mprotect(data_ + 2 * kPage, kPage, PROT_NONE);
 }
 NativeHost::~NativeHost() {
   if (code_) munmap(code_, 3 * kPage);
-  if (data_) munmap(data_, 3 * kPage);
+  if (data_) munmap(data_ - kGuard, kGuard + 3 * kPage);
   if (alt_stack_) munmap(alt_stack_, 64 * 1024);
 }
 

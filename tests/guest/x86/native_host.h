@@ -1,5 +1,6 @@
-// Runs a few bytes of code on the host CPU with all general registers given, 64-bit or (in a compatibility segment) 32-bit code: the
-// reference for translated integer code. It ends at an INT3 or a fault, which a signal handler turns into a result. x86-64 Linux only.
+// Runs a few bytes of code on the host CPU with all general registers given, 64-bit or (in a compatibility segment)
+// 32-bit code: the reference for translated integer code. It ends at an INT3 or a fault, which a signal handler turns
+// into a result. x86-64 Linux only.
 #pragma once
 #if defined(__x86_64__) && defined(__linux__)
 #include "base/bits.h"
@@ -10,11 +11,11 @@ struct NativeState {
   u64 gpr[16];
   u64 rflags;
   u64 rip;
-  int signal;       // SIGTRAP: ran into an INT3 (rip is its address)
-  u64 fault_va;     // SIGSEGV
+  int signal;    // SIGTRAP: ran into an INT3 (rip is its address)
+  u64 fault_va;  // SIGSEGV
 };
 
-// Code and data pages, all below 4 GiB: the data is followed by a page that can't be accessed.
+// Code and data pages, all below 4 GiB: the data lies between pages that can't be accessed.
 class NativeHost {
  public:
   static constexpr u64 kPage = 4096;
@@ -22,8 +23,8 @@ class NativeHost {
   ~NativeHost();
   NativeHost(const NativeHost&) = delete;
   bool usable() const { return code_ != nullptr; }
-  u8* code() { return code_; }          // one page, filled with INT3 by clear_code
-  u8* data() { return data_; }          // two pages, then one without access
+  u8* code() { return code_; }  // one page, filled with INT3 by clear_code
+  u8* data() { return data_; }  // two pages, then one without access
   void clear_code();
   void run(NativeState& state, u64 pc, bool bits32);
 

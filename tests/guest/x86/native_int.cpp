@@ -1,6 +1,6 @@
-// Random integer instructions, 64-bit and 32-bit code, run on the host CPU and translated: registers, defined flags, memory and faults
-// must agree. Three engines: the region alone in the interpreter, and a whole CPU with soft TLB by the interpreter and by the JIT.
-// DOPPEL_RANDOM_TESTS sets how many of each.
+// Random integer instructions, 64-bit and 32-bit code, run on the host CPU and translated: registers, defined flags,
+// memory and faults must agree. Three engines: the region alone in the interpreter, and a whole CPU with soft TLB by
+// the interpreter and by the JIT. DOPPEL_RANDOM_TESTS sets how many of each.
 #include "guest/x86/native_host.h"
 #if defined(__x86_64__) && defined(__linux__)
 #include <gtest/gtest.h>
@@ -22,10 +22,10 @@
 namespace doppel::x86::test {
 namespace {
 
-constexpr u64 kMode64 = kModeCs64 | kModeSs32 | kModePe | kModeFlatData | kModeFlatCode | kModeLma | kModeFlatFsGs | kModeFlatFs | kModeFlatGs |
-                        kModeOsfxsr | (3u << kModeCplShift);
-constexpr u64 kMode32 = kModeCs32 | kModeSs32 | kModePe | kModeFlatData | kModeFlatCode | kModeLma | kModeFlatFsGs | kModeFlatFs | kModeFlatGs |
-                        kModeOsfxsr | (3u << kModeCplShift);
+constexpr u64 kMode64 = kModeCs64 | kModeSs32 | kModePe | kModeFlatData | kModeFlatCode | kModeLma | kModeFlatFsGs |
+                        kModeFlatFs | kModeFlatGs | kModeOsfxsr | (3u << kModeCplShift);
+constexpr u64 kMode32 = kModeCs32 | kModeSs32 | kModePe | kModeFlatData | kModeFlatCode | kModeLma | kModeFlatFsGs |
+                        kModeFlatFs | kModeFlatGs | kModeOsfxsr | (3u << kModeCplShift);
 
 enum class Engine { Region, Interpreter, Jit, JitPlain /* no optimiser, no pinned registers */ };
 
@@ -33,10 +33,18 @@ bool tested(const Insn& in, Engine engine) {
   const bool whole = engine != Engine::Region;  // helpers that reach memory need a soft TLB
   if (in.rep || in.repne) {
     switch (in.mnemonic) {
-      case Mnemonic::MOVS: case Mnemonic::CMPS: case Mnemonic::SCAS: case Mnemonic::STOS: case Mnemonic::LODS:
+      case Mnemonic::MOVS:
+      case Mnemonic::CMPS:
+      case Mnemonic::SCAS:
+      case Mnemonic::STOS:
+      case Mnemonic::LODS:
         if (!whole) return false;
         break;
-      case Mnemonic::POPCNT: case Mnemonic::LZCNT: case Mnemonic::TZCNT: case Mnemonic::CRC32: case Mnemonic::ADOX: break;
+      case Mnemonic::POPCNT:
+      case Mnemonic::LZCNT:
+      case Mnemonic::TZCNT:
+      case Mnemonic::CRC32:
+      case Mnemonic::ADOX: break;
       default: return false;
     }
   }
@@ -45,17 +53,20 @@ bool tested(const Insn& in, Engine engine) {
   if (in.mnemonic == Mnemonic::CMPXCHG8B && in.rex_w() && !whole) return false;
   switch (in.mnemonic) {
 #define M(name, handler) case Mnemonic::name:
-    M(ADD, ) M(OR, ) M(ADC, ) M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, )
-    M(MUL, ) M(IMUL, ) M(IMUL_GV, ) M(DIV, ) M(IDIV, ) M(CBW, ) M(CWD, ) M(DAA, ) M(DAS, ) M(AAA, ) M(AAS, ) M(AAM, ) M(AAD, )
-    M(ADCX, ) M(ADOX, ) M(CRC32, ) M(ROL, ) M(ROR, ) M(RCL, ) M(RCR, ) M(SHL, ) M(SHR, ) M(SAR, ) M(SHLD, ) M(SHRD, )
-    M(BT, ) M(BTS, ) M(BTR, ) M(BTC, ) M(BSF, ) M(BSR, ) M(TZCNT, ) M(LZCNT, ) M(POPCNT, ) M(BSWAP, ) M(SETCC, ) M(CMOVCC, )
-    M(MOV, ) M(MOVNTI, ) M(MOVZX, ) M(MOVSX, ) M(MOVSXD, ) M(MOVBE, ) M(LEA, ) M(XCHG, ) M(XADD, ) M(CMPXCHG, ) M(CMPXCHG8B, )
-    M(XLAT, ) M(LAHF, ) M(SAHF, ) M(CLC, ) M(STC, ) M(CMC, ) M(CLD, ) M(STD, ) M(SALC, ) M(NOP, ) M(PREFETCH, )
-    M(PUSH, ) M(POP, ) M(PUSHA, ) M(POPA, ) M(PUSHF, ) M(ENTER, ) M(LEAVE, )
-    M(JCC, ) M(JMP, ) M(CALL, ) M(LOOP, ) M(LOOPE, ) M(LOOPNE, ) M(JCXZ, ) M(RET, ) M(JMP_IND, ) M(CALL_IND, ) M(BOUND, )
-    M(MOVS, ) M(CMPS, ) M(SCAS, ) M(STOS, ) M(LODS, ) M(UD2, )
+    M(ADD, )
+    M(OR, ) M(ADC, ) M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, ) M(MUL, )
+        M(IMUL, ) M(IMUL_GV, ) M(DIV, ) M(IDIV, ) M(CBW, ) M(CWD, ) M(DAA, ) M(DAS, ) M(AAA, ) M(AAS, ) M(AAM, )
+            M(AAD, ) M(ADCX, ) M(ADOX, ) M(CRC32, ) M(ROL, ) M(ROR, ) M(RCL, ) M(RCR, ) M(SHL, ) M(SHR, ) M(SAR, )
+                M(SHLD, ) M(SHRD, ) M(BT, ) M(BTS, ) M(BTR, ) M(BTC, ) M(BSF, ) M(BSR, ) M(TZCNT, ) M(LZCNT, )
+                    M(POPCNT, ) M(BSWAP, ) M(SETCC, ) M(CMOVCC, ) M(MOV, ) M(MOVNTI, ) M(MOVZX, ) M(MOVSX, ) M(MOVSXD, )
+                        M(MOVBE, ) M(LEA, ) M(XCHG, ) M(XADD, ) M(CMPXCHG, ) M(CMPXCHG8B, ) M(XLAT, ) M(LAHF, )
+                            M(SAHF, ) M(CLC, ) M(STC, ) M(CMC, ) M(CLD, ) M(STD, ) M(SALC, ) M(NOP, ) M(PREFETCH, )
+                                M(PUSH, ) M(POP, ) M(PUSHA, ) M(POPA, ) M(PUSHF, ) M(ENTER, ) M(LEAVE, ) M(JCC, )
+                                    M(JMP, ) M(CALL, ) M(LOOP, ) M(LOOPE, ) M(LOOPNE, ) M(JCXZ, ) M(RET, ) M(JMP_IND, )
+                                        M(CALL_IND, ) M(BOUND, ) M(MOVS, ) M(CMPS, ) M(SCAS, ) M(STOS, ) M(LODS, )
+                                            M(UD2, )
 #undef M
-    return true;
+                                                return true;
     default: return false;
   }
 }
@@ -66,7 +77,8 @@ bool host_has(Feature f) {
     case Feature::SSE42: return __builtin_cpu_supports("sse4.2");
     case Feature::LZCNT: return __builtin_cpu_supports("lzcnt");
     case Feature::BMI1: return __builtin_cpu_supports("bmi");
-    case Feature::MOVBE: case Feature::ADX: return __builtin_cpu_supports("avx2");
+    case Feature::MOVBE:
+    case Feature::ADX: return __builtin_cpu_supports("avx2");
     default: return true;
   }
 }
@@ -79,22 +91,42 @@ u32 undefined_flags(const Insn& in, const NativeState& before) {
     return static_cast<unsigned>(n & (bits == 64 ? 63 : 31));
   };
   switch (in.mnemonic) {
-    case Mnemonic::AND: case Mnemonic::OR: case Mnemonic::XOR: case Mnemonic::TEST: return AF;
-    case Mnemonic::MUL: case Mnemonic::IMUL: case Mnemonic::IMUL_GV: return SF | ZF | AF | PF;
-    case Mnemonic::DIV: case Mnemonic::IDIV: return kArithFlags;
-    case Mnemonic::BSF: case Mnemonic::BSR: return kArithFlags & ~u32{ZF};
-    case Mnemonic::TZCNT: case Mnemonic::LZCNT: return OF | SF | PF | AF;
-    case Mnemonic::BT: case Mnemonic::BTS: case Mnemonic::BTR: case Mnemonic::BTC: return OF | SF | AF | PF;
-    case Mnemonic::AAA: case Mnemonic::AAS: return OF | SF | ZF | PF;
-    case Mnemonic::DAA: case Mnemonic::DAS: return OF;
-    case Mnemonic::AAM: case Mnemonic::AAD: return OF | AF | CF;
-    case Mnemonic::SHL: case Mnemonic::SHR: case Mnemonic::SAR: {
+    case Mnemonic::AND:
+    case Mnemonic::OR:
+    case Mnemonic::XOR:
+    case Mnemonic::TEST: return AF;
+    case Mnemonic::MUL:
+    case Mnemonic::IMUL:
+    case Mnemonic::IMUL_GV: return SF | ZF | AF | PF;
+    case Mnemonic::DIV:
+    case Mnemonic::IDIV: return kArithFlags;
+    case Mnemonic::BSF:
+    case Mnemonic::BSR: return kArithFlags & ~u32{ZF};
+    case Mnemonic::TZCNT:
+    case Mnemonic::LZCNT: return OF | SF | PF | AF;
+    case Mnemonic::BT:
+    case Mnemonic::BTS:
+    case Mnemonic::BTR:
+    case Mnemonic::BTC: return OF | SF | AF | PF;
+    case Mnemonic::AAA:
+    case Mnemonic::AAS: return OF | SF | ZF | PF;
+    case Mnemonic::DAA:
+    case Mnemonic::DAS: return OF;
+    case Mnemonic::AAM:
+    case Mnemonic::AAD: return OF | AF | CF;
+    case Mnemonic::SHL:
+    case Mnemonic::SHR:
+    case Mnemonic::SAR: {
       const unsigned n = count(1);
       if (n == 0) return 0;
       return AF | (n > 1 ? OF : 0u) | (n >= bits && in.mnemonic != Mnemonic::SAR ? CF : 0u);
     }
-    case Mnemonic::ROL: case Mnemonic::ROR: case Mnemonic::RCL: case Mnemonic::RCR: return count(1) > 1 ? OF : 0u;
-    case Mnemonic::SHLD: case Mnemonic::SHRD: {
+    case Mnemonic::ROL:
+    case Mnemonic::ROR:
+    case Mnemonic::RCL:
+    case Mnemonic::RCR: return count(1) > 1 ? OF : 0u;
+    case Mnemonic::SHLD:
+    case Mnemonic::SHRD: {
       const unsigned n = count(2);
       if (n == 0) return 0;
       return n > bits ? kArithFlags : AF | (n > 1 ? OF : 0u);
@@ -159,7 +191,12 @@ struct Outcome {
 
 class NativeInt : public ::testing::Test {
  protected:
-  NativeInt() : model_(make_model()), decoder_(model_), frontend_(make_frontend(model_)), rng_(42), state_(std::make_unique<X86State>()) {}
+  NativeInt()
+      : model_(make_model()),
+        decoder_(model_),
+        frontend_(make_frontend(model_)),
+        rng_(42),
+        state_(std::make_unique<X86State>()) {}
   static CpuModel make_model() {
     CpuModel m;
     for (u32& f : m.features) f = ~u32{0};
@@ -208,7 +245,8 @@ class NativeInt : public ::testing::Test {
       if (o == Opd::Zb || o == Opd::Zv) span = 8;
     put(r.opcode + rnd() % span);
     u64 modrm = rnd();
-    if (r.ext == ExtKind::Reg || r.ext == ExtKind::MemReg || r.ext == ExtKind::RegReg) modrm = (modrm & 0xc7) | r.ext_value << 3;
+    if (r.ext == ExtKind::Reg || r.ext == ExtKind::MemReg || r.ext == ExtKind::RegReg)
+      modrm = (modrm & 0xc7) | r.ext_value << 3;
     if (r.ext == ExtKind::MemReg && (modrm & 0xc0) == 0xc0) modrm &= 0x3f;
     put(r.ext == ExtKind::Byte ? r.ext_value : modrm);
     while (n < 16) put(rnd() % 4 ? rnd() : rnd() % 32);
@@ -230,7 +268,8 @@ class NativeInt : public ::testing::Test {
       const MemOperand& m = in.mem;
       if (m.rip_rel || (m.base == kNoReg && m.index == kNoReg) || m.base == m.index) return false;
       u64 to = data_at();
-      const bool bits = in.mnemonic == Mnemonic::BT || in.mnemonic == Mnemonic::BTS || in.mnemonic == Mnemonic::BTR || in.mnemonic == Mnemonic::BTC;
+      const bool bits = in.mnemonic == Mnemonic::BT || in.mnemonic == Mnemonic::BTS || in.mnemonic == Mnemonic::BTR ||
+                        in.mnemonic == Mnemonic::BTC;
       if (bits && in.op[1].is_reg()) {
         const u8 r = in.op[1].reg;
         if (r == m.base || r == m.index || r == RSP) return false;
@@ -247,7 +286,11 @@ class NativeInt : public ::testing::Test {
     }
     switch (in.mnemonic) {
       case Mnemonic::XLAT: s.gpr[RBX] = (data_at() - (s.gpr[RAX] & 0xff)) & width; break;
-      case Mnemonic::MOVS: case Mnemonic::CMPS: case Mnemonic::SCAS: case Mnemonic::STOS: case Mnemonic::LODS:
+      case Mnemonic::MOVS:
+      case Mnemonic::CMPS:
+      case Mnemonic::SCAS:
+      case Mnemonic::STOS:
+      case Mnemonic::LODS:
         s.gpr[RSI] = data_at();
         s.gpr[RDI] = rnd() % 4 ? data_at() : s.gpr[RSI] + rnd() % 32 - 16;
         if (in.rep || in.repne) {
@@ -256,7 +299,10 @@ class NativeInt : public ::testing::Test {
           if (rnd() % 2) host_.data()[rnd() % (2 * NativeHost::kPage)] ^= 1;
         }
         break;
-      case Mnemonic::ENTER: if ((in.imm & 0xffff) > 512) return false; s.gpr[RBP] = data_at(); break;
+      case Mnemonic::ENTER:
+        if ((in.imm & 0xffff) > 512) return false;
+        s.gpr[RBP] = data_at();
+        break;
       case Mnemonic::LEAVE: s.gpr[RBP] = data_at(); break;
       default: break;
     }
@@ -266,12 +312,20 @@ class NativeInt : public ::testing::Test {
       return false;
     const u64 page = reinterpret_cast<u64>(host_.code());
     switch (in.mnemonic) {
-      case Mnemonic::JCC: case Mnemonic::JMP: case Mnemonic::CALL: case Mnemonic::LOOP: case Mnemonic::LOOPE: case Mnemonic::LOOPNE: case Mnemonic::JCXZ:
+      case Mnemonic::JCC:
+      case Mnemonic::JMP:
+      case Mnemonic::CALL:
+      case Mnemonic::LOOP:
+      case Mnemonic::LOOPE:
+      case Mnemonic::LOOPNE:
+      case Mnemonic::JCXZ:
         if (in.target < page || in.target >= page + NativeHost::kPage) return false;
         if (in.target + 1 >= in.pc && in.target < in.pc + in.length) return false;
         if (in.opsize_prefix) return false;
         break;
-      case Mnemonic::JMP_IND: case Mnemonic::CALL_IND: case Mnemonic::RET: {
+      case Mnemonic::JMP_IND:
+      case Mnemonic::CALL_IND:
+      case Mnemonic::RET: {
         if (in.opsize_prefix) return false;
         const u64 to = page + 512 + rnd() % 512;
         const unsigned size = bits32 ? 4 : 8;
@@ -291,7 +345,8 @@ class NativeInt : public ::testing::Test {
     if (bits32)
       for (u64& g : s.gpr) g &= 0xffffffffu;
     const u64 base = reinterpret_cast<u64>(host_.data());
-    if (s.gpr[RSP] < base) s.gpr[RSP] = base + 4096;  // the host's signal delivery does not care; pushes stay in the data
+    if (s.gpr[RSP] < base)
+      s.gpr[RSP] = base + 4096;  // the host's signal delivery does not care; pushes stay in the data
     s.rflags = 0x202 | (rnd() & kArithFlags) | (rnd() % 4 == 0 ? u64{DF} : 0);
     s.rip = in.pc;
     return true;
@@ -371,7 +426,8 @@ class NativeInt : public ::testing::Test {
     return o;
   }
 
-  void compare(const Insn& in, const u8* bytes, const NativeState& before, const Outcome& want, const Outcome& got, u64 data_size, bool bits32) {
+  void compare(const Insn& in, const u8* bytes, const NativeState& before, const Outcome& want, const Outcome& got,
+               u64 data_size, bool bits32) {
     std::string text;
     const size_t n = frontend_->disassemble(bytes, 15, in.pc, bits32 ? kMode32 : kMode64, text);
     (void)n;
@@ -380,17 +436,19 @@ class NativeInt : public ::testing::Test {
     for (unsigned i = 0; i < in.length; i++) std::snprintf(buffer, sizeof buffer, "%02x ", bytes[i]), hex += buffer;
     const std::string what = hex + " " + mnemonic_name(in.mnemonic) + " " + text + (bits32 ? " (32-bit)" : " (64-bit)");
     ASSERT_EQ(got.s.signal, want.s.signal == SIGBUS ? SIGSEGV : want.s.signal) << what;  // SIGBUS: #SS
-    if (want.s.signal != SIGTRAP && in.mnemonic == Mnemonic::POPA) return;  // processors differ in what is loaded before the fault
+    if (want.s.signal != SIGTRAP && in.mnemonic == Mnemonic::POPA)
+      return;  // processors differ in what is loaded before the fault
     const u64 mask = bits32 ? 0xffffffffu : ~u64{0};
     ASSERT_EQ(got.s.rip & mask, want.s.rip & mask) << what;
     for (int i = 0; i < (bits32 ? 8 : 16); i++)
-      ASSERT_EQ(got.s.gpr[i] & mask, want.s.gpr[i] & mask) << what << " register " << i << std::hex << " before 0x" << before.gpr[i] << " rcx 0x"
-                                                          << before.gpr[RCX];
+      ASSERT_EQ(got.s.gpr[i] & mask, want.s.gpr[i] & mask)
+          << what << " register " << i << std::hex << " before 0x" << before.gpr[i] << " rcx 0x" << before.gpr[RCX];
     u32 care = kArithFlags | DF;
     if (want.s.signal == SIGTRAP) care &= ~undefined_flags(in, before);
     if (in.mnemonic == Mnemonic::DIV || in.mnemonic == Mnemonic::IDIV) care &= ~kArithFlags;
-    ASSERT_EQ(got.s.rflags & care, want.s.rflags & care) << what << std::hex << " before 0x" << before.rflags << " got 0x" << got.s.rflags << " want 0x"
-                                                         << want.s.rflags << " rcx 0x" << before.gpr[RCX];
+    ASSERT_EQ(got.s.rflags & care, want.s.rflags & care)
+        << what << std::hex << " before 0x" << before.rflags << " got 0x" << got.s.rflags << " want 0x" << want.s.rflags
+        << " rcx 0x" << before.gpr[RCX];
     const bool partial = want.s.signal != SIGTRAP && (in.mnemonic == Mnemonic::PUSHA || in.mnemonic == Mnemonic::ENTER);
     if (partial) return;
     ASSERT_EQ(std::memcmp(got.data.data(), want.data.data(), data_size), 0) << what << " memory";
@@ -400,7 +458,8 @@ class NativeInt : public ::testing::Test {
     if (!host_.usable()) GTEST_SKIP();
     engine_ = engine;
     if (engine != Engine::Region) {
-      machine_ = std::make_unique<FlatMachine>(model_, engine == Engine::Interpreter, engine != Engine::JitPlain, engine == Engine::JitPlain ? 0 : -1);
+      machine_ = std::make_unique<FlatMachine>(model_, engine == Engine::Interpreter, engine != Engine::JitPlain,
+                                               engine == Engine::JitPlain ? 0 : -1);
       machine_->map(host_.code(), NativeHost::kPage, false);
       machine_->map(host_.data(), 2 * NativeHost::kPage, true);
     }
@@ -411,7 +470,9 @@ class NativeInt : public ::testing::Test {
       const Row& r = row(i);
       Insn probe;
       probe.mnemonic = r.mnemonic;
-      if (r.map <= Map::M38 && tested(probe, engine_) && !(r.attrs & (bits32 ? ONLY64 : NO64)) && host_has(static_cast<Feature>(r.attrs >> 24))) rows.push_back(&r);
+      if (r.map <= Map::M38 && tested(probe, engine_) && !(r.attrs & (bits32 ? ONLY64 : NO64)) &&
+          host_has(static_cast<Feature>(r.attrs >> 24)))
+        rows.push_back(&r);
     }
     u64 done = 0, tries = 0;
     while (done < total && tries++ < total * 20) {
@@ -434,7 +495,8 @@ class NativeInt : public ::testing::Test {
       host_.run(want.s, pc, bits32);
       want.data.assign(host_.data(), host_.data() + data_size);
       std::memcpy(host_.data(), data.data(), data_size);
-      Outcome got = machine_ ? on_machine(before, pc, bits32) : translated(before, pc, insn_pc, mode, nop_first ? 2 : 1, rnd() % 2);
+      Outcome got = machine_ ? on_machine(before, pc, bits32)
+                             : translated(before, pc, insn_pc, mode, nop_first ? 2 : 1, rnd() % 2);
       got.data.assign(host_.data(), host_.data() + data_size);
       compare(in, bytes, before, want, got, data_size, bits32);
       if (HasFatalFailure() || HasNonfatalFailure()) {
@@ -442,7 +504,8 @@ class NativeInt : public ::testing::Test {
       }
       done++;
     }
-    std::printf("%llu instructions of %llu tries\n", static_cast<unsigned long long>(done), static_cast<unsigned long long>(tries));
+    std::printf("%llu instructions of %llu tries\n", static_cast<unsigned long long>(done),
+                static_cast<unsigned long long>(tries));
   }
   static u64 how_many() {
     const char* text = std::getenv("DOPPEL_RANDOM_TESTS");

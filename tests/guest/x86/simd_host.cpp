@@ -1,9 +1,11 @@
-// HostCpu: a page of code, a trampoline that loads and saves all registers, and a SIGFPE handler that steps over the instruction.
+// HostCpu: a page of code, a trampoline that loads and saves all registers, and a SIGFPE handler that steps over the
+// instruction.
 #include "guest/x86/simd_host.h"
 #if defined(__x86_64__) && defined(__linux__)
-#include <csignal>
 #include <sys/mman.h>
 #include <ucontext.h>
+
+#include <csignal>
 
 extern "C" void doppel_test_run_on_host(void* registers, const void* code);
 
@@ -59,7 +61,8 @@ void on_fpe(int, siginfo_t*, void* context) {
 
 }  // namespace
 
-static_assert(offsetof(HostRegisters, gpr) == 512 && offsetof(HostRegisters, rsi) == 536 && offsetof(HostRegisters, rflags) == 552);
+static_assert(offsetof(HostRegisters, gpr) == 512 && offsetof(HostRegisters, rsi) == 536 &&
+              offsetof(HostRegisters, rflags) == 552);
 
 HostCpu::HostCpu() {
   void* p = mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -1,5 +1,6 @@
-// Every row of the SSE and MMX tables, with random operands, run on the host CPU and translated: all registers, flags, MXCSR, x87 tags
-// and memory must agree. With exceptions masked, then with some unmasked (the checking helpers and #XM). x86-64 Linux hosts only.
+// Every row of the SSE and MMX tables, with random operands, run on the host CPU and translated: all registers, flags,
+// MXCSR, x87 tags and memory must agree. With exceptions masked, then with some unmasked (the checking helpers and
+// #XM). x86-64 Linux hosts only.
 #include "guest/x86/simd_host.h"
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -17,7 +18,9 @@
 namespace doppel::x86::test {
 namespace {
 
-struct alignas(64) Memory { u8 bytes[192]; };
+struct alignas(64) Memory {
+  u8 bytes[192];
+};
 
 // The test's block of memory at its host address.
 class BlockPort : public backend::interp::MemoryPort {
@@ -54,12 +57,26 @@ class JumpRuntime : public mem::Runtime {
   jmp_buf target;
 };
 
-bool is_xmm(Opd o) { return o == Opd::Vx || o == Opd::Wx || o == Opd::Wq || o == Opd::Wd || o == Opd::Ww || o == Opd::Ux; }
+bool is_xmm(Opd o) {
+  return o == Opd::Vx || o == Opd::Wx || o == Opd::Wq || o == Opd::Wd || o == Opd::Ww || o == Opd::Ux;
+}
 bool is_mmx_operand(Opd o) { return o == Opd::Pq || o == Opd::Pd || o == Opd::Qq || o == Opd::Qd || o == Opd::Nq; }
 bool takes_memory(Opd o) {
   switch (o) {
-    case Opd::Wx: case Opd::Wq: case Opd::Wd: case Opd::Ww: case Opd::Qq: case Opd::Qd: case Opd::Ey: case Opd::Ed: case Opd::RdMb:
-    case Opd::RdMw: case Opd::M: case Opd::Mq: case Opd::Mx: case Opd::Md: return true;
+    case Opd::Wx:
+    case Opd::Wq:
+    case Opd::Wd:
+    case Opd::Ww:
+    case Opd::Qq:
+    case Opd::Qd:
+    case Opd::Ey:
+    case Opd::Ed:
+    case Opd::RdMb:
+    case Opd::RdMw:
+    case Opd::M:
+    case Opd::Mq:
+    case Opd::Mx:
+    case Opd::Md: return true;
     default: return false;
   }
 }
@@ -72,7 +89,8 @@ class SimdRandom : public ::testing::Test {
   // One random encoding of the row.
   Code encode(const Row& r) {
     Code c;
-    bool has_imm = false, imm16 = false, has_modrm = false, may_be_memory = false, must_be_memory = false, reg_is_xmm = false, rm_is_xmm = false, wide = false;
+    bool has_imm = false, imm16 = false, has_modrm = false, may_be_memory = false, must_be_memory = false,
+         reg_is_xmm = false, rm_is_xmm = false, wide = false;
     for (const Opd o : r.operand) {
       has_imm |= o == Opd::Ib || o == Opd::Iw;
       has_modrm |= o != Opd::NONE && o != Opd::Ib && o != Opd::Iw && o != Opd::XMM0;
@@ -127,10 +145,10 @@ class SimdRandom : public ::testing::Test {
     h.fx.fcw = 0x37f;
     for (auto& x : h.fx.xmm)
       for (u64& v : x) v = random64();
-    for (unsigned i = 0; i < 16; ++i)   // some pairs close to each other
+    for (unsigned i = 0; i < 16; ++i)  // some pairs close to each other
       if (rng_() % 4 == 0) std::memcpy(h.fx.xmm[i], h.fx.xmm[rng_() % 16], 16);
-    h.fx.mxcsr = masks | static_cast<u32>(rng_() & 3) << 13 | (rng_() % 4 == 0 ? 0x40u : 0u) | (rng_() % 4 == 0 ? 0x8000u : 0u) |
-                 (rng_() % 4 == 0 ? static_cast<u32>(rng_()) & 0x3fu : 0u);
+    h.fx.mxcsr = masks | static_cast<u32>(rng_() & 3) << 13 | (rng_() % 4 == 0 ? 0x40u : 0u) |
+                 (rng_() % 4 == 0 ? 0x8000u : 0u) | (rng_() % 4 == 0 ? static_cast<u32>(rng_()) & 0x3fu : 0u);
     for (auto& st : h.fx.st) {
       st.significand = random64() | (mmx ? 0 : u64{1} << 63);
       st.sign_exponent = static_cast<u16>(rng_());
@@ -169,13 +187,14 @@ class SimdRandom : public ::testing::Test {
   }
 
   // Empty if the guest's state is what the host has, else the differences.
-  std::string compare(const HostRegisters& h, const X86State& s, const Memory& host_memory, const Memory& guest_memory) {
+  std::string compare(const HostRegisters& h, const X86State& s, const Memory& host_memory,
+                      const Memory& guest_memory) {
     std::string out;
     char line[160];
     const auto differ = [&](const char* what, unsigned i, u64 want, u64 got) {
       if (want == got) return;
-      std::snprintf(line, sizeof line, "\n  %s%u: host %016llx guest %016llx", what, i, static_cast<unsigned long long>(want),
-                    static_cast<unsigned long long>(got));
+      std::snprintf(line, sizeof line, "\n  %s%u: host %016llx guest %016llx", what, i,
+                    static_cast<unsigned long long>(want), static_cast<unsigned long long>(got));
       out += line;
     };
     const Gpr regs[3] = {RAX, RCX, RDX};
@@ -226,9 +245,14 @@ class SimdRandom : public ::testing::Test {
   bool tested(const Row& r) const {
     if (!handler_of(r.mnemonic) || !host_has(static_cast<Feature>(r.attrs >> 24))) return false;
     switch (r.mnemonic) {
-      case Mnemonic::LDMXCSR: case Mnemonic::STMXCSR: return false;                 // the system part's
-      case Mnemonic::MASKMOVQ: case Mnemonic::MASKMOVDQU: return false;             // needs the soft TLB
-      case Mnemonic::RCPPS: case Mnemonic::RCPSS: case Mnemonic::RSQRTPS: case Mnemonic::RSQRTSS: return false;  // approximations
+      case Mnemonic::LDMXCSR:
+      case Mnemonic::STMXCSR: return false;  // the system part's
+      case Mnemonic::MASKMOVQ:
+      case Mnemonic::MASKMOVDQU: return false;  // needs the soft TLB
+      case Mnemonic::RCPPS:
+      case Mnemonic::RCPSS:
+      case Mnemonic::RSQRTPS:
+      case Mnemonic::RSQRTSS: return false;  // approximations
       default: return true;
     }
   }
@@ -275,13 +299,17 @@ void SimdRandom::run_row(const Row& r, unsigned times, u32 masks) {
       state->fptag = static_cast<u8>(~before.fx.ftw);
     }
     const std::string difference = compare(h, *state, host_memory, guest_memory);
-    if (!guest_ok) { EXPECT_EQ(state->exc_vector, XM); }
+    if (!guest_ok) {
+      EXPECT_EQ(state->exc_vector, XM);
+    }
     if (host_ok == guest_ok && difference.empty()) continue;
     char regs[200];
-    std::snprintf(regs, sizeof regs, "rm %016llx:%016llx mxcsr %x", static_cast<unsigned long long>(before.fx.xmm[c.bytes[c.size - 1] & 7][1]),
+    std::snprintf(regs, sizeof regs, "rm %016llx:%016llx mxcsr %x",
+                  static_cast<unsigned long long>(before.fx.xmm[c.bytes[c.size - 1] & 7][1]),
                   static_cast<unsigned long long>(before.fx.xmm[c.bytes[c.size - 1] & 7][0]), before.fx.mxcsr);
-    ADD_FAILURE() << mnemonic_name(r.mnemonic) << " " << hex(c) << (host_ok ? "" : " host raised") << (guest_ok ? "" : " guest raised") << " "
-                  << regs << difference << "\n" << ir::dump(region);
+    ADD_FAILURE() << mnemonic_name(r.mnemonic) << " " << hex(c) << (host_ok ? "" : " host raised")
+                  << (guest_ok ? "" : " guest raised") << " " << regs << difference << "\n"
+                  << ir::dump(region);
     return;
   }
 }
@@ -299,14 +327,15 @@ TEST_F(SimdRandom, AllRows) {
 TEST_F(SimdRandom, UnmaskedExceptions) {
   for (size_t i = 0; i < row_count(); ++i) {
     if (!tested(row(i))) continue;
-    for (const u32 masks : {0x0000u, 0x1000u, 0x1e80u, 0x1d80u, 0x1b80u, 0x1780u, 0x0f80u, 0x1c80u}) run_row(row(i), 12, masks);
+    for (const u32 masks : {0x0000u, 0x1000u, 0x1e80u, 0x1d80u, 0x1b80u, 0x1780u, 0x0f80u, 0x1c80u})
+      run_row(row(i), 12, masks);
   }
 }
 
 // Without CR4.OSXMMEXCPT an unmasked exception is #UD; nothing is written but the sticky flag.
 TEST_F(SimdRandom, UnmaskedWithoutOsxmmexcpt) {
   ir::Region region;
-  translate_one({0xf2, 0x0f, 0x5e, 0xc1}, kMode | kModeFpExc, decoder_, model_, region);   // divsd xmm0, xmm1
+  translate_one({0xf2, 0x0f, 0x5e, 0xc1}, kMode | kModeFpExc, decoder_, model_, region);  // divsd xmm0, xmm1
   auto state = std::make_unique<X86State>();
   state->h.runtime = &runtime_;
   state->cr4 = CR4_OSFXSR;

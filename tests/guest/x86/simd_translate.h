@@ -8,7 +8,8 @@
 
 namespace doppel::x86::test {
 
-constexpr u64 kMode = kModeCs64 | kModeSs32 | kModePe | kModeFlatData | kModeFlatCode | kModeLma | kModeOsfxsr | kModeFlatFsGs;
+constexpr u64 kMode =
+    kModeCs64 | kModeSs32 | kModePe | kModeFlatData | kModeFlatCode | kModeLma | kModeOsfxsr | kModeFlatFsGs;
 
 struct Code {
   u8 bytes[16] = {};
@@ -37,7 +38,9 @@ inline CpuModel model_with_everything() {
 
 inline TranslateFn handler_of(Mnemonic m) {
   switch (m) {
-#define M(name, handler) case Mnemonic::name: return handler;
+#define M(name, handler) \
+  case Mnemonic::name:   \
+    return handler;
 #include "guest/x86/decode/mnemonics_sse.inc"
 #undef M
     default: return nullptr;

@@ -1,5 +1,6 @@
-// Decoder: prefixes, opcode maps, ModRM and SIB, immediates (SDM vol. 2, chapter 2). Traps: REX counts only as the last prefix;
-// RIP-relative displacements count from the end of the instruction, immediates included; the 15-byte limit counts before fetching.
+// Decoder: prefixes, opcode maps, ModRM and SIB, immediates (SDM vol. 2, chapter 2). Traps: REX counts only as the last
+// prefix; RIP-relative displacements count from the end of the instruction, immediates included; the 15-byte limit
+// counts before fetching.
 #include "guest/x86/decode/decode.h"
 
 #include <array>
@@ -12,25 +13,73 @@ namespace {
 
 bool operand_has_modrm(Opd o) {
   switch (o) {
-    case Opd::Eb: case Opd::Ew: case Opd::Ed: case Opd::Eq: case Opd::Ev: case Opd::Ey: case Opd::Ez:
-    case Opd::RvMw: case Opd::RdMb: case Opd::RdMw: case Opd::Gb: case Opd::Gw: case Opd::Gd: case Opd::Gv: case Opd::Gy: case Opd::Gz:
-    case Opd::M: case Opd::Mb: case Opd::Mw: case Opd::Md: case Opd::Mq: case Opd::Mx: case Opd::Mt: case Opd::Mv: case Opd::My:
-    case Opd::Mp: case Opd::Ms: case Opd::Ma: case Opd::Rd: case Opd::Ry: case Opd::Rv: case Opd::Ryi: case Opd::Cy: case Opd::Dy:
-    case Opd::Sw: case Opd::Pq: case Opd::Pd: case Opd::Qq: case Opd::Qd: case Opd::Nq: case Opd::Vx: case Opd::Wx: case Opd::Wq:
-    case Opd::Wd: case Opd::Ww: case Opd::Ux: return true;
+    case Opd::Eb:
+    case Opd::Ew:
+    case Opd::Ed:
+    case Opd::Eq:
+    case Opd::Ev:
+    case Opd::Ey:
+    case Opd::Ez:
+    case Opd::RvMw:
+    case Opd::RdMb:
+    case Opd::RdMw:
+    case Opd::Gb:
+    case Opd::Gw:
+    case Opd::Gd:
+    case Opd::Gv:
+    case Opd::Gy:
+    case Opd::Gz:
+    case Opd::M:
+    case Opd::Mb:
+    case Opd::Mw:
+    case Opd::Md:
+    case Opd::Mq:
+    case Opd::Mx:
+    case Opd::Mt:
+    case Opd::Mv:
+    case Opd::My:
+    case Opd::Mp:
+    case Opd::Ms:
+    case Opd::Ma:
+    case Opd::Rd:
+    case Opd::Ry:
+    case Opd::Rv:
+    case Opd::Ryi:
+    case Opd::Cy:
+    case Opd::Dy:
+    case Opd::Sw:
+    case Opd::Pq:
+    case Opd::Pd:
+    case Opd::Qq:
+    case Opd::Qd:
+    case Opd::Nq:
+    case Opd::Vx:
+    case Opd::Wx:
+    case Opd::Wq:
+    case Opd::Wd:
+    case Opd::Ww:
+    case Opd::Ux: return true;
     default: return false;
   }
 }
 bool operand_needs_mem(Opd o) {
   switch (o) {
-    case Opd::M: case Opd::Mb: case Opd::Mw: case Opd::Md: case Opd::Mq: case Opd::Mx: case Opd::Mt: case Opd::Mv: case Opd::My:
-    case Opd::Mp: case Opd::Ms: case Opd::Ma: return true;
+    case Opd::M:
+    case Opd::Mb:
+    case Opd::Mw:
+    case Opd::Md:
+    case Opd::Mq:
+    case Opd::Mx:
+    case Opd::Mt:
+    case Opd::Mv:
+    case Opd::My:
+    case Opd::Mp:
+    case Opd::Ms:
+    case Opd::Ma: return true;
     default: return false;
   }
 }
-bool operand_needs_reg(Opd o) {
-  return o == Opd::Rd || o == Opd::Ry || o == Opd::Rv || o == Opd::Nq || o == Opd::Ux;
-}
+bool operand_needs_reg(Opd o) { return o == Opd::Rd || o == Opd::Ry || o == Opd::Rv || o == Opd::Nq || o == Opd::Ux; }
 
 struct TableRow {
   const Row* row;
@@ -188,7 +237,10 @@ class OneInsn {
       const u8 byte = static_cast<u8>(bytes_.take(1));
       if (bytes_.status != DecodeStatus::Ok) return;
       switch (byte) {
-        case 0x26: case 0x2e: case 0x36: case 0x3e:
+        case 0x26:
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
           if (!cs64_) in_.seg = (byte >> 3) & 3;
           break;
         case 0x64: in_.seg = x86::FS; break;
@@ -196,8 +248,14 @@ class OneInsn {
         case 0x66: in_.opsize_prefix = true; break;
         case 0x67: in_.addrsize_prefix = true; break;
         case 0xf0: in_.lock = true; break;
-        case 0xf2: in_.repne = true; in_.rep = false; break;
-        case 0xf3: in_.rep = true; in_.repne = false; break;
+        case 0xf2:
+          in_.repne = true;
+          in_.rep = false;
+          break;
+        case 0xf3:
+          in_.rep = true;
+          in_.repne = false;
+          break;
         default:
           if (cs64_ && (byte & 0xf0) == 0x40) {
             in_.rex = byte;
@@ -378,13 +436,16 @@ void OneInsn::operand(Opd code, Operand& o) {
   const u8 v = in_.opsize, z = v == 2 ? 2 : 4, y = in_.rex_w() ? 8 : 4;
   const u8 low = static_cast<u8>((in_.opcode & 7) | rex_b());
   switch (code) {
-    case Opd::NONE: case Opd::Count: break;
+    case Opd::NONE:
+    case Opd::Count: break;
     case Opd::Eb: rm_operand(o, OpKind::Reg, 1, 1); break;
     case Opd::Ew: rm_operand(o, OpKind::Reg, 2, 2); break;
     case Opd::Ed: rm_operand(o, OpKind::Reg, 4, 4); break;
     case Opd::Eq: rm_operand(o, OpKind::Reg, 8, 8); break;
-    case Opd::Ev: case Opd::Rv: rm_operand(o, OpKind::Reg, v, v); break;
-    case Opd::Ey: case Opd::Ry: rm_operand(o, OpKind::Reg, y, y); break;
+    case Opd::Ev:
+    case Opd::Rv: rm_operand(o, OpKind::Reg, v, v); break;
+    case Opd::Ey:
+    case Opd::Ry: rm_operand(o, OpKind::Reg, y, y); break;
     case Opd::Ez: rm_operand(o, OpKind::Reg, z, z); break;
     case Opd::RvMw: rm_operand(o, OpKind::Reg, v, 2); break;
     case Opd::RdMb: rm_operand(o, OpKind::Reg, 4, 1); break;
@@ -447,20 +508,26 @@ void OneInsn::operand(Opd code, Operand& o) {
     case Opd::Zb: gpr(o, low, 1); break;
     case Opd::Zv: gpr(o, low, v); break;
     case Opd::Zy: gpr(o, low, y); break;
-    case Opd::ES: case Opd::CS: case Opd::SS: case Opd::DS: case Opd::FS: case Opd::GS:
-      set(o, OpKind::Seg, static_cast<u8>(static_cast<u8>(code) - static_cast<u8>(Opd::ES)), 2);
-      break;
+    case Opd::ES:
+    case Opd::CS:
+    case Opd::SS:
+    case Opd::DS:
+    case Opd::FS:
+    case Opd::GS: set(o, OpKind::Seg, static_cast<u8>(static_cast<u8>(code) - static_cast<u8>(Opd::ES)), 2); break;
     case Opd::Pq: set(o, OpKind::Mmx, in_.reg_field(), 8); break;
     case Opd::Pd: set(o, OpKind::Mmx, in_.reg_field(), 4); break;
-    case Opd::Qq: case Opd::Nq: rm_operand(o, OpKind::Mmx, 8, 8); break;
+    case Opd::Qq:
+    case Opd::Nq: rm_operand(o, OpKind::Mmx, 8, 8); break;
     case Opd::Qd: rm_operand(o, OpKind::Mmx, 4, 4); break;
     case Opd::Vx: set(o, OpKind::Xmm, reg(), 16); break;
-    case Opd::Wx: case Opd::Ux: rm_operand(o, OpKind::Xmm, 16, 16); break;
+    case Opd::Wx:
+    case Opd::Ux: rm_operand(o, OpKind::Xmm, 16, 16); break;
     case Opd::Wq: rm_operand(o, OpKind::Xmm, 16, 8); break;
     case Opd::Wd: rm_operand(o, OpKind::Xmm, 16, 4); break;
     case Opd::Ww: rm_operand(o, OpKind::Xmm, 16, 2); break;
     case Opd::XMM0: set(o, OpKind::Xmm, 0, 16); break;
-    case Opd::Hx: case Opd::Lx: bytes_.status = DecodeStatus::Invalid; break;  // VEX rows are not taken yet
+    case Opd::Hx:
+    case Opd::Lx: bytes_.status = DecodeStatus::Invalid; break;  // VEX rows are not taken yet
     case Opd::ST0: set(o, OpKind::St, 0, 10); break;
     case Opd::STi: set(o, OpKind::St, in_.rm_field(), 10); break;
   }
@@ -469,10 +536,9 @@ void OneInsn::operand(Opd code, Operand& o) {
 }  // namespace
 
 Decoder::Decoder(const CpuModel& model) {
-  static constexpr const char* kNames[] = {
-      "",
+  static constexpr const char* kNames[] = {"",
 #define X(id, name) name,
-      DOPPEL_X86_DECODE_FEATURES(X)
+                                           DOPPEL_X86_DECODE_FEATURES(X)
 #undef X
   };
   static_assert(static_cast<size_t>(Feature::Count) <= 64);

@@ -11,14 +11,15 @@ namespace {
 #define BYTE(b) ExtKind::Byte, b
 #define MEMANY ExtKind::MemAny, 0
 #define REGANY ExtKind::RegAny, 0
-#define OP(map, prefix, opcode, ext, mnemonic, o1, o2, o3, attrs) OP_ROW(map, prefix, opcode, mnemonic, o1, o2, o3, attrs, ext)
+#define OP(map, prefix, opcode, ext, mnemonic, o1, o2, o3, attrs) \
+  OP_ROW(map, prefix, opcode, mnemonic, o1, o2, o3, attrs, ext)
 #define OP_ROW(map, prefix, opcode, mnemonic, o1, o2, o3, attrs, ...) \
   {Map::map, OpPrefix::prefix, opcode, __VA_ARGS__, Mnemonic::mnemonic, {Opd::o1, Opd::o2, Opd::o3}, attrs},
 constexpr Row kRows[] = {
 #include "guest/x86/decode/one_byte.inc"
-#include "guest/x86/decode/two_byte.inc"
-#include "guest/x86/decode/three_byte.inc"
 #include "guest/x86/decode/sse.inc"
+#include "guest/x86/decode/three_byte.inc"
+#include "guest/x86/decode/two_byte.inc"
 #include "guest/x86/decode/x87.inc"
 };
 #undef OP

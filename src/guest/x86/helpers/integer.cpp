@@ -1,5 +1,5 @@
-// Helpers of integer instructions: division with #DE, decimal adjustment, rotates through carry, CRC32, CMPXCHG16B, BOUND.
-// SDM vol. 2.
+// Helpers of integer instructions: division with #DE, decimal adjustment, rotates through carry, CRC32, CMPXCHG16B,
+// BOUND. SDM vol. 2.
 #include "base/atomic128.h"
 #include "guest/x86/helpers/table.h"
 #include "mem/guest_access.h"

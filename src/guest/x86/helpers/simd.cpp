@@ -1,5 +1,5 @@
-// Helpers of SSE instructions without an IR op: MPSADBW, PHMINPOSUW, PCMPxSTRx (SDM vol. 2, 4.1), MASKMOVDQU. Operands and result are
-// in the state's vector temporaries (helpers/simd.def).
+// Helpers of SSE instructions without an IR op: MPSADBW, PHMINPOSUW, PCMPxSTRx (SDM vol. 2, 4.1), MASKMOVDQU. Operands
+// and result are in the state's vector temporaries (helpers/simd.def).
 #include <cstdlib>
 
 #include "guest/x86/helpers/table.h"
@@ -19,8 +19,10 @@ StringOperand string_operand(const Xmm& v, unsigned imm, bool explicit_length, s
   const unsigned n = words ? 8 : 16;
   s.valid = n;
   for (unsigned i = 0; i < n; ++i) {
-    if (words) s.element[i] = is_signed ? static_cast<s32>(static_cast<s16>(v.h[i])) : static_cast<s32>(v.h[i]);
-    else s.element[i] = is_signed ? static_cast<s32>(static_cast<s8>(v.b[i])) : static_cast<s32>(v.b[i]);
+    if (words)
+      s.element[i] = is_signed ? static_cast<s32>(static_cast<s16>(v.h[i])) : static_cast<s32>(v.h[i]);
+    else
+      s.element[i] = is_signed ? static_cast<s32>(static_cast<s8>(v.b[i])) : static_cast<s32>(v.b[i]);
     if (!explicit_length && s.element[i] == 0 && s.valid == n) s.valid = i;
   }
   if (explicit_length) {
@@ -36,13 +38,14 @@ u32 aggregate(const StringOperand& a, const StringOperand& b, unsigned mode, uns
   for (unsigned j = 0; j < n; ++j) {
     bool hit = false;
     switch (mode) {
-      case 0:   // equal any
+      case 0:  // equal any
         for (unsigned i = 0; i < a.valid && j < b.valid; ++i) hit |= a.element[i] == b.element[j];
         break;
-      case 1:   // ranges
-        for (unsigned i = 0; i + 1 < a.valid && j < b.valid; i += 2) hit |= a.element[i] <= b.element[j] && b.element[j] <= a.element[i + 1];
+      case 1:  // ranges
+        for (unsigned i = 0; i + 1 < a.valid && j < b.valid; i += 2)
+          hit |= a.element[i] <= b.element[j] && b.element[j] <= a.element[i + 1];
         break;
-      case 2:   // equal each
+      case 2:  // equal each
         hit = j < a.valid && j < b.valid ? a.element[j] == b.element[j] : j >= a.valid && j >= b.valid;
         break;
       default:  // equal ordered: the rest of the first operand beyond its end matches anything
@@ -71,8 +74,10 @@ u64 helper_pcmpstr(X86State* s, u64 control, u64 length1, u64 length2) {
   if (imm & 0x40) {
     for (unsigned i = 0; i < n; ++i) {
       if (!((result >> i) & 1)) continue;
-      if (n == 8) mask.h[i] = 0xffff;
-      else mask.b[i] = 0xff;
+      if (n == 8)
+        mask.h[i] = 0xffff;
+      else
+        mask.b[i] = 0xff;
     }
   } else {
     mask.d[0] = result;

@@ -1,5 +1,5 @@
-// Helpers of AESENC and its kin (SDM vol. 1, 12.13; FIPS 197) and PCLMULQDQ: by the host's instructions if it has them, else by tables
-// computed at compile time.
+// Helpers of AESENC and its kin (SDM vol. 1, 12.13; FIPS 197) and PCLMULQDQ: by the host's instructions if it has them,
+// else by tables computed at compile time.
 #include <array>
 
 #include "guest/x86/helpers/simd_crypto_host.h"
@@ -18,10 +18,11 @@ constexpr u8 multiply(u8 a, u8 b) {
 
 struct Tables {
   std::array<u8, 256> sbox{}, inverse{};
-  // One column of MixColumns for a byte in row 0, S-box applied (and the same of the inverse cipher); mix: without S-box.
+  // One column of MixColumns for a byte in row 0, S-box applied (and the same of the inverse cipher); mix: without
+  // S-box.
   std::array<u32, 256> encrypt{}, decrypt{}, mix{};
   constexpr Tables() {
-    u8 p = 1, q = 1;   // p runs through all nonzero bytes, q is its inverse: generator 3
+    u8 p = 1, q = 1;  // p runs through all nonzero bytes, q is its inverse: generator 3
     do {
       p = static_cast<u8>(p ^ times2(p));
       q = static_cast<u8>(q ^ (q << 1));
@@ -48,7 +49,8 @@ struct Tables {
 constexpr Tables kTables;
 static_assert(kTables.sbox[0x53] == 0xed && kTables.inverse[0xed] == 0x53);
 
-// One round on columns: `direction` 1 takes rows from columns to the right (ShiftRows), -1 from the left (InvShiftRows).
+// One round on columns: `direction` 1 takes rows from columns to the right (ShiftRows), -1 from the left
+// (InvShiftRows).
 Xmm round(const Xmm& state, const Xmm& key, const std::array<u32, 256>& column, int direction) {
   Xmm r;
   for (int c = 0; c < 4; ++c) {
@@ -61,7 +63,8 @@ Xmm round(const Xmm& state, const Xmm& key, const std::array<u32, 256>& column, 
 Xmm last_round(const Xmm& state, const Xmm& key, const std::array<u8, 256>& box, int direction) {
   Xmm r;
   for (int c = 0; c < 4; ++c)
-    for (int row = 0; row < 4; ++row) r.b[row + 4 * c] = box[state.b[row + 4 * ((c + direction * row) & 3)]] ^ key.b[row + 4 * c];
+    for (int row = 0; row < 4; ++row)
+      r.b[row + 4 * c] = box[state.b[row + 4 * ((c + direction * row) & 3)]] ^ key.b[row + 4 * c];
   return r;
 }
 u32 substitute(u32 w) {
@@ -88,7 +91,7 @@ void soft_aes(AesOp op, Xmm& v, const Xmm& key) {
   }
 }
 void soft_clmul(u64 a, u64 b, Xmm& product) {
-  u128 multiple[16] = {};   // four bits of b a step
+  u128 multiple[16] = {};  // four bits of b a step
   for (unsigned i = 1; i < 16; ++i) multiple[i] = (multiple[i >> 1] << 1) ^ (i & 1 ? u128{a} : u128{0});
   u128 r = 0;
   for (int shift = 60; shift >= 0; shift -= 4) r = (r << 4) ^ multiple[(b >> shift) & 15];

@@ -20,7 +20,8 @@ __attribute__((target("aes"))) void aes(AesOp op, Xmm& v, const Xmm& key) {
   }
 }
 __attribute__((target("pclmul"))) void clmul(u64 a, u64 b, Xmm& product) {
-  save(product, _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<s64>(a)), _mm_cvtsi64_si128(static_cast<s64>(b)), 0));
+  save(product,
+       _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<s64>(a)), _mm_cvtsi64_si128(static_cast<s64>(b)), 0));
 }
 
 }  // namespace

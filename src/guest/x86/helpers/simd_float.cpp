@@ -1,5 +1,6 @@
-// SSE float operations while MXCSR leaves an exception unmasked (SDM vol. 1, 11.5.2 and 11.5.3): soft float, then #XM before anything is
-// written. An unmasked pre-computation exception (invalid, denormal, divide by zero) of any lane hides the post-computation ones.
+// SSE float operations while MXCSR leaves an exception unmasked (SDM vol. 1, 11.5.2 and 11.5.3): soft float, then #XM
+// before anything is written. An unmasked pre-computation exception (invalid, denormal, divide by zero) of any lane
+// hides the post-computation ones.
 #include "fpu/fpu.h"
 #include "guest/x86/helpers/table.h"
 
@@ -11,13 +12,19 @@ using fpu::f64;
 using ir::Lane;
 using ir::Opcode;
 
-template <typename F> F lane_of(const Xmm& v, unsigned i) {
-  if constexpr (sizeof(F) == 4) return v.w[i];
-  else return v.d[i];
+template <typename F>
+F lane_of(const Xmm& v, unsigned i) {
+  if constexpr (sizeof(F) == 4)
+    return v.w[i];
+  else
+    return v.d[i];
 }
-template <typename F> void set_lane(Xmm& v, unsigned i, F value) {
-  if constexpr (sizeof(F) == 4) v.w[i] = value;
-  else v.d[i] = value;
+template <typename F>
+void set_lane(Xmm& v, unsigned i, F value) {
+  if constexpr (sizeof(F) == 4)
+    v.w[i] = value;
+  else
+    v.d[i] = value;
 }
 
 bool predicate_holds(unsigned predicate, fpu::Relation r) {
@@ -70,7 +77,8 @@ void arithmetic(const Operation& o, Xmm& a, const Xmm& b, fpu::Env& env) {
     if (o.op == Opcode::vhadd || o.op == Opcode::vhsub) {
       const Xmm& from = i < n / 2 ? a : b;
       const unsigned k = i * 2 % n;
-      v = one_lane<F>(o.op == Opcode::vhadd ? Opcode::vfadd : Opcode::vfsub, 0, lane_of<F>(from, k), lane_of<F>(from, k + 1), env);
+      v = one_lane<F>(o.op == Opcode::vhadd ? Opcode::vfadd : Opcode::vfsub, 0, lane_of<F>(from, k),
+                      lane_of<F>(from, k + 1), env);
     } else if (o.op == Opcode::vaddsub) {
       v = one_lane<F>(i & 1 ? Opcode::vfadd : Opcode::vfsub, 0, lane_of<F>(a, i), lane_of<F>(b, i), env);
     } else {
@@ -99,8 +107,9 @@ u64 to_integer(const Operation& o, const Xmm& a, fpu::Env& env) {
 }
 template <typename F>
 void from_integer(const Operation& o, Xmm& a, fpu::Env& env) {
-  set_lane<F>(a, 0, o.wide ? fpu::from_s64<F>(static_cast<s64>(o.integer), env)
-                           : fpu::from_s32<F>(static_cast<s32>(static_cast<u32>(o.integer)), env));
+  set_lane<F>(a, 0,
+              o.wide ? fpu::from_s64<F>(static_cast<s64>(o.integer), env)
+                     : fpu::from_s32<F>(static_cast<s32>(static_cast<u32>(o.integer)), env));
 }
 
 // CVTPS2PD and the like: lanes of b to lanes of a.
@@ -119,11 +128,13 @@ void convert(const Operation& o, Xmm& a, const Xmm& b, fpu::Env& env) {
       break;
     case Opcode::vf_i2f:
       for (unsigned i = 0; i < (single ? 4u : 2u); ++i) {
-        if (single) r.w[i] = fpu::from_s32<f32>(static_cast<s32>(b.w[i]), env);
-        else r.d[i] = fpu::from_s32<f64>(static_cast<s32>(b.w[i]), env);
+        if (single)
+          r.w[i] = fpu::from_s32<f32>(static_cast<s32>(b.w[i]), env);
+        else
+          r.d[i] = fpu::from_s32<f64>(static_cast<s32>(b.w[i]), env);
       }
       break;
-    default:   // vf_f2i
+    default:  // vf_f2i
       for (unsigned i = 0; i < (single ? 4u : 2u); ++i)
         r.w[i] = static_cast<u32>(single ? fpu::to_s32(f32{b.w[i]}, mode, env) : fpu::to_s32(f64{b.d[i]}, mode, env));
       break;
@@ -137,13 +148,20 @@ u64 perform(const Operation& o, Xmm& a, const Xmm& b, fpu::Env& env) {
     case Opcode::vfcomi: return single ? compare_flags<f32>(o, a, b, env) : compare_flags<f64>(o, a, b, env);
     case Opcode::vf_toint: return single ? to_integer<f32>(o, a, env) : to_integer<f64>(o, a, env);
     case Opcode::vf_fromint:
-      if (single) from_integer<f32>(o, a, env);
-      else from_integer<f64>(o, a, env);
+      if (single)
+        from_integer<f32>(o, a, env);
+      else
+        from_integer<f64>(o, a, env);
       return 0;
-    case Opcode::vf_s2d: case Opcode::vf_d2s: case Opcode::vf_i2f: case Opcode::vf_f2i: convert(o, a, b, env); return 0;
+    case Opcode::vf_s2d:
+    case Opcode::vf_d2s:
+    case Opcode::vf_i2f:
+    case Opcode::vf_f2i: convert(o, a, b, env); return 0;
     default:
-      if (single) arithmetic<f32>(o, a, b, env);
-      else arithmetic<f64>(o, a, b, env);
+      if (single)
+        arithmetic<f32>(o, a, b, env);
+      else
+        arithmetic<f64>(o, a, b, env);
       return 0;
   }
 }
@@ -151,8 +169,8 @@ u64 perform(const Operation& o, Xmm& a, const Xmm& b, fpu::Env& env) {
 }  // namespace
 
 u64 helper_simd_float(X86State* s, u64 what, u64 integer) {
-  const Operation o{static_cast<Opcode>(what & 0xff), static_cast<Lane>((what >> 8) & 0xff), static_cast<unsigned>((what >> 16) & 0xff),
-                    ((what >> 24) & 1) != 0, integer};
+  const Operation o{static_cast<Opcode>(what & 0xff), static_cast<Lane>((what >> 8) & 0xff),
+                    static_cast<unsigned>((what >> 16) & 0xff), ((what >> 24) & 1) != 0, integer};
   const u32 unmasked = ~(s->mxcsr >> 7) & 0x3f;
   fpu::Env env = fpu::Env::from_mxcsr(s->h.fp_env);
   env.unmasked = unmasked;

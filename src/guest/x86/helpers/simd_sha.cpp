@@ -1,4 +1,5 @@
-// Helpers of the SHA extensions (SDM vol. 2, SHA1RNDS4 to SHA256MSG2; FIPS 180-4) and of SSE4A's bit fields (AMD APM vol. 4, EXTRQ).
+// Helpers of the SHA extensions (SDM vol. 2, SHA1RNDS4 to SHA256MSG2; FIPS 180-4) and of SSE4A's bit fields (AMD APM
+// vol. 4, EXTRQ).
 #include "guest/x86/decode/decode.h"
 #include "guest/x86/helpers/table.h"
 
@@ -10,12 +11,15 @@ u32 sigma1(u32 x) { return std::rotr(x, 17) ^ std::rotr(x, 19) ^ (x >> 10); }
 
 Xmm sha1_rounds(const Xmm& a, const Xmm& b, unsigned function) {
   static constexpr u32 kConstant[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
-  u32 A = a.w[3], B = a.w[2], C = a.w[1], D = a.w[0], E = 0;   // E comes added to the first word
+  u32 A = a.w[3], B = a.w[2], C = a.w[1], D = a.w[0], E = 0;  // E comes added to the first word
   for (unsigned i = 0; i < 4; ++i) {
     u32 f;
-    if (function == 0) f = (B & C) ^ (~B & D);
-    else if (function == 2) f = (B & C) ^ (B & D) ^ (C & D);
-    else f = B ^ C ^ D;
+    if (function == 0)
+      f = (B & C) ^ (~B & D);
+    else if (function == 2)
+      f = (B & C) ^ (B & D) ^ (C & D);
+    else
+      f = B ^ C ^ D;
     const u32 next = f + std::rotl(A, 5) + b.w[3 - i] + E + kConstant[function];
     E = D;
     D = C;
@@ -24,20 +28,33 @@ Xmm sha1_rounds(const Xmm& a, const Xmm& b, unsigned function) {
     A = next;
   }
   Xmm r;
-  r.w[3] = A; r.w[2] = B; r.w[1] = C; r.w[0] = D;
+  r.w[3] = A;
+  r.w[2] = B;
+  r.w[1] = C;
+  r.w[0] = D;
   return r;
 }
 
 Xmm sha256_rounds(const Xmm& cdgh, const Xmm& abef, const Xmm& wk) {
-  u32 A = abef.w[3], B = abef.w[2], C = cdgh.w[3], D = cdgh.w[2], E = abef.w[1], F = abef.w[0], G = cdgh.w[1], H = cdgh.w[0];
+  u32 A = abef.w[3], B = abef.w[2], C = cdgh.w[3], D = cdgh.w[2], E = abef.w[1], F = abef.w[0], G = cdgh.w[1],
+      H = cdgh.w[0];
   for (unsigned i = 0; i < 2; ++i) {
     const u32 t1 = ((E & F) ^ (~E & G)) + (std::rotr(E, 6) ^ std::rotr(E, 11) ^ std::rotr(E, 25)) + wk.w[i] + H;
     const u32 t2 = ((A & B) ^ (A & C) ^ (B & C)) + (std::rotr(A, 2) ^ std::rotr(A, 13) ^ std::rotr(A, 22));
-    H = G; G = F; F = E; E = D + t1;
-    D = C; C = B; B = A; A = t1 + t2;
+    H = G;
+    G = F;
+    F = E;
+    E = D + t1;
+    D = C;
+    C = B;
+    B = A;
+    A = t1 + t2;
   }
   Xmm r;
-  r.w[3] = A; r.w[2] = B; r.w[1] = E; r.w[0] = F;
+  r.w[3] = A;
+  r.w[2] = B;
+  r.w[1] = E;
+  r.w[0] = F;
   return r;
 }
 

@@ -1,7 +1,8 @@
-// Repeated string instructions (SDM vol. 2, REP). Work goes by runs: as many elements as lie on one page of source and destination
-// and do not wrap the address size; a run on plain RAM is a host loop, anything else goes element by element through the slow path.
-// The registers (and the flags of the last comparison) are exact after each run, so a fault or an interrupt leaves the instruction restartable. Traps: overlapping moves
-// must behave as element-wise copies; the same page may be mapped at both addresses, so host pointers are compared.
+// Repeated string instructions (SDM vol. 2, REP). Work goes by runs: as many elements as lie on one page of source and
+// destination and do not wrap the address size; a run on plain RAM is a host loop, anything else goes element by
+// element through the slow path. The registers (and the flags of the last comparison) are exact after each run, so a
+// fault or an interrupt leaves the instruction restartable. Traps: overlapping moves must behave as element-wise
+// copies; the same page may be mapped at both addresses, so host pointers are compared.
 #include <algorithm>
 
 #include "guest/x86/helpers/string_info.h"
@@ -41,7 +42,8 @@ class StringOp {
     if (in_.code64) return seg == FS || seg == GS ? s_.seg[seg].base + off : off;
     return static_cast<u32>(s_.seg[seg].base + off);
   }
-  // Elements from this offset that stay on the page of the first and within the address size; 0: the first one straddles.
+  // Elements from this offset that stay on the page of the first and within the address size; 0: the first one
+  // straddles.
   u64 run(unsigned seg, u64 off) const {
     const u64 va = linear(seg, off);
     const u64 in_page = va & (mem::kPageSize - 1);
@@ -94,7 +96,9 @@ class StringOp {
       default: return mem::store<u64>(s_.h, va, v);
     }
   }
-  u8* host(u64 va, u64 bytes, mem::Access access) const { return mem::host_pointer(s_.h, va, bytes, access, s_.h.mmu_mode); }
+  u8* host(u64 va, u64 bytes, mem::Access access) const {
+    return mem::host_pointer(s_.h, va, bytes, access, s_.h.mmu_mode);
+  }
 
  private:
   X86State& s_;
@@ -103,8 +107,8 @@ class StringOp {
   bool backward_;
 };
 
-// Calls `body(n)` for runs of at most n elements until the count is used up; body does up to n and returns how many (at least 1), and
-// sets `stop` to end early. Result: the helper's.
+// Calls `body(n)` for runs of at most n elements until the count is used up; body does up to n and returns how many (at
+// least 1), and sets `stop` to end early. Result: the helper's.
 template <typename Body>
 u64 repeat(StringOp& op, Body body) {
   u64 left = op.count();
@@ -190,7 +194,8 @@ u64 helper_rep_movs(X86State* s, u64 packed) {
     const StringInfo& in = op.info();
     const u64 so = op.offset(RSI), dof = op.offset(RDI);
     u64 n = limit(op, std::min({left, op.run(in.segment, so), op.run(ES, dof)}));
-    if (n == 0 || !op.segment_allows(in.segment, so, n, false) || !op.segment_allows(ES, dof, n, true)) return move_one(op, so, dof);
+    if (n == 0 || !op.segment_allows(in.segment, so, n, false) || !op.segment_allows(ES, dof, n, true))
+      return move_one(op, so, dof);
     const u64 bytes = n * in.size;
     const u8* src = op.host(op.low(op.linear(in.segment, so), n), bytes, mem::Access::Read);
     u8* dst = src ? op.host(op.low(op.linear(ES, dof), n), bytes, mem::Access::Write) : nullptr;
@@ -207,7 +212,9 @@ u64 helper_rep_stos(X86State* s, u64 packed) {
     const StringInfo& in = op.info();
     const u64 off = op.offset(RDI);
     const u64 n = limit(op, std::min(left, op.run(ES, off)));
-    u8* p = n > 0 && op.segment_allows(ES, off, n, true) ? op.host(op.low(op.linear(ES, off), n), n * in.size, mem::Access::Write) : nullptr;
+    u8* p = n > 0 && op.segment_allows(ES, off, n, true)
+                ? op.host(op.low(op.linear(ES, off), n), n * in.size, mem::Access::Write)
+                : nullptr;
     if (!p) {
       op.check_element(ES, off, true);
       op.store_element(op.linear(ES, off), v);
@@ -256,7 +263,8 @@ u64 helper_rep_scas(X86State* s, u64 packed) {
     const u64 off = op.offset(RDI);
     const u64 n = limit(op, std::min(left, op.run(ES, off)));
     const u64 va = op.linear(ES, off);
-    const u8* p = n > 1 && op.segment_allows(ES, off, n, false) ? op.host(op.low(va, n), n * size, mem::Access::Read) : nullptr;
+    const u8* p =
+        n > 1 && op.segment_allows(ES, off, n, false) ? op.host(op.low(va, n), n * size, mem::Access::Read) : nullptr;
     if (!p) {
       op.check_element(ES, off, false);
       last = op.load_element(va);

@@ -5,7 +5,8 @@ namespace {
 using namespace ir;  // effect names
 const HelperInfo kRows[] = {
 // SAFETY: every helper has the shape u64(X86State*, u64 x nargs); backends call it with exactly that.
-#define HELPER(name, nargs, ret, effects) {#name, reinterpret_cast<void (*)()>(&helper_##name), nargs, Type::ret, effects},
+#define HELPER(name, nargs, ret, effects) \
+  {#name, reinterpret_cast<void (*)()>(&helper_##name), nargs, Type::ret, effects},
 #include "guest/x86/helpers/integer.def"
 #include "guest/x86/helpers/simd.def"
 #include "guest/x86/helpers/system.def"

@@ -1,5 +1,6 @@
 // The helpers that translated x86 code calls. One row each in helpers/{integer,system,simd,x87}.def:
-//   HELPER(name, nargs, ret, effects)   ->   u64 helper_name(X86State*, u64...), declared here, defined in the file of that part.
+//   HELPER(name, nargs, ret, effects)   ->   u64 helper_name(X86State*, u64...), declared here, defined in the file of
+//   that part.
 // ret is an ir::Type name (Void, I8, I16, I32, I64).
 #pragma once
 #include "guest/x86/state.h"

@@ -1,5 +1,5 @@
-// The helpers of x87 instructions: operand checks, the register stack, exceptions (SDM vol. 1, 8.4 to 8.7). The last-instruction
-// pointers (FIP, FDP, FOP) are not kept: they read as zero, or as what FLDENV put there.
+// The helpers of x87 instructions: operand checks, the register stack, exceptions (SDM vol. 1, 8.4 to 8.7). The
+// last-instruction pointers (FIP, FDP, FOP) are not kept: they read as zero, or as what FLDENV put there.
 #include "guest/x86/helpers/x87.h"
 
 #include <algorithm>
@@ -11,7 +11,8 @@ namespace doppel::x86 {
 namespace x87 {
 
 void check_pending(X86State& s) {
-  if (!(s.fsw & ES_)) [[likely]] return;
+  if (!(s.fsw & ES_)) [[likely]]
+    return;
   if (s.cr0 & CR0_NE) raise(s, MF);
   s.platform->ferr(s.h.index, true);
 }
@@ -123,13 +124,19 @@ bool compare_into(X86State& s, bool any_empty, const X87Reg& b, bool quiet, u16&
 
 }  // namespace
 
-u64 helper_x87_wait(X86State* s) { check_pending(*s); return 0; }
+u64 helper_x87_wait(X86State* s) {
+  check_pending(*s);
+  return 0;
+}
 
 u64 helper_x87_load(X86State* s, u64 address, u64 format) {
   check_pending(*s);
   const Outcome v = load_format(*s, address, static_cast<X87Format>(format));
   // A denormal or signaling NaN in a narrower format counts only if the push itself is possible.
-  if (v.flags && !((s->fptag >> ((s->top - 1) & 7)) & 1)) { push(*s, v.value); return 0; }
+  if (v.flags && !((s->fptag >> ((s->top - 1) & 7)) & 1)) {
+    push(*s, v.value);
+    return 0;
+  }
   if (v.flags && blocked(*s, v.flags)) return 0;
   push(*s, v.value);
   return 0;
@@ -155,9 +162,12 @@ u64 helper_x87_store(X86State* sp, u64 address, u64 format, u64 how) {
     const unsigned bytes = f == X87Format::I16 ? 2 : f == X87Format::F32 || f == X87Format::I32 ? 4 : 8;
     mem::probe(s.h, address, bytes, mem::Access::Write, s.h.mmu_mode);
     Narrow n{};
-    if (f == X87Format::F32) n = store_f32(s, v);
-    else if (f == X87Format::F64) n = store_f64(s, v);
-    else n = store_int(s, v, bytes * 8, (how & 2) != 0);
+    if (f == X87Format::F32)
+      n = store_f32(s, v);
+    else if (f == X87Format::F64)
+      n = store_f64(s, v);
+    else
+      n = store_int(s, v, bytes * 8, (how & 2) != 0);
     if (none) {
       if (!underflow(s)) return 0;
     } else {
@@ -165,9 +175,12 @@ u64 helper_x87_store(X86State* sp, u64 address, u64 format, u64 how) {
       if (n.flags && signal(s, n.flags) && unmasked(s, n.flags & ~u32{PE})) return 0;
       set_c1(s, n.c1);
     }
-    if (bytes == 2) mem::store<u16>(s.h, address, static_cast<u16>(n.bits));
-    else if (bytes == 4) mem::store<u32>(s.h, address, static_cast<u32>(n.bits));
-    else mem::store<u64>(s.h, address, n.bits);
+    if (bytes == 2)
+      mem::store<u16>(s.h, address, static_cast<u16>(n.bits));
+    else if (bytes == 4)
+      mem::store<u32>(s.h, address, static_cast<u32>(n.bits));
+    else
+      mem::store<u64>(s.h, address, n.bits);
   }
   if (how & 1) pop(s);
   return 0;
@@ -232,16 +245,20 @@ u64 helper_x87_cmov(X86State* sp, u64 n, u64 holds) {
 }
 
 u64 helper_x87_constant(X86State* s, u64 which) {
-  // Exact values with 64 more bits behind tell how each mode rounds: `down` is the truncated significand, `up` whether nearest is one more.
-  struct Constant { u64 down; u16 exponent; bool nearest_up, exact; };
-  static constexpr Constant kConstants[] = {
-      {0x8000000000000000ull, 0x3fff, false, true},   // 1
-      {0xd49a784bcd1b8afeull, 0x4000, false, false},  // log2 10
-      {0xb8aa3b295c17f0bbull, 0x3fff, true, false},   // log2 e
-      {0xc90fdaa22168c234ull, 0x4000, true, false},   // pi
-      {0x9a209a84fbcff798ull, 0x3ffd, true, false},   // log10 2
-      {0xb17217f7d1cf79abull, 0x3ffe, true, false},   // ln 2
-      {0, 0, false, true}};                           // 0
+  // Exact values with 64 more bits behind tell how each mode rounds: `down` is the truncated significand, `up` whether
+  // nearest is one more.
+  struct Constant {
+    u64 down;
+    u16 exponent;
+    bool nearest_up, exact;
+  };
+  static constexpr Constant kConstants[] = {{0x8000000000000000ull, 0x3fff, false, true},   // 1
+                                            {0xd49a784bcd1b8afeull, 0x4000, false, false},  // log2 10
+                                            {0xb8aa3b295c17f0bbull, 0x3fff, true, false},   // log2 e
+                                            {0xc90fdaa22168c234ull, 0x4000, true, false},   // pi
+                                            {0x9a209a84fbcff798ull, 0x3ffd, true, false},   // log10 2
+                                            {0xb17217f7d1cf79abull, 0x3ffe, true, false},   // ln 2
+                                            {0, 0, false, true}};                           // 0
   check_pending(*s);
   const Constant& c = kConstants[std::min<u64>(which, 6)];
   const unsigned rc = (s->fcw >> 10) & 3;
@@ -262,8 +279,10 @@ u64 helper_x87_arith(X86State* sp, u64 op, u64 how) {
   } else {
     arith_into(s, dest, static_cast<Arith>(op), st(s, i), st(s, 0));
   }
-  if ((how & 16) && !(s.fsw & ES_)) pop(s);
-  else if ((how & 16) && !unmasked(s, s.fsw & (IE | DE_ | ZE))) pop(s);
+  if ((how & 16) && !(s.fsw & ES_))
+    pop(s);
+  else if ((how & 16) && !unmasked(s, s.fsw & (IE | DE_ | ZE)))
+    pop(s);
   return 0;
 }
 
@@ -275,8 +294,8 @@ u64 helper_x87_arith_mem(X86State* sp, u64 op, u64 address, u64 format) {
     if (underflow(s)) set_st(s, 0, kIndefinite);
     return 0;
   }
-  // A signaling NaN was quieted by the load: its flag counts; whether a denormal counts, the operation tells for itself but for
-  // formats whose denormals are normal numbers in 80 bits.
+  // A signaling NaN was quieted by the load: its flag counts; whether a denormal counts, the operation tells for itself
+  // but for formats whose denormals are normal numbers in 80 bits.
   const u32 load_flags = fpu::is_nan(to_f80(st(s, 0))) ? v.flags & ~u32{DE_} : v.flags;
   if (load_flags && blocked(s, load_flags)) return 0;
   arith_into(s, 0, static_cast<Arith>(op), st(s, 0), v.value);
@@ -323,16 +342,26 @@ u64 helper_x87_unary(X86State* sp, u64 modrm) {
   X86State& s = *sp;
   check_pending(s);
   switch (modrm) {
-    case 0xf6: s.top = (s.top - 1) & 7; set_c1(s, false); return 0;   // FDECSTP
-    case 0xf7: s.top = (s.top + 1) & 7; set_c1(s, false); return 0;   // FINCSTP
-    case 0xe5: {                                                      // FXAM
+    case 0xf6:
+      s.top = (s.top - 1) & 7;
+      set_c1(s, false);
+      return 0;  // FDECSTP
+    case 0xf7:
+      s.top = (s.top + 1) & 7;
+      set_c1(s, false);
+      return 0;   // FINCSTP
+    case 0xe5: {  // FXAM
       const X87Reg& v = st(s, 0);
       const unsigned e = v.sign_exponent & 0x7fff;
       u16 c = (v.sign_exponent & 0x8000) ? u16{C1} : u16{0};
-      if (empty(s, 0)) c |= C3 | C0;
-      else if (e == 0x7fff) c = static_cast<u16>(c | (v.significand == u64{1} << 63 ? C2 | C0 : (v.significand >> 63) ? C0 : 0));
-      else if (e == 0) c = static_cast<u16>(c | (v.significand == 0 ? C3 : C3 | C2));
-      else if (v.significand >> 63) c |= C2;
+      if (empty(s, 0))
+        c |= C3 | C0;
+      else if (e == 0x7fff)
+        c = static_cast<u16>(c | (v.significand == u64{1} << 63 ? C2 | C0 : (v.significand >> 63) ? C0 : 0));
+      else if (e == 0)
+        c = static_cast<u16>(c | (v.significand == 0 ? C3 : C3 | C2));
+      else if (v.significand >> 63)
+        c |= C2;
       set_conditions(s, c);
       return 0;
     }
@@ -341,12 +370,17 @@ u64 helper_x87_unary(X86State* sp, u64 modrm) {
   const bool two = modrm == 0xf1 || modrm == 0xf3 || modrm == 0xf5 || modrm == 0xf8 || modrm == 0xf9 || modrm == 0xfd;
   const bool none = empty(s, 0) || (two && empty(s, 1));
   switch (modrm) {
-    case 0xe0: case 0xe1:                                             // FCHS, FABS
-      if (none) { if (underflow(s)) set_st(s, 0, kIndefinite); return 0; }
-      st(s, 0).sign_exponent = static_cast<u16>(modrm == 0xe0 ? st(s, 0).sign_exponent ^ 0x8000 : st(s, 0).sign_exponent & 0x7fff);
+    case 0xe0:
+    case 0xe1:  // FCHS, FABS
+      if (none) {
+        if (underflow(s)) set_st(s, 0, kIndefinite);
+        return 0;
+      }
+      st(s, 0).sign_exponent =
+          static_cast<u16>(modrm == 0xe0 ? st(s, 0).sign_exponent ^ 0x8000 : st(s, 0).sign_exponent & 0x7fff);
       set_c1(s, false);
       return 0;
-    case 0xe4: {                                                      // FTST
+    case 0xe4: {  // FTST
       u16 conditions = 0;
       if (compare_into(s, none, X87Reg{}, false, conditions)) set_conditions(s, conditions);
       return 0;
@@ -357,21 +391,29 @@ u64 helper_x87_unary(X86State* sp, u64 modrm) {
   if (none) {
     if (!underflow(s)) return 0;
     const bool pops = modrm == 0xf1 || modrm == 0xf3 || modrm == 0xf9;
-    if (pops) { set_st(s, 1, kIndefinite); pop(s); }
-    else set_st(s, 0, kIndefinite);
+    if (pops) {
+      set_st(s, 1, kIndefinite);
+      pop(s);
+    } else
+      set_st(s, 0, kIndefinite);
     if (modrm == 0xf2 || modrm == 0xf4 || modrm == 0xfb) push(s, kIndefinite);
     return 0;
   }
   Special r = special(s, static_cast<u8>(modrm), st(s, 0), st(s, 1));
-  if (r.pushes && !((s.fptag >> ((s.top - 1) & 7)) & 1)) {            // no room for the second result
-    if (signal(s, IE | SF_)) { s.fsw |= C1; return 0; }
+  if (r.pushes && !((s.fptag >> ((s.top - 1) & 7)) & 1)) {  // no room for the second result
+    if (signal(s, IE | SF_)) {
+      s.fsw |= C1;
+      return 0;
+    }
     set_st(s, 0, kIndefinite);
     push(s, kIndefinite);
     s.fsw |= C1;
     return 0;
   }
   if (r.flags && blocked(s, r.flags)) return 0;
-  const u16 touched = modrm == 0xf5 || modrm == 0xf8 ? kConditions : (modrm == 0xf2 || modrm >= 0xfe || modrm == 0xfb) ? u16{C1 | C2} : u16{C1};
+  const u16 touched = modrm == 0xf5 || modrm == 0xf8                      ? kConditions
+                      : (modrm == 0xf2 || modrm >= 0xfe || modrm == 0xfb) ? u16{C1 | C2}
+                                                                          : u16{C1};
   s.fsw = static_cast<u16>((s.fsw & ~touched) | (r.conditions & touched));
   if (r.pops) {
     set_st(s, 1, r.st1);

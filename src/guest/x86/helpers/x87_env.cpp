@@ -1,4 +1,5 @@
-// x87 control: control and status word, FNINIT, FNCLEX, FLDENV, FNSTENV, FRSTOR, FNSAVE (SDM vol. 1, 8.1.10, figures 8-9 to 8-12).
+// x87 control: control and status word, FNINIT, FNCLEX, FLDENV, FNSTENV, FRSTOR, FNSAVE (SDM vol. 1, 8.1.10, figures
+// 8-9 to 8-12).
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/helpers/x87.h"
 #include "guest/x86/platform.h"
@@ -13,8 +14,10 @@ u16 status_word(const X86State& s) { return static_cast<u16>((s.fsw & ~0x3800) |
 
 // ES and B follow from the flags and masks.
 void update_summary(X86State& s) {
-  if (unmasked(s, s.fsw & 0x3f)) s.fsw |= ES_ | B;
-  else s.fsw = static_cast<u16>(s.fsw & ~(ES_ | B));
+  if (unmasked(s, s.fsw & 0x3f))
+    s.fsw |= ES_ | B;
+  else
+    s.fsw = static_cast<u16>(s.fsw & ~(ES_ | B));
   s.platform->ferr(s.h.index, (s.fsw & ES_) && !(s.cr0 & CR0_NE));
 }
 
@@ -23,10 +26,13 @@ u16 tag_word(const X86State& s) {
   for (unsigned i = 0; i < 8; i++) {
     const X87Reg& v = s.st[i];
     const unsigned e = v.sign_exponent & 0x7fff;
-    unsigned tag = 0;                                        // valid
-    if ((s.fptag >> i) & 1) tag = 3;                         // empty
-    else if (e == 0 && v.significand == 0) tag = 1;          // zero
-    else if (e == 0 || e == 0x7fff || !(v.significand >> 63)) tag = 2;
+    unsigned tag = 0;  // valid
+    if ((s.fptag >> i) & 1)
+      tag = 3;  // empty
+    else if (e == 0 && v.significand == 0)
+      tag = 1;  // zero
+    else if (e == 0 || e == 0x7fff || !(v.significand >> 63))
+      tag = 2;
     tags = static_cast<u16>(tags | tag << (2 * i));
   }
   return tags;
@@ -88,8 +94,10 @@ u64 helper_x87_store_env(X86State* sp, u64 address, u64 shape) {
     words[6] = big ? (dlin >> 16) << 12 : (dlin >> 4) & 0xf000;
   }
   for (unsigned i = 0; i < 7; i++) {
-    if (big) mem::store<u32>(s.h, address + 4 * i, words[i]);
-    else mem::store<u16>(s.h, address + 2 * i, static_cast<u16>(words[i]));
+    if (big)
+      mem::store<u32>(s.h, address + 4 * i, words[i]);
+    else
+      mem::store<u16>(s.h, address + 2 * i, static_cast<u16>(words[i]));
   }
   if (all) {
     for (unsigned i = 0; i < 8; i++) {
@@ -99,7 +107,7 @@ u64 helper_x87_store_env(X86State* sp, u64 address, u64 shape) {
     }
     reset_x87(s);
   } else {
-    s.fcw |= 0x3f;                                           // FNSTENV masks all exceptions
+    s.fcw |= 0x3f;  // FNSTENV masks all exceptions
   }
   update_summary(s);
   return 0;
@@ -112,7 +120,8 @@ u64 helper_x87_load_env(X86State* sp, u64 address, u64 shape) {
   check_pending(s);
   mem::probe(s.h, address, env_bytes + (all ? 80 : 0), mem::Access::Read, s.h.mmu_mode);
   u32 words[7];
-  for (unsigned i = 0; i < 7; i++) words[i] = big ? mem::load<u32>(s.h, address + 4 * i) : mem::load<u16>(s.h, address + 2 * i);
+  for (unsigned i = 0; i < 7; i++)
+    words[i] = big ? mem::load<u32>(s.h, address + 4 * i) : mem::load<u16>(s.h, address + 2 * i);
   s.fcw = static_cast<u16>((words[0] & 0x1f3f) | 0x40);
   s.fsw = static_cast<u16>(words[1] & ~0x3800u);
   s.top = (words[1] >> 11) & 7;

@@ -1,5 +1,6 @@
-// x87 arithmetic: on the host's x87 when all exceptions are masked (the common case), in src/fpu otherwise and on other hosts. The two
-// agree bit for bit (tests/guest/x86/x87_test.cpp) but for the transcendental instructions, which only approximate on other hosts.
+// x87 arithmetic: on the host's x87 when all exceptions are masked (the common case), in src/fpu otherwise and on other
+// hosts. The two agree bit for bit (tests/guest/x86/x87_test.cpp) but for the transcendental instructions, which only
+// approximate on other hosts.
 #include <algorithm>
 #include <cmath>
 
@@ -39,10 +40,16 @@ X87Reg scale(const X87Reg& a, const X87Reg& b, fpu::Env& env) {
   if (fpu::is_nan(to_f80(a)) || fpu::is_nan(to_f80(b))) return from_f80(fpu::add(to_f80(a), to_f80(b), env));
   if (is_inf(b)) {
     if (is_negative(b)) {
-      if (is_inf(a)) { env.flags |= fpu::kInvalid; return kIndefinite; }
+      if (is_inf(a)) {
+        env.flags |= fpu::kInvalid;
+        return kIndefinite;
+      }
       return {0, static_cast<u16>(a.sign_exponent & 0x8000), {}};
     }
-    if (is_zero(a)) { env.flags |= fpu::kInvalid; return kIndefinite; }
+    if (is_zero(a)) {
+      env.flags |= fpu::kInvalid;
+      return kIndefinite;
+    }
     return {u64{1} << 63, static_cast<u16>((a.sign_exponent & 0x8000) | 0x7fff), {}};
   }
   fpu::Env quiet;
@@ -65,14 +72,25 @@ Special remainder(const X86State& s, const X87Reg& a, const X87Reg& b, bool ieee
   r.st0 = a;
   fpu::Env env = make_env(s);
   const fpu::f80 x = to_f80(a), y = to_f80(b);
-  if (fpu::is_nan(x) || fpu::is_nan(y)) { r.st0 = from_f80(fpu::add(x, y, env)); r.flags = env.flags; return r; }
-  if (is_inf(a) || is_zero(b)) { r.st0 = kIndefinite; r.flags = fpu::kInvalid; return r; }
+  if (fpu::is_nan(x) || fpu::is_nan(y)) {
+    r.st0 = from_f80(fpu::add(x, y, env));
+    r.flags = env.flags;
+    return r;
+  }
+  if (is_inf(a) || is_zero(b)) {
+    r.st0 = kIndefinite;
+    r.flags = fpu::kInvalid;
+    return r;
+  }
   if (is_inf(b) || is_zero(a)) return r;
   auto normal = [](const X87Reg& v, u64& sig) {
     int e = v.sign_exponent & 0x7fff;
     sig = v.significand;
     if (e == 0) e = 1;
-    while (!(sig >> 63)) { sig <<= 1; e--; }
+    while (!(sig >> 63)) {
+      sig <<= 1;
+      e--;
+    }
     return e;
   };
   u64 sa, sb;
@@ -84,37 +102,56 @@ Special remainder(const X86State& s, const X87Reg& a, const X87Reg& b, bool ieee
   int steps = partial ? 63 : d;
   u64 q = 0;
   u128 rem = sa;
-  if (d == -1) { rem = sa >> 1; const bool lost = sa & 1; (void)lost; }
+  if (d == -1) {
+    rem = sa >> 1;
+    const bool lost = sa & 1;
+    (void)lost;
+  }
   if (d >= 0) {
     for (int i = 0;; i++) {
       q <<= 1;
-      if (rem >= sb) { rem -= sb; q |= 1; }
+      if (rem >= sb) {
+        rem -= sb;
+        q |= 1;
+      }
       if (i == steps) break;
       rem <<= 1;
     }
   }
   bool negative = is_negative(a);
   int e = partial ? ea - steps : eb;
-  if (d == -1) {                       // |a| < |b| but may be over half of it: IEEE rounds the quotient to one
-    if (sa <= sb) return r;            // 2|a| <= |b| (equal: to even, zero)
+  if (d == -1) {             // |a| < |b| but may be over half of it: IEEE rounds the quotient to one
+    if (sa <= sb) return r;  // 2|a| <= |b| (equal: to even, zero)
     rem = (u128{sb} << 1) - sa;
     e = eb - 1;
     negative = !negative;
     q = 1;
   } else if (ieee && !partial) {
     const u128 twice = rem << 1;
-    if (twice > sb || (twice == sb && (q & 1))) { rem = u128{sb} - rem; negative = !negative; q++; }
+    if (twice > sb || (twice == sb && (q & 1))) {
+      rem = u128{sb} - rem;
+      negative = !negative;
+      q++;
+    }
   }
   if (rem == 0) {
     r.st0 = {0, static_cast<u16>(is_negative(a) ? 0x8000 : 0), {}};
   } else {
     u64 sig = static_cast<u64>(rem);
-    while (!(sig >> 63) && e > 1) { sig <<= 1; e--; }
-    while (e < 1) { sig >>= 1; e++; }
+    while (!(sig >> 63) && e > 1) {
+      sig <<= 1;
+      e--;
+    }
+    while (e < 1) {
+      sig >>= 1;
+      e++;
+    }
     r.st0 = {sig, static_cast<u16>((negative ? 0x8000 : 0) | ((sig >> 63) ? e : 0)), {}};
   }
-  if (partial) r.conditions = C2;
-  else r.conditions = static_cast<u16>((q & 1 ? C1 : 0) | (q & 2 ? C3 : 0) | (q & 4 ? C0 : 0));
+  if (partial)
+    r.conditions = C2;
+  else
+    r.conditions = static_cast<u16>((q & 1 ? C1 : 0) | (q & 2 ? C3 : 0) | (q & 4 ? C0 : 0));
   return r;
 }
 
@@ -125,10 +162,25 @@ Special soft_special(const X86State& s, u8 modrm, const X87Reg& a, const X87Reg&
   const bool in_range = std::fabs(x) < 9223372036854775808.0;
   switch (modrm) {
     case 0xf0: r.st0 = from_double(std::exp2(x) - 1); break;
-    case 0xf1: r.st1 = from_double(y * std::log2(x)); r.pops = true; break;
-    case 0xf2: if (!in_range) { r.st0 = a; r.conditions = C2; } else { r.st1 = from_double(std::tan(x)); r.st0 = from_double(1.0); r.pushes = true; } break;
-    case 0xf3: r.st1 = from_double(std::atan2(y, x)); r.pops = true; break;
-    case 0xf4: {                       // FXTRACT
+    case 0xf1:
+      r.st1 = from_double(y * std::log2(x));
+      r.pops = true;
+      break;
+    case 0xf2:
+      if (!in_range) {
+        r.st0 = a;
+        r.conditions = C2;
+      } else {
+        r.st1 = from_double(std::tan(x));
+        r.st0 = from_double(1.0);
+        r.pushes = true;
+      }
+      break;
+    case 0xf3:
+      r.st1 = from_double(std::atan2(y, x));
+      r.pops = true;
+      break;
+    case 0xf4: {  // FXTRACT
       r.pushes = true;
       if (is_zero(a)) {
         env.flags |= fpu::kDivByZero;
@@ -136,25 +188,62 @@ Special soft_special(const X86State& s, u8 modrm, const X87Reg& a, const X87Reg&
         r.st0 = a;
         break;
       }
-      if (fpu::is_nan(to_f80(a))) { r.st0 = r.st1 = from_f80(fpu::add(to_f80(a), to_f80(a), env)); break; }
-      if (is_inf(a)) { r.st1 = {u64{1} << 63, 0x7fff, {}}; r.st0 = a; break; }
+      if (fpu::is_nan(to_f80(a))) {
+        r.st0 = r.st1 = from_f80(fpu::add(to_f80(a), to_f80(a), env));
+        break;
+      }
+      if (is_inf(a)) {
+        r.st1 = {u64{1} << 63, 0x7fff, {}};
+        r.st0 = a;
+        break;
+      }
       u64 sig = a.significand;
       int e = a.sign_exponent & 0x7fff;
-      if (e == 0) { e = 1; env.flags |= fpu::kDenormal; }
-      while (!(sig >> 63)) { sig <<= 1; e--; }
+      if (e == 0) {
+        e = 1;
+        env.flags |= fpu::kDenormal;
+      }
+      while (!(sig >> 63)) {
+        sig <<= 1;
+        e--;
+      }
       r.st1 = load_int(e - 16383);
       r.st0 = {sig, static_cast<u16>((a.sign_exponent & 0x8000) | 16383), {}};
       break;
     }
     case 0xf5: return remainder(s, a, b, true);
     case 0xf8: return remainder(s, a, b, false);
-    case 0xf9: r.st1 = from_double(y * std::log1p(x) / std::log(2.0)); r.pops = true; break;
+    case 0xf9:
+      r.st1 = from_double(y * std::log1p(x) / std::log(2.0));
+      r.pops = true;
+      break;
     case 0xfa: r.st0 = from_f80(fpu::sqrt(to_f80(a), env)); break;
-    case 0xfb: if (!in_range) { r.st0 = a; r.conditions = C2; } else { r.st1 = from_double(std::sin(x)); r.st0 = from_double(std::cos(x)); r.pushes = true; } break;
+    case 0xfb:
+      if (!in_range) {
+        r.st0 = a;
+        r.conditions = C2;
+      } else {
+        r.st1 = from_double(std::sin(x));
+        r.st0 = from_double(std::cos(x));
+        r.pushes = true;
+      }
+      break;
     case 0xfc: r.st0 = from_f80(fpu::round_to_integral(to_f80(a), env.rounding, true, env)); break;
     case 0xfd: r.st0 = scale(a, b, env); break;
-    case 0xfe: if (!in_range) { r.st0 = a; r.conditions = C2; } else r.st0 = from_double(std::sin(x)); break;
-    case 0xff: if (!in_range) { r.st0 = a; r.conditions = C2; } else r.st0 = from_double(std::cos(x)); break;
+    case 0xfe:
+      if (!in_range) {
+        r.st0 = a;
+        r.conditions = C2;
+      } else
+        r.st0 = from_double(std::sin(x));
+      break;
+    case 0xff:
+      if (!in_range) {
+        r.st0 = a;
+        r.conditions = C2;
+      } else
+        r.st0 = from_double(std::cos(x));
+      break;
     default: r.st0 = a; break;
   }
   r.flags = env.flags & 0x3f;
@@ -185,8 +274,10 @@ Outcome arithmetic(const X86State& s, Arith op, const X87Reg& left, const X87Reg
     switch (op) {
       case Arith::Add: sw = host_add(raw(out.value), raw(a), raw(b)); break;
       case Arith::Mul: sw = host_mul(raw(out.value), raw(a), raw(b)); break;
-      case Arith::Sub: case Arith::SubR: sw = host_sub(raw(out.value), raw(a), raw(b)); break;
-      case Arith::Div: case Arith::DivR: sw = host_div(raw(out.value), raw(a), raw(b)); break;
+      case Arith::Sub:
+      case Arith::SubR: sw = host_sub(raw(out.value), raw(a), raw(b)); break;
+      case Arith::Div:
+      case Arith::DivR: sw = host_div(raw(out.value), raw(a), raw(b)); break;
     }
     clean(out.value);
     out.flags = sw & 0x3f;
@@ -198,7 +289,8 @@ Outcome arithmetic(const X86State& s, Arith op, const X87Reg& left, const X87Reg
   switch (op) {
     case Arith::Add: v = fpu::add(to_f80(a), to_f80(b), env); break;
     case Arith::Mul: v = fpu::mul(to_f80(a), to_f80(b), env); break;
-    case Arith::Sub: case Arith::SubR: v = fpu::sub(to_f80(a), to_f80(b), env); break;
+    case Arith::Sub:
+    case Arith::SubR: v = fpu::sub(to_f80(a), to_f80(b), env); break;
     default: v = fpu::div(to_f80(a), to_f80(b), env); break;
   }
   return {from_f80(v), env.flags & 0x3f, (env.flags & fpu::kRoundedUp) != 0};
@@ -272,7 +364,8 @@ Narrow store_int(const X86State& s, const X87Reg& v, unsigned bits, bool truncat
   fpu::Env env = make_env(s);
   const s64 value = fpu::to_s64(to_f80(v), truncate ? fpu::Rounding::Zero : env.rounding, env);
   const u64 indefinite = u64{1} << (bits - 1);
-  if (!(env.flags & fpu::kInvalid) && static_cast<s64>(sign_extend(static_cast<u64>(value), bits)) != value) env.flags = fpu::kInvalid;
+  if (!(env.flags & fpu::kInvalid) && static_cast<s64>(sign_extend(static_cast<u64>(value), bits)) != value)
+    env.flags = fpu::kInvalid;
   if (env.flags & fpu::kInvalid) return {indefinite, fpu::kInvalid, false};
   return {static_cast<u64>(value), env.flags & 0x3f, (env.flags & fpu::kRoundedUp) != 0};
 }
@@ -295,7 +388,8 @@ Compared compare(const X86State& s, const X87Reg& a, const X87Reg& b, bool quiet
 }
 
 Special special(const X86State& s, u8 modrm, const X87Reg& a, const X87Reg& b) {
-  if (!kHostX87 || ((s.fcw & 0x3f) != 0x3f && (modrm == 0xfa || modrm == 0xfc || modrm == 0xfd))) return soft_special(s, modrm, a, b);
+  if (!kHostX87 || ((s.fcw & 0x3f) != 0x3f && (modrm == 0xfa || modrm == 0xfc || modrm == 0xfd)))
+    return soft_special(s, modrm, a, b);
   Special r;
   Raw80 out[2];
   u16 sw;
@@ -303,20 +397,29 @@ Special special(const X86State& s, u8 modrm, const X87Reg& a, const X87Reg& b) {
     const HostControl control(host_cw(s));
     sw = host_special(modrm, raw(a), raw(b), out);
   }
-  const X87Reg first{out[0].significand, out[0].sign_exponent, {}}, second{out[1].significand, out[1].sign_exponent, {}};
+  const X87Reg first{out[0].significand, out[0].sign_exponent, {}},
+      second{out[1].significand, out[1].sign_exponent, {}};
   r.flags = sw & 0x3f;
   r.conditions = static_cast<u16>(sw & C1);
   r.st0 = first;
   r.st1 = second;
   switch (modrm) {
-    case 0xf1: case 0xf3: case 0xf9: r.pops = true; r.st1 = first; break;
-    case 0xf2: case 0xfb:
+    case 0xf1:
+    case 0xf3:
+    case 0xf9:
+      r.pops = true;
+      r.st1 = first;
+      break;
+    case 0xf2:
+    case 0xfb:
       r.pushes = !(sw & C2);
       r.conditions = static_cast<u16>(sw & (C1 | C2));
       break;
     case 0xf4: r.pushes = true; break;
-    case 0xf5: case 0xf8: r.conditions = static_cast<u16>(sw & kConditions); break;
-    case 0xfe: case 0xff: r.conditions = static_cast<u16>(sw & (C1 | C2)); break;
+    case 0xf5:
+    case 0xf8: r.conditions = static_cast<u16>(sw & kConditions); break;
+    case 0xfe:
+    case 0xff: r.conditions = static_cast<u16>(sw & (C1 | C2)); break;
     default: break;
   }
   return r;

@@ -1,5 +1,5 @@
-// Integer arithmetic and logic (SDM vol. 2). Locked forms are one atomic op each; ADC and SBB add the carry to the source first.
-// Undefined flags: what the plain result gives, or zero; the same on every host.
+// Integer arithmetic and logic (SDM vol. 2). Locked forms are one atomic op each; ADC and SBB add the carry to the
+// source first. Undefined flags: what the plain result gives, or zero; the same on every host.
 #include "guest/x86/translate/translator.h"
 
 namespace doppel::x86 {
@@ -18,7 +18,8 @@ AluResult alu(Translator& t, Mnemonic m, Value a, Value b) {
   const auto flags2 = [&](Opcode code) { return t.fl(code, {a, b}); };
   switch (m) {
     case Mnemonic::ADD: return {o.add(a, b), flags2(Opcode::flags_add)};
-    case Mnemonic::SUB: case Mnemonic::CMP: return {o.sub(a, b), flags2(Opcode::flags_sub)};
+    case Mnemonic::SUB:
+    case Mnemonic::CMP: return {o.sub(a, b), flags2(Opcode::flags_sub)};
     case Mnemonic::ADC: {
       const Value f = t.flags();
       return {o.op(Opcode::adc, ty, {a, b, f}), t.fl(Opcode::flags_adc, {a, b, f})};
@@ -49,7 +50,10 @@ void locked_alu(Translator& t, const Insn& in) {
     case Mnemonic::ADD: break;
     case Mnemonic::ADC: operand = with_carry(); break;
     case Mnemonic::SUB: op = AtomicOp::Sub; break;
-    case Mnemonic::SBB: op = AtomicOp::Sub; operand = with_carry(); break;
+    case Mnemonic::SBB:
+      op = AtomicOp::Sub;
+      operand = with_carry();
+      break;
     case Mnemonic::AND: op = AtomicOp::And; break;
     case Mnemonic::OR: op = AtomicOp::Or; break;
     default: op = AtomicOp::Xor; break;
@@ -133,7 +137,8 @@ void tr_neg(Translator& t, const Insn& in) {
   const Value old = t.load_rmw(int_type(in.op[0].size), a);
   ir::MemInfo m;
   m.stack = a.stack;
-  const Value seen = t.b.op(Opcode::atomic_cas, t.b.type(old), {a.base, old, t.b.neg(old)}, 0, m.pack(), static_cast<u64>(a.disp));
+  const Value seen =
+      t.b.op(Opcode::atomic_cas, t.b.type(old), {a.base, old, t.b.neg(old)}, 0, m.pack(), static_cast<u64>(a.disp));
   const Value lost = t.b.cmp(Cond::NZ, seen, old);
   t.b.exit_if(lost, in.pc, t.same_page(in.pc));
   t.set_flags(flags(old));
@@ -157,7 +162,8 @@ void tr_mul(Translator& t, const Insn& in) {
     lo = t.b.trunc(int_type(size), product);
     hi = t.b.trunc(int_type(size), t.b.shri(product, size * 8));
   }
-  const Value overflow = is_signed ? t.b.cmp(Cond::NZ, hi, t.b.sari(lo, size * 8 - 1)) : t.b.cmp(Cond::NZ, hi, t.imm(int_type(size), 0));
+  const Value overflow =
+      is_signed ? t.b.cmp(Cond::NZ, hi, t.b.sari(lo, size * 8 - 1)) : t.b.cmp(Cond::NZ, hi, t.imm(int_type(size), 0));
   if (size == 1) {
     t.set_gpr(RAX, lo);
     t.set_gpr_high(RAX, hi);
@@ -185,8 +191,8 @@ void tr_imul_reg(Translator& t, const Insn& in) {
   t.set_flags(mul_flags(t, overflow));
 }
 
-// --- division. #DE comes from the helper form, which is taken when the instruction is the first of its region; elsewhere the
-// checks are inline and send the rare bad case to such a region.
+// --- division. #DE comes from the helper form, which is taken when the instruction is the first of its region;
+// elsewhere the checks are inline and send the rare bad case to such a region.
 
 namespace {
 
@@ -250,7 +256,8 @@ void div_signed(Translator& t, unsigned size, Value src) {
     lo = b.trunc(w, magnitude);
     hi = b.trunc(w, b.shri(magnitude, 32));
   } else {
-    const Value n = size == 2 ? b.deposit(b.zext(w, t.gpr(RAX, 2)), b.zext(w, t.gpr(RDX, 2)), 16, 16) : b.sext(w, t.gpr(RAX, 2));
+    const Value n =
+        size == 2 ? b.deposit(b.zext(w, t.gpr(RAX, 2)), b.zext(w, t.gpr(RDX, 2)), 16, 16) : b.sext(w, t.gpr(RAX, 2));
     sign = b.sari(n, 31);
     lo = b.sub(b.xor_(n, sign), sign);
   }
@@ -287,7 +294,10 @@ void tr_cwd(Translator& t, const Insn& in) { t.set_gpr(RDX, t.b.sari(t.gpr(RAX, 
 // --- decimal adjustment
 
 void tr_bcd(Translator& t, const Insn& in) {
-  const u32 op = in.mnemonic == Mnemonic::DAA ? 0 : in.mnemonic == Mnemonic::DAS ? 1 : in.mnemonic == Mnemonic::AAA ? 2 : 3;
+  const u32 op = in.mnemonic == Mnemonic::DAA   ? 0
+                 : in.mnemonic == Mnemonic::DAS ? 1
+                 : in.mnemonic == Mnemonic::AAA ? 2
+                                                : 3;
   const Value bits = t.b.op(Opcode::flags_bits, Type::I32, {t.flags()});
   const Value r = t.call(Helper::bcd, {t.k32(op), t.gpr(RAX, 2), bits});  // AX, and EFLAGS bits from bit 16
   t.set_gpr(RAX, t.b.trunc(Type::I16, r));

@@ -36,7 +36,8 @@ void tr_bit_test(Translator& t, const Insn& in) {
   const Type ty = int_type(d.size);
   const bool by_register = in.op[1].kind != OpKind::Imm;
   const bool modifies = in.mnemonic != Mnemonic::BT;
-  const Value n = by_register ? t.b.andi(t.b.trunc(Type::I8, t.read(1)), bits - 1) : t.imm(Type::I8, in.imm & (bits - 1));
+  const Value n =
+      by_register ? t.b.andi(t.b.trunc(Type::I8, t.read(1)), bits - 1) : t.imm(Type::I8, in.imm & (bits - 1));
   Addr a;
   Value old;
   if (d.is_mem()) a = by_register ? bit_string_address(t, in, modifies) : t.address(d.size, modifies);
@@ -47,7 +48,9 @@ void tr_bit_test(Translator& t, const Insn& in) {
   const Value mask = t.b.shl(t.imm(ty, 1), n);
   if (in.lock) {
     using ir::AtomicOp;
-    const AtomicOp op = in.mnemonic == Mnemonic::BTS ? AtomicOp::Or : in.mnemonic == Mnemonic::BTR ? AtomicOp::And : AtomicOp::Xor;
+    const AtomicOp op = in.mnemonic == Mnemonic::BTS   ? AtomicOp::Or
+                        : in.mnemonic == Mnemonic::BTR ? AtomicOp::And
+                                                       : AtomicOp::Xor;
     ir::MemInfo m;
     m.stack = a.stack;
     const Value arg = op == AtomicOp::And ? t.b.not_(mask) : mask;
@@ -88,7 +91,8 @@ void tr_count_zeros(Translator& t, const Insn& in) {
   const Type ty = t.b.type(src);
   const Value r = t.b.op(in.mnemonic == Mnemonic::TZCNT ? Opcode::ctz : Opcode::clz, ty, {src});
   const Value none = t.b.cmp(Cond::Z, src, t.imm(ty, 0));
-  const Value zf = t.fl(Opcode::flags_merge, {t.imm(Type::Flags, ir::kFlagOne), t.fl(Opcode::flags_logic, {r})}, ir::kFlagZ);
+  const Value zf =
+      t.fl(Opcode::flags_merge, {t.imm(Type::Flags, ir::kFlagOne), t.fl(Opcode::flags_logic, {r})}, ir::kFlagZ);
   t.write(0, r);
   t.set_flags(cond_flags(t, zf, none));
 }
@@ -96,7 +100,8 @@ void tr_count_zeros(Translator& t, const Insn& in) {
 void tr_popcnt(Translator& t, const Insn&) {
   const Value src = t.read(1);
   t.write(0, t.b.op(Opcode::popcnt, t.b.type(src), {src}));
-  t.set_flags(t.fl(Opcode::flags_merge, {t.imm(Type::Flags, ir::kFlagOne), t.fl(Opcode::flags_logic, {src})}, ir::kFlagZ));
+  t.set_flags(
+      t.fl(Opcode::flags_merge, {t.imm(Type::Flags, ir::kFlagOne), t.fl(Opcode::flags_logic, {src})}, ir::kFlagZ));
 }
 
 void tr_bswap(Translator& t, const Insn& in) {

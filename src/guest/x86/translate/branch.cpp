@@ -1,5 +1,5 @@
-// Control transfer (SDM vol. 2). Direct targets on the region's page are followed: the region is a trace. A call that was followed
-// leaves its return address behind; the RET that meets it checks the popped address and goes on inline.
+// Control transfer (SDM vol. 2). Direct targets on the region's page are followed: the region is a trace. A call that
+// was followed leaves its return address behind; the RET that meets it checks the popped address and goes on inline.
 #include "guest/x86/translate/translator.h"
 
 namespace doppel::x86 {
@@ -8,7 +8,8 @@ namespace {
 constexpr unsigned kMaxFollowedCalls = 4;
 
 bool may_follow(const Translator& t, u64 pc) {
-  return !t.must_leave() && !t.request.limits.single_step && t.request.limits.max_insns > 1 && !t.end_after_next && t.same_page(pc);
+  return !t.must_leave() && !t.request.limits.single_step && t.request.limits.max_insns > 1 && !t.end_after_next &&
+         t.same_page(pc);
 }
 
 void go_to(Translator& t, u64 pc) {
@@ -63,7 +64,8 @@ void tr_loop(Translator& t, const Insn& in) {
   const unsigned size = in.addrsize;
   const Value count = t.b.addi(t.gpr(RCX, size), mask_bits(size * 8));
   Value taken = t.b.cmp(Cond::NZ, count, t.imm(int_type(size), 0));
-  if (in.mnemonic != Mnemonic::LOOP) taken = t.b.and_(taken, t.b.setcc(in.mnemonic == Mnemonic::LOOPE ? Cond::Z : Cond::NZ, t.flags()));
+  if (in.mnemonic != Mnemonic::LOOP)
+    taken = t.b.and_(taken, t.b.setcc(in.mnemonic == Mnemonic::LOOPE ? Cond::Z : Cond::NZ, t.flags()));
   t.set_gpr(RCX, count);
   t.branch_if(taken, in.target);
   if (!t.ended && in.target == t.request.pc) t.end_direct(t.next_pc());
@@ -94,7 +96,9 @@ void tr_retf(Translator& t, const Insn& in) {
   t.call_and_leave(Helper::far_ret, {t.k32(in.opsize), t.k32(in.op[0].kind == OpKind::Imm ? in.imm & 0xffff : 0)});
 }
 
-void tr_iret(Translator& t, const Insn& in) { t.call_and_leave(Helper::iret, {t.k32(in.opsize), t.imm(t.addr_type(), t.next_pc())}); }
+void tr_iret(Translator& t, const Insn& in) {
+  t.call_and_leave(Helper::iret, {t.k32(in.opsize), t.imm(t.addr_type(), t.next_pc())});
+}
 
 // --- software interrupts and checks
 

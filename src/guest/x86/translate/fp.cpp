@@ -21,8 +21,10 @@ X87Format format_of(const Insn& in) {
     case 0xDE: return X87Format::I16;
     default:
       switch (in.reg_field()) {
-        case 4: case 6: return X87Format::Bcd;
-        case 5: case 7: return X87Format::I64;
+        case 4:
+        case 6: return X87Format::Bcd;
+        case 5:
+        case 7: return X87Format::I64;
         default: return X87Format::I16;
       }
   }
@@ -30,8 +32,10 @@ X87Format format_of(const Insn& in) {
 
 unsigned bytes_of(X87Format f) {
   switch (f) {
-    case X87Format::F32: case X87Format::I32: return 4;
-    case X87Format::F64: case X87Format::I64: return 8;
+    case X87Format::F32:
+    case X87Format::I32: return 4;
+    case X87Format::F64:
+    case X87Format::I64: return 8;
     case X87Format::I16: return 2;
     default: return 10;
   }
@@ -56,22 +60,27 @@ void tr_x87_arith(Translator& t, const Insn& in) {
   // DC and DE: the register form's sub and subr, div and divr have changed places (table A-12).
   const bool to_sti = in.opcode != 0xD8;
   if (to_sti && op >= 4) op ^= 1;
-  t.call(Helper::x87_arith, {t.k32(op), t.k32(in.rm_field() | unsigned{to_sti} << 3 | unsigned{in.opcode == 0xDE} << 4)});
+  t.call(Helper::x87_arith,
+         {t.k32(op), t.k32(in.rm_field() | unsigned{to_sti} << 3 | unsigned{in.opcode == 0xDE} << 4)});
 }
 
 void tr_x87_compare(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
   if (in.mem_form()) {
-    t.call(Helper::x87_compare_mem, {mem_address(t, false), t.k32(static_cast<u64>(format_of(in))), t.k32(in.reg_field() == 3)});
+    t.call(Helper::x87_compare_mem,
+           {mem_address(t, false), t.k32(static_cast<u64>(format_of(in))), t.k32(in.reg_field() == 3)});
     return;
   }
   unsigned pops = 0;
   switch (in.mnemonic) {
-    case Mnemonic::FCOMP: case Mnemonic::FUCOMP: pops = 1; break;
-    case Mnemonic::FCOMPP: case Mnemonic::FUCOMPP: pops = 2; break;
+    case Mnemonic::FCOMP:
+    case Mnemonic::FUCOMP: pops = 1; break;
+    case Mnemonic::FCOMPP:
+    case Mnemonic::FUCOMPP: pops = 2; break;
     default: break;
   }
-  const bool quiet = in.mnemonic == Mnemonic::FUCOM || in.mnemonic == Mnemonic::FUCOMP || in.mnemonic == Mnemonic::FUCOMPP;
+  const bool quiet =
+      in.mnemonic == Mnemonic::FUCOM || in.mnemonic == Mnemonic::FUCOMP || in.mnemonic == Mnemonic::FUCOMPP;
   t.call(Helper::x87_compare, t.k32(in.rm_field() | pops << 3 | unsigned{quiet} << 5));
 }
 
@@ -85,22 +94,31 @@ void tr_x87_comi(Translator& t, const Insn& in) {
 
 void tr_x87_load(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
-  if (!in.mem_form()) { t.call(Helper::x87_load_st, t.k32(in.rm_field())); return; }
+  if (!in.mem_form()) {
+    t.call(Helper::x87_load_st, t.k32(in.rm_field()));
+    return;
+  }
   t.call(Helper::x87_load, {mem_address(t, false), t.k32(static_cast<u64>(format_of(in)))});
 }
 
 void tr_x87_store(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
   const bool pop = in.mnemonic != Mnemonic::FST && in.mnemonic != Mnemonic::FIST;
-  if (!in.mem_form()) { t.call(Helper::x87_store_st, {t.k32(in.rm_field()), t.k32(pop)}); return; }
+  if (!in.mem_form()) {
+    t.call(Helper::x87_store_st, {t.k32(in.rm_field()), t.k32(pop)});
+    return;
+  }
   const bool truncate = in.mnemonic == Mnemonic::FISTTP;
-  t.call(Helper::x87_store, {mem_address(t, true), t.k32(static_cast<u64>(format_of(in))), t.k32(unsigned{pop} | unsigned{truncate} << 1)});
+  t.call(Helper::x87_store, {mem_address(t, true), t.k32(static_cast<u64>(format_of(in))),
+                             t.k32(unsigned{pop} | unsigned{truncate} << 1)});
 }
 
 void tr_x87_register(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
-  if (in.mnemonic == Mnemonic::FXCH) t.call(Helper::x87_exchange, t.k32(in.rm_field()));
-  else t.call(Helper::x87_free, {t.k32(in.rm_field()), t.k32(in.mnemonic == Mnemonic::FFREEP)});
+  if (in.mnemonic == Mnemonic::FXCH)
+    t.call(Helper::x87_exchange, t.k32(in.rm_field()));
+  else
+    t.call(Helper::x87_free, {t.k32(in.rm_field()), t.k32(in.mnemonic == Mnemonic::FFREEP)});
 }
 
 void tr_x87_cmov(Translator& t, const Insn& in) {
@@ -117,8 +135,10 @@ void tr_x87_constant(Translator& t, const Insn& in) {
 
 void tr_x87_unary(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
-  if (in.mnemonic == Mnemonic::FNOP) t.call(Helper::x87_wait);
-  else t.call(Helper::x87_unary, t.k32(in.modrm));
+  if (in.mnemonic == Mnemonic::FNOP)
+    t.call(Helper::x87_wait);
+  else
+    t.call(Helper::x87_unary, t.k32(in.modrm));
 }
 
 void tr_x87_control(Translator& t, const Insn& in) {

@@ -1,5 +1,5 @@
-// The frontend: guest bytes to a region. A region is a trace: it follows direct jumps and calls on its own page and the fall-through
-// of conditional branches, and ends before the page does (but for a last instruction that straddles it).
+// The frontend: guest bytes to a region. A region is a trace: it follows direct jumps and calls on its own page and the
+// fall-through of conditional branches, and ends before the page does (but for a last instruction that straddles it).
 #include "guest/x86/translate/frontend.h"
 
 #include "guest/x86/disasm.h"
@@ -18,20 +18,35 @@ constexpr TranslateFn kHandlers[] = {
 };
 static_assert(std::size(kHandlers) == static_cast<size_t>(Mnemonic::Count));
 
-// What an instruction does to the arithmetic flags, for the look at an exit's target. A fault does not count as a look at them
-// (ir/opt/pipeline.h): the instruction is run again, and comes to the same overwriting one.
+// What an instruction does to the arithmetic flags, for the look at an exit's target. A fault does not count as a look
+// at them (ir/opt/pipeline.h): the instruction is run again, and comes to the same overwriting one.
 enum class FlagUse : u8 {
-  None,   // neither reads nor writes them
-  Kill,   // writes all of them without a look at the old ones
-  Stop,   // anything else
+  None,  // neither reads nor writes them
+  Kill,  // writes all of them without a look at the old ones
+  Stop,  // anything else
 };
 FlagUse flag_use(const Insn& in) {
   switch (in.mnemonic) {
-    case Mnemonic::ADD: case Mnemonic::SUB: case Mnemonic::CMP: case Mnemonic::AND: case Mnemonic::OR: case Mnemonic::XOR:
-    case Mnemonic::TEST: case Mnemonic::NEG: return FlagUse::Kill;
-    case Mnemonic::MOV: case Mnemonic::MOVZX: case Mnemonic::MOVSX: case Mnemonic::MOVSXD: case Mnemonic::LEA: case Mnemonic::NOP:
-    case Mnemonic::NOT: case Mnemonic::BSWAP: case Mnemonic::CBW: case Mnemonic::CWD:
-    case Mnemonic::PUSH: case Mnemonic::POP: return FlagUse::None;
+    case Mnemonic::ADD:
+    case Mnemonic::SUB:
+    case Mnemonic::CMP:
+    case Mnemonic::AND:
+    case Mnemonic::OR:
+    case Mnemonic::XOR:
+    case Mnemonic::TEST:
+    case Mnemonic::NEG: return FlagUse::Kill;
+    case Mnemonic::MOV:
+    case Mnemonic::MOVZX:
+    case Mnemonic::MOVSX:
+    case Mnemonic::MOVSXD:
+    case Mnemonic::LEA:
+    case Mnemonic::NOP:
+    case Mnemonic::NOT:
+    case Mnemonic::BSWAP:
+    case Mnemonic::CBW:
+    case Mnemonic::CWD:
+    case Mnemonic::PUSH:
+    case Mnemonic::POP: return FlagUse::None;
     default: return FlagUse::Stop;
   }
 }
@@ -39,8 +54,17 @@ FlagUse flag_use(const Insn& in) {
 // With -icount an instruction that looks at the time or at devices stands alone, so that virtual time is exact there.
 bool looks_outside(Mnemonic m) {
   switch (m) {
-    case Mnemonic::IN: case Mnemonic::OUT: case Mnemonic::INS: case Mnemonic::OUTS: case Mnemonic::RDTSC: case Mnemonic::RDTSCP:
-    case Mnemonic::RDMSR: case Mnemonic::WRMSR: case Mnemonic::HLT: case Mnemonic::MWAIT: case Mnemonic::PAUSE: return true;
+    case Mnemonic::IN:
+    case Mnemonic::OUT:
+    case Mnemonic::INS:
+    case Mnemonic::OUTS:
+    case Mnemonic::RDTSC:
+    case Mnemonic::RDTSCP:
+    case Mnemonic::RDMSR:
+    case Mnemonic::WRMSR:
+    case Mnemonic::HLT:
+    case Mnemonic::MWAIT:
+    case Mnemonic::PAUSE: return true;
     default: return false;
   }
 }
@@ -59,7 +83,8 @@ class RegionMaker {
 
   void run() {
     pc_ = rq_.pc;
-    while (!t_.ended && one()) {}
+    while (!t_.ended && one()) {
+    }
     mark_dead_flags();
   }
 
@@ -103,7 +128,8 @@ class RegionMaker {
     if (rq_.limits.icount && count_ > 0 && status == DecodeStatus::Ok && looks_outside(in_.mnemonic)) return stop();
 
     t_.insn = &in_;
-    t_.b.insn(pc_, status == DecodeStatus::NeedMore ? 0 : in_.length);   // no bytes: the executor does not keep the region
+    t_.b.insn(pc_,
+              status == DecodeStatus::NeedMore ? 0 : in_.length);  // no bytes: the executor does not keep the region
     r_.insn_count++;
     begin_instruction();
     const bool after_sti = t_.end_after_next;
@@ -144,8 +170,8 @@ class RegionMaker {
     if (count_ == 0 || (last ^ rq_.pc) >> 16) t_.call(Helper::fetch_limit, {t_.k64(pc_), t_.k32(in_.length)});
   }
 
-  // Exits to instructions of this very region (loops): are the flags overwritten there before anything can see them? Only the
-  // region's own bytes are looked at, since only their change would end the region.
+  // Exits to instructions of this very region (loops): are the flags overwritten there before anything can see them?
+  // Only the region's own bytes are looked at, since only their change would end the region.
   void mark_dead_flags() {
     for (ir::Op& op : r_.ops) {
       if (op.code != Opcode::exit_cc && op.code != Opcode::exit_if && op.code != Opcode::exit_direct) continue;

@@ -24,8 +24,8 @@ void tr_xchg(Translator& t, const Insn& in) {
     const Addr a = t.address(d.size, true);
     ir::MemInfo m;
     m.stack = a.stack;
-    const Value old = t.b.op(Opcode::atomic_rmw, t.b.type(v), {a.base, v}, static_cast<u8>(ir::AtomicOp::Xchg), m.pack(),
-                             static_cast<u64>(a.disp));
+    const Value old = t.b.op(Opcode::atomic_rmw, t.b.type(v), {a.base, v}, static_cast<u8>(ir::AtomicOp::Xchg),
+                             m.pack(), static_cast<u64>(a.disp));
     return t.write(s, old);
   }
   const Value old = t.read(d);
@@ -41,7 +41,8 @@ void tr_xadd(Translator& t, const Insn& in) {
     const Addr a = t.address(d.size, true);
     ir::MemInfo m;
     m.stack = a.stack;
-    old = t.b.op(Opcode::atomic_rmw, t.b.type(v), {a.base, v}, static_cast<u8>(ir::AtomicOp::Add), m.pack(), static_cast<u64>(a.disp));
+    old = t.b.op(Opcode::atomic_rmw, t.b.type(v), {a.base, v}, static_cast<u8>(ir::AtomicOp::Add), m.pack(),
+                 static_cast<u64>(a.disp));
     t.write(s, old);
   } else if (d.is_mem()) {
     const Addr a = t.address(d.size, true);
@@ -79,7 +80,8 @@ void tr_cmpxchg(Translator& t, const Insn& in) {
   if (!d.is_mem()) {
     if (size == 4 && t.is64()) {
       // Not equal: the destination is not written either. The accumulator itself is always equal.
-      const Value whole = d.reg == RAX ? t.b.zext(Type::I64, src) : t.b.select(equal, t.b.zext(Type::I64, src), t.gpr(d.reg, 8));
+      const Value whole =
+          d.reg == RAX ? t.b.zext(Type::I64, src) : t.b.select(equal, t.b.zext(Type::I64, src), t.gpr(d.reg, 8));
       t.set_gpr(d.reg, whole);
     } else {
       t.write(d, t.b.select(equal, src, old));
@@ -103,7 +105,8 @@ void tr_cmpxchg8b(Translator& t, const Insn& in) {
   const Value expected = pair(RDX, RAX);
   ir::MemInfo m;
   m.stack = a.stack;
-  const Value old = b.op(Opcode::atomic_cas, Type::I64, {a.base, expected, pair(RCX, RBX)}, 0, m.pack(), static_cast<u64>(a.disp));
+  const Value old =
+      b.op(Opcode::atomic_cas, Type::I64, {a.base, expected, pair(RCX, RBX)}, 0, m.pack(), static_cast<u64>(a.disp));
   const Value equal = b.cmp(Cond::Z, old, expected);
   const Type whole = t.addr_type();  // an equal compare leaves the high halves alone
   const auto part = [&](Value v) { return b.zext(whole, b.trunc(Type::I32, v)); };
@@ -161,7 +164,8 @@ void tr_pause(Translator& t, const Insn& in) {
 
 void tr_clflush(Translator& t, const Insn&) { t.load(Type::I8, t.address(1, false)); }
 
-// Loads are never reordered with loads, nor stores with stores, in guest code run on any host; MFENCE is the one that costs.
+// Loads are never reordered with loads, nor stores with stores, in guest code run on any host; MFENCE is the one that
+// costs.
 void tr_fence(Translator& t, const Insn& in) {
   if (in.mnemonic == Mnemonic::MFENCE) t.b.op(Opcode::fence, Type::Void, {});
 }

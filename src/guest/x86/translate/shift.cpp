@@ -1,4 +1,5 @@
-// Shifts and rotates (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD). A count of zero, after masking, changes no flag.
+// Shifts and rotates (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD). A count of zero, after masking,
+// changes no flag.
 #include "guest/x86/translate/translator.h"
 
 namespace doppel::x86 {
@@ -66,7 +67,8 @@ void tr_shift(Translator& t, const Insn& in) {
 void tr_rotate(Translator& t, const Insn& in) {
   const bool left = in.mnemonic == Mnemonic::ROL;
   const int constant = constant_count(in, 1);
-  const Value n = constant >= 0 ? t.imm(Type::I8, static_cast<u64>(constant)) : t.b.andi(t.gpr(RCX, 1), count_mask(in.op[0].size));
+  const Value n =
+      constant >= 0 ? t.imm(Type::I8, static_cast<u64>(constant)) : t.b.andi(t.gpr(RCX, 1), count_mask(in.op[0].size));
   modify(t, in, [&](Value a) {
     if (constant == 0) return Result{a, 0};
     const Value r = t.b.bin(left ? Opcode::rotl : Opcode::rotr, a, n);
@@ -115,8 +117,8 @@ void tr_rotate_carry(Translator& t, const Insn& in) {
 
 namespace {
 
-// Result of a 16-bit double shift with any count below 32: bits shifted in go on with the first operand after the second, as
-// processors do (the manual leaves counts over 16 undefined).
+// Result of a 16-bit double shift with any count below 32: bits shifted in go on with the first operand after the
+// second, as processors do (the manual leaves counts over 16 undefined).
 struct Double {
   Value value, cf;
 };
@@ -150,7 +152,8 @@ void tr_shift_double(Translator& t, const Insn& in) {
   const bool left = in.mnemonic == Mnemonic::SHLD;
   const int constant = constant_count(in, 2);
   const unsigned size = in.op[0].size;
-  const Value n = constant >= 0 ? t.imm(Type::I8, static_cast<u64>(constant)) : t.b.andi(t.gpr(RCX, 1), count_mask(size));
+  const Value n =
+      constant >= 0 ? t.imm(Type::I8, static_cast<u64>(constant)) : t.b.andi(t.gpr(RCX, 1), count_mask(size));
   const Value s = t.read(1);
   modify(t, in, [&](Value a) {
     if (constant == 0) return Result{a, 0};

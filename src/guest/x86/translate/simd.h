@@ -1,5 +1,5 @@
-// What the translate functions of MMX and SSE instructions share. An MMX value is a V128 whose low 64 bits count; the upper ones
-// may hold anything.
+// What the translate functions of MMX and SSE instructions share. An MMX value is a V128 whose low 64 bits count; the
+// upper ones may hold anything.
 #pragma once
 #include "guest/x86/translate/translator.h"
 
@@ -27,18 +27,21 @@ class VecOpTable {
 
 // #UD and #NM by CR0 and CR4: the MMX rule if no operand is an XMM register. False: the exception was emitted, return.
 bool simd_require(Translator& t, const Insn& in);
-// Operand i as a V128: MMX and XMM registers, memory of 16 bytes (which must be aligned) and of 8, 4 or 2 bytes (zero-extended).
+// Operand i as a V128: MMX and XMM registers, memory of 16 bytes (which must be aligned) and of 8, 4 or 2 bytes
+// (zero-extended).
 Value simd_read(Translator& t, const Insn& in, unsigned i);
 // Writes the destination, an MMX register (lane `lane64` of v; enters MMX state) or an XMM register.
 void simd_write(Translator& t, const Insn& in, Value v, unsigned lane64 = 0);
-// True for the MMX form: the first operand (or the second of a move to a general register or memory) is an MMX register.
+// True for the MMX form: the first operand (or the second of a move to a general register or memory) is an MMX
+// register.
 inline bool is_mmx(const Operand& o) { return o.kind == OpKind::Mmx; }
 
 // MMX registers (mmx.cpp). simd_require does begin_mmx for instructions with an MMX operand.
 void begin_mmx(Translator& t);
 Value read_mmx(Translator& t, unsigned reg);
 void write_mmx(Translator& t, unsigned reg, Value i64);
-void enter_mmx(Translator& t);   // TOP = 0, all tags valid: every MMX instruction but EMMS, after its last op that may fault
+void enter_mmx(
+    Translator& t);  // TOP = 0, all tags valid: every MMX instruction but EMMS, after its last op that may fault
 
 // --- pieces
 inline Value vec_const(Translator& t, u64 lo, u64 hi) {

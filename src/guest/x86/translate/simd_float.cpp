@@ -1,19 +1,35 @@
-// SSE float arithmetic (SDM vol. 1, 10.4.1 and 11.4). While MXCSR leaves an exception unmasked every op goes through a helper that
-// computes in soft float and raises #XM before the destination changes (SDM vol. 1, 11.5).
+// SSE float arithmetic (SDM vol. 1, 10.4.1 and 11.4). While MXCSR leaves an exception unmasked every op goes through a
+// helper that computes in soft float and raises #XM before the destination changes (SDM vol. 1, 11.5).
 #include "guest/x86/translate/simd.h"
 
 namespace doppel::x86 {
 namespace {
 
 using enum Mnemonic;
-#define FOUR(mnemonic, op) \
-  {mnemonic##PS, Opcode::op, Lane::PS}, {mnemonic##PD, Opcode::op, Lane::PD}, {mnemonic##SS, Opcode::op, Lane::SS}, {mnemonic##SD, Opcode::op, Lane::SD}
+#define FOUR(mnemonic, op)                                                                                            \
+  {mnemonic##PS, Opcode::op, Lane::PS}, {mnemonic##PD, Opcode::op, Lane::PD}, {mnemonic##SS, Opcode::op, Lane::SS}, { \
+    mnemonic##SD, Opcode::op, Lane::SD                                                                                \
+  }
 constexpr VecOp kRows[] = {
-    FOUR(ADD, vfadd), FOUR(SUB, vfsub), FOUR(MUL, vfmul), FOUR(DIV, vfdiv), FOUR(MIN, vfmin), FOUR(MAX, vfmax), FOUR(SQRT, vfsqrt),
-    FOUR(CMP, vfcmp), FOUR(ROUND, vfround),
-    {HADDPS, Opcode::vhadd, Lane::PS}, {HADDPD, Opcode::vhadd, Lane::PD}, {HSUBPS, Opcode::vhsub, Lane::PS}, {HSUBPD, Opcode::vhsub, Lane::PD},
-    {ADDSUBPS, Opcode::vaddsub, Lane::PS}, {ADDSUBPD, Opcode::vaddsub, Lane::PD},
-    {RSQRTPS, Opcode::vf_rsqrt, Lane::PS}, {RSQRTSS, Opcode::vf_rsqrt, Lane::SS}, {RCPPS, Opcode::vf_rcp, Lane::PS}, {RCPSS, Opcode::vf_rcp, Lane::SS},
+    FOUR(ADD, vfadd),
+    FOUR(SUB, vfsub),
+    FOUR(MUL, vfmul),
+    FOUR(DIV, vfdiv),
+    FOUR(MIN, vfmin),
+    FOUR(MAX, vfmax),
+    FOUR(SQRT, vfsqrt),
+    FOUR(CMP, vfcmp),
+    FOUR(ROUND, vfround),
+    {HADDPS, Opcode::vhadd, Lane::PS},
+    {HADDPD, Opcode::vhadd, Lane::PD},
+    {HSUBPS, Opcode::vhsub, Lane::PS},
+    {HSUBPD, Opcode::vhsub, Lane::PD},
+    {ADDSUBPS, Opcode::vaddsub, Lane::PS},
+    {ADDSUBPD, Opcode::vaddsub, Lane::PD},
+    {RSQRTPS, Opcode::vf_rsqrt, Lane::PS},
+    {RSQRTSS, Opcode::vf_rsqrt, Lane::SS},
+    {RCPPS, Opcode::vf_rcp, Lane::PS},
+    {RCPSS, Opcode::vf_rcp, Lane::SS},
 };
 #undef FOUR
 constexpr VecOpTable kOps{kRows};

@@ -4,12 +4,20 @@
 namespace doppel::x86 {
 namespace {
 
-struct HelperRow { Mnemonic mnemonic; Helper helper; bool imm; };
+struct HelperRow {
+  Mnemonic mnemonic;
+  Helper helper;
+  bool imm;
+};
 constexpr HelperRow kRows[] = {
-    {Mnemonic::PHMINPOSUW, Helper::phminposuw, false}, {Mnemonic::MPSADBW, Helper::mpsadbw, true},
-    {Mnemonic::PCLMULQDQ, Helper::pclmulqdq, true},    {Mnemonic::AESIMC, Helper::aesimc, false},
-    {Mnemonic::AESENC, Helper::aesenc, false},         {Mnemonic::AESENCLAST, Helper::aesenclast, false},
-    {Mnemonic::AESDEC, Helper::aesdec, false},         {Mnemonic::AESDECLAST, Helper::aesdeclast, false},
+    {Mnemonic::PHMINPOSUW, Helper::phminposuw, false},
+    {Mnemonic::MPSADBW, Helper::mpsadbw, true},
+    {Mnemonic::PCLMULQDQ, Helper::pclmulqdq, true},
+    {Mnemonic::AESIMC, Helper::aesimc, false},
+    {Mnemonic::AESENC, Helper::aesenc, false},
+    {Mnemonic::AESENCLAST, Helper::aesenclast, false},
+    {Mnemonic::AESDEC, Helper::aesdec, false},
+    {Mnemonic::AESDECLAST, Helper::aesdeclast, false},
     {Mnemonic::AESKEYGENASSIST, Helper::aeskeygenassist, true},
 };
 
@@ -22,8 +30,10 @@ void tr_vec_helper(Translator& t, const Insn& in) {
   const Value b = simd_read(t, in, 1);
   t.b.set_reg(kRegVtemp0, t.xmm(in.op[0].reg));
   t.b.set_reg(kRegVtemp0 + 1, b);
-  if (row->imm) t.call(row->helper, {t.k32(in.imm & 0xff)});
-  else t.call(row->helper);
+  if (row->imm)
+    t.call(row->helper, {t.k32(in.imm & 0xff)});
+  else
+    t.call(row->helper);
   t.set_xmm(in.op[0].reg, t.b.get_reg(Type::V128, kRegVtemp0));
 }
 
@@ -39,8 +49,10 @@ void tr_pcmpstr(Translator& t, const Insn& in) {
   const Value length1 = explicit_lengths ? t.b.sext(Type::I64, t.gpr(RAX, size)) : t.k64(0);
   const Value length2 = explicit_lengths ? t.b.sext(Type::I64, t.gpr(RDX, size)) : t.k64(0);
   const Value r = t.call(Helper::pcmpstr, {t.k32((in.imm & 0xff) | u64{explicit_lengths} << 8), length1, length2});
-  if (to_mask) t.set_xmm(0, t.b.get_reg(Type::V128, kRegVtemp0));
-  else t.set_gpr(RCX, t.b.shri(r, 16));
+  if (to_mask)
+    t.set_xmm(0, t.b.get_reg(Type::V128, kRegVtemp0));
+  else
+    t.set_gpr(RCX, t.b.shri(r, 16));
   t.set_flags(t.b.op(Opcode::flags_pack, Type::I32, {t.b.andi(r, 0xfff)}));
 }
 
@@ -54,8 +66,8 @@ void tr_sha(Translator& t, const Insn& in) {
   t.set_xmm(in.op[0].reg, t.b.get_reg(Type::V128, kRegVtemp0));
 }
 
-// SSE4A. The upper quadword of the result is undefined; here it is zero. Length and index are immediates, or bytes of the second operand:
-// its first two for EXTRQ, bytes 8 and 9 for INSERTQ.
+// SSE4A. The upper quadword of the result is undefined; here it is zero. Length and index are immediates, or bytes of
+// the second operand: its first two for EXTRQ, bytes 8 and 9 for INSERTQ.
 void tr_extrq(Translator& t, const Insn& in) {
   if (!t.require_sse()) return;
   Value length = t.k64(in.imm & 0xff), index = t.k64((in.imm >> 8) & 0xff);

@@ -1,5 +1,5 @@
-// Instructions that move data between lanes: packs, horizontal adds, unpacks, shuffles, blends, extensions. The MMX forms first
-// join both operands (or take the right half of the 128-bit result).
+// Instructions that move data between lanes: packs, horizontal adds, unpacks, shuffles, blends, extensions. The MMX
+// forms first join both operands (or take the right half of the 128-bit result).
 #include "guest/x86/translate/simd.h"
 
 namespace doppel::x86 {
@@ -7,25 +7,29 @@ namespace {
 
 using enum Mnemonic;
 constexpr VecOp kRows[] = {
-    {PACKSSWB, Opcode::vpackss, Lane::H}, {PACKSSDW, Opcode::vpackss, Lane::W},
-    {PACKUSWB, Opcode::vpackus, Lane::H}, {PACKUSDW, Opcode::vpackus, Lane::W},
-    {PHADDW, Opcode::vhadd, Lane::H}, {PHADDD, Opcode::vhadd, Lane::W}, {PHADDSW, Opcode::vhadds, Lane::H},
-    {PHSUBW, Opcode::vhsub, Lane::H}, {PHSUBD, Opcode::vhsub, Lane::W}, {PHSUBSW, Opcode::vhsubs, Lane::H},
+    {PACKSSWB, Opcode::vpackss, Lane::H},    {PACKSSDW, Opcode::vpackss, Lane::W},
+    {PACKUSWB, Opcode::vpackus, Lane::H},    {PACKUSDW, Opcode::vpackus, Lane::W},
+    {PHADDW, Opcode::vhadd, Lane::H},        {PHADDD, Opcode::vhadd, Lane::W},
+    {PHADDSW, Opcode::vhadds, Lane::H},      {PHSUBW, Opcode::vhsub, Lane::H},
+    {PHSUBD, Opcode::vhsub, Lane::W},        {PHSUBSW, Opcode::vhsubs, Lane::H},
     {PUNPCKLBW, Opcode::vunpacklo, Lane::B}, {PUNPCKLWD, Opcode::vunpacklo, Lane::H},
     {PUNPCKLDQ, Opcode::vunpacklo, Lane::W}, {PUNPCKLQDQ, Opcode::vunpacklo, Lane::D},
     {PUNPCKHBW, Opcode::vunpackhi, Lane::B}, {PUNPCKHWD, Opcode::vunpackhi, Lane::H},
     {PUNPCKHDQ, Opcode::vunpackhi, Lane::W}, {PUNPCKHQDQ, Opcode::vunpackhi, Lane::D},
-    {UNPCKLPS, Opcode::vunpacklo, Lane::W}, {UNPCKLPD, Opcode::vunpacklo, Lane::D},
-    {UNPCKHPS, Opcode::vunpackhi, Lane::W}, {UNPCKHPD, Opcode::vunpackhi, Lane::D},
-    {PSHUFW, Opcode::vshuf_hl, Lane::H}, {PSHUFD, Opcode::vshuf_w, Lane::W},
-    {PSHUFHW, Opcode::vshuf_hh, Lane::H}, {PSHUFLW, Opcode::vshuf_hl, Lane::H},
-    {SHUFPS, Opcode::vshuf_ps, Lane::W}, {SHUFPD, Opcode::vshuf_pd, Lane::D},
-    {BLENDPS, Opcode::vblendi, Lane::W}, {BLENDPD, Opcode::vblendi, Lane::D}, {PBLENDW, Opcode::vblendi, Lane::H},
-    {BLENDVPS, Opcode::vblendv, Lane::W}, {BLENDVPD, Opcode::vblendv, Lane::D}, {PBLENDVB, Opcode::vblendv, Lane::B},
-    {PMOVSXBW, Opcode::vsext, Lane::B, 16}, {PMOVSXBD, Opcode::vsext, Lane::B, 32}, {PMOVSXBQ, Opcode::vsext, Lane::B, 64},
-    {PMOVSXWD, Opcode::vsext, Lane::H, 32}, {PMOVSXWQ, Opcode::vsext, Lane::H, 64}, {PMOVSXDQ, Opcode::vsext, Lane::W, 64},
-    {PMOVZXBW, Opcode::vzext, Lane::B, 16}, {PMOVZXBD, Opcode::vzext, Lane::B, 32}, {PMOVZXBQ, Opcode::vzext, Lane::B, 64},
-    {PMOVZXWD, Opcode::vzext, Lane::H, 32}, {PMOVZXWQ, Opcode::vzext, Lane::H, 64}, {PMOVZXDQ, Opcode::vzext, Lane::W, 64},
+    {UNPCKLPS, Opcode::vunpacklo, Lane::W},  {UNPCKLPD, Opcode::vunpacklo, Lane::D},
+    {UNPCKHPS, Opcode::vunpackhi, Lane::W},  {UNPCKHPD, Opcode::vunpackhi, Lane::D},
+    {PSHUFW, Opcode::vshuf_hl, Lane::H},     {PSHUFD, Opcode::vshuf_w, Lane::W},
+    {PSHUFHW, Opcode::vshuf_hh, Lane::H},    {PSHUFLW, Opcode::vshuf_hl, Lane::H},
+    {SHUFPS, Opcode::vshuf_ps, Lane::W},     {SHUFPD, Opcode::vshuf_pd, Lane::D},
+    {BLENDPS, Opcode::vblendi, Lane::W},     {BLENDPD, Opcode::vblendi, Lane::D},
+    {PBLENDW, Opcode::vblendi, Lane::H},     {BLENDVPS, Opcode::vblendv, Lane::W},
+    {BLENDVPD, Opcode::vblendv, Lane::D},    {PBLENDVB, Opcode::vblendv, Lane::B},
+    {PMOVSXBW, Opcode::vsext, Lane::B, 16},  {PMOVSXBD, Opcode::vsext, Lane::B, 32},
+    {PMOVSXBQ, Opcode::vsext, Lane::B, 64},  {PMOVSXWD, Opcode::vsext, Lane::H, 32},
+    {PMOVSXWQ, Opcode::vsext, Lane::H, 64},  {PMOVSXDQ, Opcode::vsext, Lane::W, 64},
+    {PMOVZXBW, Opcode::vzext, Lane::B, 16},  {PMOVZXBD, Opcode::vzext, Lane::B, 32},
+    {PMOVZXBQ, Opcode::vzext, Lane::B, 64},  {PMOVZXWD, Opcode::vzext, Lane::H, 32},
+    {PMOVZXWQ, Opcode::vzext, Lane::H, 64},  {PMOVZXDQ, Opcode::vzext, Lane::W, 64},
 };
 constexpr VecOpTable kOps{kRows};
 
@@ -54,8 +58,10 @@ void tr_vec_unpack(Translator& t, const Insn& in) {
   const Value b = simd_read(t, in, 1);
   const Value a = simd_read(t, in, 0);
   // Interleaving whole MMX registers gives the low form in the lower half, the high form in the upper.
-  if (is_mmx(in.op[0])) simd_write(t, in, t.b.vec(Opcode::vunpacklo, row.lane, {a, b}), row.op == Opcode::vunpackhi);
-  else simd_write(t, in, t.b.vec(row.op, row.lane, {a, b}));
+  if (is_mmx(in.op[0]))
+    simd_write(t, in, t.b.vec(Opcode::vunpacklo, row.lane, {a, b}), row.op == Opcode::vunpackhi);
+  else
+    simd_write(t, in, t.b.vec(row.op, row.lane, {a, b}));
 }
 
 void tr_vec_shuffle(Translator& t, const Insn& in) {
@@ -83,8 +89,10 @@ void tr_palignr(Translator& t, const Insn& in) {
   if (!simd_require(t, in)) return;
   const Value b = simd_read(t, in, 1);
   const Value a = simd_read(t, in, 0);
-  if (is_mmx(in.op[0])) simd_write(t, in, t.b.vec(Opcode::vshrb, Lane::D, {join(t, b, a)}, in.imm & 0xff));
-  else simd_write(t, in, t.b.vec(Opcode::valign, Lane::B, {a, b}, in.imm & 0xff));
+  if (is_mmx(in.op[0]))
+    simd_write(t, in, t.b.vec(Opcode::vshrb, Lane::D, {join(t, b, a)}, in.imm & 0xff));
+  else
+    simd_write(t, in, t.b.vec(Opcode::valign, Lane::B, {a, b}, in.imm & 0xff));
 }
 
 void tr_vec_blendv(Translator& t, const Insn& in) {

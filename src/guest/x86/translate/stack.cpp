@@ -1,4 +1,5 @@
-// The stack (SDM vol. 1, 6.2; vol. 2, PUSH, POP, ENTER, LEAVE, PUSHA, POPA, PUSHF, POPF). rSP changes after the last access.
+// The stack (SDM vol. 1, 6.2; vol. 2, PUSH, POP, ENTER, LEAVE, PUSHA, POPA, PUSHF, POPF). rSP changes after the last
+// access.
 #include "guest/x86/translate/translator.h"
 
 namespace doppel::x86 {
@@ -53,7 +54,8 @@ void tr_popa(Translator& t, const Insn& in) {
 
 void tr_pushf(Translator& t, const Insn& in) {
   const Type ty = int_type(in.opsize);
-  if ((t.mode & kModeVm86) && !(t.mode & kModeIoplOk)) return t.push(t.b.zext(ty, t.call(Helper::pushf_image, {t.k32(in.opsize)})));
+  if ((t.mode & kModeVm86) && !(t.mode & kModeIoplOk))
+    return t.push(t.b.zext(ty, t.call(Helper::pushf_image, {t.k32(in.opsize)})));
   const Value sys = t.b.andi(t.b.get_reg(Type::I32, kRegEflagsSys), ~u64{VM | RF});
   const Value bits = t.b.op(Opcode::flags_bits, Type::I32, {t.flags()});
   t.push(t.b.zext(ty, t.b.or_(t.b.or_(sys, bits), t.k32(2))));

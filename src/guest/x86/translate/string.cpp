@@ -1,6 +1,6 @@
-// String instructions and ports (SDM vol. 2, REP and MOVS, STOS, LODS, SCAS, CMPS, INS, OUTS; IN, OUT). Without a repeat prefix
-// they are a few IR ops; with one, a helper copies runs of host memory and comes back early when something wants attention:
-// then the instruction starts again with the counts it has reached.
+// String instructions and ports (SDM vol. 2, REP and MOVS, STOS, LODS, SCAS, CMPS, INS, OUTS; IN, OUT). Without a
+// repeat prefix they are a few IR ops; with one, a helper copies runs of host memory and comes back early when
+// something wants attention: then the instruction starts again with the counts it has reached.
 #include "guest/x86/helpers/string_info.h"
 #include "guest/x86/translate/translator.h"
 

@@ -1,10 +1,13 @@
-// System instructions: operands are fetched here, the work is in helpers/system.def (whose comments state the conventions on RIP).
+// System instructions: operands are fetched here, the work is in helpers/system.def (whose comments state the
+// conventions on RIP).
 #include "guest/x86/translate/translator.h"
 
 namespace doppel::x86 {
 namespace {
 
-Value linear(Translator& t, const Addr& a) { return t.b.zext(Type::I64, t.b.addi(a.base, t.is64() ? static_cast<u64>(a.disp) : static_cast<u32>(a.disp))); }
+Value linear(Translator& t, const Addr& a) {
+  return t.b.zext(Type::I64, t.b.addi(a.base, t.is64() ? static_cast<u64>(a.disp) : static_cast<u32>(a.disp)));
+}
 
 void set_zf(Translator& t, Value bool8) {
   const Value f = t.fl(Opcode::flags_pack, {t.b.shli(t.b.zext(Type::I32, bool8), 6)});
@@ -55,25 +58,33 @@ void tr_mov_from_cr(Translator& t, const Insn& in) {
   const Value v = t.call(Helper::mov_from_cr, {t.k32(in.op[1].reg)});
   t.write(0, t.b.zext(int_type(in.op[0].size), v));
 }
-void tr_mov_to_cr(Translator& t, const Insn& in) { t.call_and_leave(Helper::mov_to_cr, {t.k32(in.op[0].reg), t.read(1)}); }
+void tr_mov_to_cr(Translator& t, const Insn& in) {
+  t.call_and_leave(Helper::mov_to_cr, {t.k32(in.op[0].reg), t.read(1)});
+}
 void tr_mov_from_dr(Translator& t, const Insn& in) {
   const Value v = t.call(Helper::mov_from_dr, {t.k32(in.op[1].reg)});
   t.write(0, t.b.zext(int_type(in.op[0].size), v));
 }
-void tr_mov_to_dr(Translator& t, const Insn& in) { t.call_and_leave(Helper::mov_to_dr, {t.k32(in.op[0].reg), t.read(1)}); }
+void tr_mov_to_dr(Translator& t, const Insn& in) {
+  t.call_and_leave(Helper::mov_to_dr, {t.k32(in.op[0].reg), t.read(1)});
+}
 void tr_clts(Translator& t, const Insn&) { t.call_and_leave(Helper::clts); }
 
 // --- descriptor tables
 
 void tr_store_selector(Translator& t, const Insn& in) {
-  const Helper h = in.mnemonic == Mnemonic::SLDT ? Helper::sldt : in.mnemonic == Mnemonic::STR ? Helper::str : Helper::smsw;
+  const Helper h = in.mnemonic == Mnemonic::SLDT  ? Helper::sldt
+                   : in.mnemonic == Mnemonic::STR ? Helper::str
+                                                  : Helper::smsw;
   const Value v = t.call(h);
   const unsigned size = in.op[0].size;
   t.write(0, t.b.zext(int_type(in.op[0].is_mem() ? 2 : size), v));
 }
 
 void tr_load_selector(Translator& t, const Insn& in) {
-  const Helper h = in.mnemonic == Mnemonic::LLDT ? Helper::lldt : in.mnemonic == Mnemonic::LTR ? Helper::ltr : Helper::lmsw;
+  const Helper h = in.mnemonic == Mnemonic::LLDT  ? Helper::lldt
+                   : in.mnemonic == Mnemonic::LTR ? Helper::ltr
+                                                  : Helper::lmsw;
   t.call_and_leave(h, {t.read(0)});
 }
 
@@ -132,7 +143,8 @@ void tr_invlpg(Translator& t, const Insn& in) {
   Value offset = t.effective_address(in.mem);
   const unsigned seg = in.mem.seg;
   if (t.is64()) offset = t.b.zext(Type::I64, offset);
-  if (!t.is64() || seg == FS || seg == GS) offset = t.b.add(t.b.get_reg(t.addr_type(), static_cast<ir::RegId>(kRegSegBase0 + seg)), offset);
+  if (!t.is64() || seg == FS || seg == GS)
+    offset = t.b.add(t.b.get_reg(t.addr_type(), static_cast<ir::RegId>(kRegSegBase0 + seg)), offset);
   t.call_and_leave(Helper::invlpg, {offset});
 }
 
@@ -172,7 +184,9 @@ void tr_rdtsc(Translator& t, const Insn& in) {
   }
   set_edx_eax(t, t.call(Helper::rdtsc));
 }
-void tr_rdpid(Translator& t, const Insn& in) { t.set_gpr(in.op[0].reg, t.b.zext(t.addr_type(), t.call(Helper::rdpid))); }
+void tr_rdpid(Translator& t, const Insn& in) {
+  t.set_gpr(in.op[0].reg, t.b.zext(t.addr_type(), t.call(Helper::rdpid)));
+}
 void tr_random(Translator& t, const Insn& in) {
   const Value v = t.call(in.mnemonic == Mnemonic::RDRAND ? Helper::rdrand : Helper::rdseed, {t.k32(in.opsize)});
   t.write(0, t.b.zext(int_type(in.opsize), v));
@@ -191,14 +205,16 @@ void tr_cli(Translator& t, const Insn&) {
   t.b.set_reg(kRegEflagsSys, t.b.andi(t.b.get_reg(Type::I32, kRegEflagsSys), ~u64{IF}));
 }
 
-// The instruction after STI goes into the same region, so that no interrupt comes between; the helper has made the next region's
-// entry look for interrupts.
+// The instruction after STI goes into the same region, so that no interrupt comes between; the helper has made the next
+// region's entry look for interrupts.
 void tr_sti(Translator& t, const Insn&) {
   t.call(Helper::sti);
   t.end_after_next = true;
 }
 
-void tr_ac(Translator& t, const Insn& in) { t.call_and_chain(in.mnemonic == Mnemonic::STAC ? Helper::stac : Helper::clac); }
+void tr_ac(Translator& t, const Insn& in) {
+  t.call_and_chain(in.mnemonic == Mnemonic::STAC ? Helper::stac : Helper::clac);
+}
 void tr_swapgs(Translator& t, const Insn&) { t.call(Helper::swapgs); }
 
 void tr_monitor(Translator& t, const Insn& in) {

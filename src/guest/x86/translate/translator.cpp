@@ -1,5 +1,5 @@
-// Translator: registers, operands, addresses, stack, exceptions and region ends. Segment checks by helper (seg_check) are made only
-// where the mode word does not already prove them away (SDM vol. 3, 5.3 and vol. 1, 3.7).
+// Translator: registers, operands, addresses, stack, exceptions and region ends. Segment checks by helper (seg_check)
+// are made only where the mode word does not already prove them away (SDM vol. 3, 5.3 and vol. 1, 3.7).
 #include "guest/x86/translate/translator.h"
 
 namespace doppel::x86 {
@@ -184,7 +184,9 @@ Value Translator::stack_load(Type t, s64 offset) { return load(t, stack_address(
 
 void Translator::stack_store(Value v, s64 offset) { store(stack_address(offset, ir::type_bytes(b.type(v)), true), v); }
 
-void Translator::add_sp(s64 n) { set_gpr(RSP, b.addi(gpr(RSP, stack_size()), static_cast<u64>(n) & mask_bits(stack_size() * 8))); }
+void Translator::add_sp(s64 n) {
+  set_gpr(RSP, b.addi(gpr(RSP, stack_size()), static_cast<u64>(n) & mask_bits(stack_size() * 8)));
+}
 
 // --- exceptions and ends
 

@@ -2,13 +2,16 @@
 // void tr_xxx(Translator& t, const Insn& in), named by the mnemonic rows (decode/mnemonics_*.inc).
 //
 // Rules for every translate function:
-// - Nothing that guest code can see is written (set_reg, flags, first of several stores) before the last op of the instruction that
+// - Nothing that guest code can see is written (set_reg, flags, first of several stores) before the last op of the
+// instruction that
 //   may fault. Faults find the pc by the side table: helpers that raise need no pc from the translator.
 // - Flags are made by flags_* ops next to the arithmetic op, with the same arguments, so that a backend can fuse them.
-// - An instruction that changes mode, paging, segments or interrupts: t.call_and_leave(Helper::x, {...}). It sets RIP to the next
-//   instruction BEFORE the call (helpers that jump overwrite s->rip; faults restore the pc of the instruction themselves) and
-//   ends the region with exit_loop.
-// - Helpers that seldom change the mode (load_seg, popf, wrmsr, stac) set exit_request when they did: the region may end in a chained
+// - An instruction that changes mode, paging, segments or interrupts: t.call_and_leave(Helper::x, {...}). It sets RIP
+// to the next
+//   instruction BEFORE the call (helpers that jump overwrite s->rip; faults restore the pc of the instruction
+//   themselves) and ends the region with exit_loop.
+// - Helpers that seldom change the mode (load_seg, popf, wrmsr, stac) set exit_request when they did: the region may
+// end in a chained
 //   exit after them, because the next region's entry looks at exit_request first. t.call_and_chain(Helper::x, {...}).
 // - An instruction that ends a region without such changes: t.end_direct(t.next_pc()).
 // - t.ud() and t.raise() end the region: return right after them.
@@ -67,11 +70,13 @@ class Translator {
   Value gpr(unsigned reg, unsigned bytes) { return b.get_reg(int_type(bytes), static_cast<ir::RegId>(kRegGpr0 + reg)); }
   // By the type of v: I8 and I16 merge into the low bits, I32 zero-extends, I64.
   void set_gpr(unsigned reg, Value v);
-  Value gpr_high(unsigned reg);                // AH CH DH BH as I8; reg 0..3
+  Value gpr_high(unsigned reg);  // AH CH DH BH as I8; reg 0..3
   void set_gpr_high(unsigned reg, Value v);
   Value flags() { return b.get_reg(Type::Flags, kRegFlags); }
   // A flags_* op; its type is that of the first argument.
-  Value fl(Opcode code, std::initializer_list<Value> args, u32 aux = 0) { return b.op(code, b.type(*args.begin()), args, 0, aux); }
+  Value fl(Opcode code, std::initializer_list<Value> args, u32 aux = 0) {
+    return b.op(code, b.type(*args.begin()), args, 0, aux);
+  }
   void set_flags(Value f) { b.set_reg(kRegFlags, f); }
   Value xmm(unsigned reg) { return b.get_reg(Type::V128, static_cast<ir::RegId>(kRegXmm0 + reg)); }
   void set_xmm(unsigned reg, Value v) { b.set_reg(static_cast<ir::RegId>(kRegXmm0 + reg), v); }
@@ -85,28 +90,32 @@ class Translator {
   // --- memory
   // The effective address (offset) of insn->mem: I32 or I64 (16-bit ones wrapped, zero-extended). No segment.
   Value effective_address(const MemOperand& m, s64 extra = 0);
-  // Linear address of `size` bytes at insn->mem + extra with segment base, and limit and rights checks where the mode asks for them.
+  // Linear address of `size` bytes at insn->mem + extra with segment base, and limit and rights checks where the mode
+  // asks for them.
   Addr address(unsigned size, bool write, s64 extra = 0) { return address(insn->mem, size, write, extra); }
   Addr address(const MemOperand& m, unsigned size, bool write, s64 extra = 0);
   // The same for an offset already computed (I32 or I64), e.g. rSI of a string instruction or rSP.
   Addr segment_address(unsigned seg, Value offset, s64 disp, unsigned size, bool write);
   Value load(Type t, const Addr& a, s64 extra = 0, unsigned align_log2 = 0);
-  Value load_rmw(Type t, const Addr& a);       // a load that a store will follow: faults as a write
+  Value load_rmw(Type t, const Addr& a);  // a load that a store will follow: faults as a write
   void store(const Addr& a, Value v, s64 extra = 0, unsigned align_log2 = 0);
   void probe_write(const Addr& a, unsigned bytes);
   // Shorthands on insn->mem.
   Value load_mem(Type t, unsigned align_log2 = 0) { return load(t, address(ir::type_bytes(t), false), 0, align_log2); }
-  void store_mem(Value v, unsigned align_log2 = 0) { store(address(ir::type_bytes(b.type(v)), true), v, 0, align_log2); }
-  // V128 from an Xmm register or memory; narrower memory (size 8, 4, 2) is zero-extended; aligned: 16-byte memory must be aligned (#GP).
+  void store_mem(Value v, unsigned align_log2 = 0) {
+    store(address(ir::type_bytes(b.type(v)), true), v, 0, align_log2);
+  }
+  // V128 from an Xmm register or memory; narrower memory (size 8, 4, 2) is zero-extended; aligned: 16-byte memory must
+  // be aligned (#GP).
   Value read_xmm(unsigned i, bool aligned = false);
 
   // --- stack
   Addr stack_address(s64 offset, unsigned size, bool write);  // SS:rSP + offset
-  void push(Value v);                          // one store, then rSP
-  Value stack_load(Type t, s64 offset);        // [SS:rSP + offset]
-  void stack_store(Value v, s64 offset);       // [SS:rSP + offset]
+  void push(Value v);                                         // one store, then rSP
+  Value stack_load(Type t, s64 offset);                       // [SS:rSP + offset]
+  void stack_store(Value v, s64 offset);                      // [SS:rSP + offset]
   void add_sp(s64 n);
-  Value pop(unsigned bytes) {                  // no fault may follow
+  Value pop(unsigned bytes) {  // no fault may follow
     const Value v = stack_load(int_type(bytes), 0);
     add_sp(bytes);
     return v;
@@ -128,38 +137,40 @@ class Translator {
     call(h, args);
     end_direct(next_pc());
   }
-  void leave(u64 pc);                          // RIP = pc, exit_loop
+  void leave(u64 pc);  // RIP = pc, exit_loop
   void leave_next() { leave(next_pc()); }
-  void end_direct(u64 pc);                     // chains; checks nothing
+  void end_direct(u64 pc);  // chains; checks nothing
   void end_indirect(Value pc);
   // After Helper::load_seg: on with the region unless the mode changed (`changed`); SS leaves, for its shadow.
   void after_segment_load(unsigned reg, Value changed);
-  bool same_page(u64 pc) const;                // pc lies on the linear page of the region's start
+  bool same_page(u64 pc) const;  // pc lies on the linear page of the region's start
 
   // CR0.EM, CR0.TS and CR4.OSFXSR by the mode word: false when the exception was emitted and the function must return.
-  bool require_fpu();       // x87 (not WAIT)
+  bool require_fpu();  // x87 (not WAIT)
   bool require_mmx();
   bool require_sse();
 
   bool has(Feature f) const { return decoder.has(f); }
 
-  // Conditional branch to a direct target that goes on below when it is not taken; also ends regions that must not chain.
+  // Conditional branch to a direct target that goes on below when it is not taken; also ends regions that must not
+  // chain.
   void branch_cc(Cond c, Value f, u64 pc);
   void branch_if(Value bool8, u64 pc);
-  // An `unless` for cases that need a helper: when bool8 holds, the instruction starts over in a region of its own, whose first
-  // instruction it is. True: this is such a region, so use the helper form now instead. Nothing may have been written before.
+  // An `unless` for cases that need a helper: when bool8 holds, the instruction starts over in a region of its own,
+  // whose first instruction it is. True: this is such a region, so use the helper form now instead. Nothing may have
+  // been written before.
   bool first_insn() const { return region_.insn_count <= 1; }
   void restart_if(Value bool8) { branch_restart(bool8); }
   // Regions whose ends must go through the vCPU loop because the mode changes after their only instruction.
   bool must_leave() const { return mode & kModeShadow; }
 
-  size_t mmx_scanned = 0;      // mmx.cpp: ops of the region already looked at for x87 helpers
+  size_t mmx_scanned = 0;  // mmx.cpp: ops of the region already looked at for x87 helpers
 
   // --- the frontend's business (frontend.cpp, branch.cpp)
-  u64 follow_pc = 0;           // set with `follow`: translation goes on there instead of at next_pc()
+  u64 follow_pc = 0;  // set with `follow`: translation goes on there instead of at next_pc()
   bool follow = false;
-  bool end_after_next = false; // STI: one more instruction, then the region ends
-  u64 return_pcs[4] = {};      // of calls that were followed
+  bool end_after_next = false;  // STI: one more instruction, then the region ends
+  u64 return_pcs[4] = {};       // of calls that were followed
   unsigned return_depth = 0;
 
  private:
