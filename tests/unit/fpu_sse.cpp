@@ -57,11 +57,12 @@ struct Host {
     return {f & 0x45, out & 63};                                                      \
   }
 SSE_OP(h_addss, "addss")
-SSE_OP(h_addsd, "addsd") SSE_OP(h_subss, "subss") SSE_OP(h_subsd, "subsd") SSE_OP(h_mulss, "mulss")
-    SSE_OP(h_mulsd, "mulsd") SSE_OP(h_divss, "divss") SSE_OP(h_divsd, "divsd") SSE_OP(h_minss, "minss")
-        SSE_OP(h_minsd, "minsd") SSE_OP(h_maxss, "maxss") SSE_OP(h_maxsd, "maxsd") SSE_OP(h_sqrtss, "sqrtss")
-            SSE_OP(h_sqrtsd, "sqrtsd") SSE_OP(h_cvtss2sd, "cvtss2sd") SSE_OP(h_cvtsd2ss, "cvtsd2ss")
-                SSE_OP(h_roundss4, "roundss $4,") SSE_OP(h_roundsd4, "roundsd $4,") SSE_OP(h_roundss12, "roundss $12,")
+SSE_OP(h_addsd, "addsd")
+SSE_OP(h_subss, "subss") SSE_OP(h_subsd, "subsd") SSE_OP(h_mulss, "mulss") SSE_OP(h_mulsd, "mulsd")
+    SSE_OP(h_divss, "divss") SSE_OP(h_divsd, "divsd") SSE_OP(h_minss, "minss") SSE_OP(h_minsd, "minsd")
+        SSE_OP(h_maxss, "maxss") SSE_OP(h_maxsd, "maxsd") SSE_OP(h_sqrtss, "sqrtss") SSE_OP(h_sqrtsd, "sqrtsd")
+            SSE_OP(h_cvtss2sd, "cvtss2sd") SSE_OP(h_cvtsd2ss, "cvtsd2ss") SSE_OP(h_roundss4, "roundss $4,")
+                SSE_OP(h_roundsd4, "roundsd $4,") SSE_OP(h_roundss12, "roundss $12,")
                     SSE_OP(h_roundsd12, "roundsd $12,") SSE_COMPARE(h_comiss, "comiss") SSE_COMPARE(h_comisd, "comisd")
                         SSE_COMPARE(h_ucomiss, "ucomiss") SSE_COMPARE(h_ucomisd, "ucomisd")
                             SSE_TO_INT(h_cvtss2si, "cvtss2si %%xmm0, %k0")

@@ -189,7 +189,8 @@ void Emitter::vec(const Op& op) {
 #define VEC(name) \
   void Emitter::op_##name(const Op& op) { vec(op); }
 VEC(vand)
-VEC(vor) VEC(vxor) VEC(vandn) VEC(vadd) VEC(vsub) VEC(vadds) VEC(vaddus) VEC(vsubs) VEC(vsubus) VEC(vmullo) VEC(vmulhs)
+VEC(vor)
+VEC(vxor) VEC(vandn) VEC(vadd) VEC(vsub) VEC(vadds) VEC(vaddus) VEC(vsubs) VEC(vsubus) VEC(vmullo) VEC(vmulhs)
     VEC(vmulhu) VEC(vmulhrs) VEC(vmuludq) VEC(vmuldq) VEC(vmaddwd) VEC(vmaddubsw) VEC(vsadbw) VEC(vavg) VEC(vmins)
         VEC(vminu) VEC(vmaxs) VEC(vmaxu) VEC(vabs) VEC(vsign) VEC(vcmpeq) VEC(vcmpgt) VEC(vshl) VEC(vshr) VEC(vsar)
             VEC(vpackss) VEC(vpackus) VEC(vunpacklo) VEC(vunpackhi) VEC(vshuf_b) VEC(vshuf_w) VEC(vshuf_hl)

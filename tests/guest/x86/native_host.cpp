@@ -103,7 +103,9 @@ NativeHost::NativeHost() {
   // A wide guard before the data too: a repeated string runs down.
   u8* data = map_low(kGuard + 3 * kPage, PROT_NONE);
   if (data && mprotect(data + kGuard, 2 * kPage, PROT_READ | PROT_WRITE) == 0) data_ = data + kGuard;
-  alt_stack_ = map_low(64 * 1024, PROT_READ | PROT_WRITE);
+  // Far from where tested code may leave its stack pointer: the kernel takes one in here for a handler already running.
+  void* stack = mmap(nullptr, 64 * 1024, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (stack != MAP_FAILED) alt_stack_ = static_cast<u8*>(stack);
   if (!code_ || !data_ || !alt_stack_) {
     code_ = nullptr;
     return;

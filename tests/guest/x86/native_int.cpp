@@ -54,7 +54,8 @@ bool tested(const Insn& in, Engine engine) {
   switch (in.mnemonic) {
 #define M(name, handler) case Mnemonic::name:
     M(ADD, )
-    M(OR, ) M(ADC, ) M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, ) M(MUL, )
+    M(OR, )
+    M(ADC, ) M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, ) M(MUL, )
         M(IMUL, ) M(IMUL_GV, ) M(DIV, ) M(IDIV, ) M(CBW, ) M(CWD, ) M(DAA, ) M(DAS, ) M(AAA, ) M(AAS, ) M(AAM, )
             M(AAD, ) M(ADCX, ) M(ADOX, ) M(CRC32, ) M(ROL, ) M(ROR, ) M(RCL, ) M(RCR, ) M(SHL, ) M(SHR, ) M(SAR, )
                 M(SHLD, ) M(SHRD, ) M(BT, ) M(BTS, ) M(BTR, ) M(BTC, ) M(BSF, ) M(BSR, ) M(TZCNT, ) M(LZCNT, )
