@@ -168,6 +168,7 @@ void FdStream::write(std::span<const u8> data) {
 void FdStream::accept_input() {
   loop_->post([weak = weak_from_this()] {
     const auto s = weak.lock();
+    if (s && !s->finished_) s->h_.room();  // a mux hands on what it holds when it is asked for room
     if (!s || s->finished_ || s->o_.read_fd < 0 || s->want_read_ || s->input_ended_) return;
     s->want_read_ = true;
     if (s->file_)
