@@ -251,12 +251,13 @@ void Emitter::find_roots_and_groups() {
     for (; slot < kOpen && open[slot]; slot++) {
       AccessGroup& g = groups_[open[slot] - 1];
       if (g.root != root || (write && !g.write) || info.align_log2 > g.align_log2) continue;
-      const s64 delta = s64{disp} - vals_[g.leader].root_disp;
-      if (std::max<s64>(g.hi, s64{disp} + size) - std::min<s64>(g.lo, disp) > kSpan ||
-          (delta & static_cast<s64>(mask_bits(info.align_log2))) != 0)
-        continue;
-      g.lo = std::min(g.lo, disp);
-      g.hi = std::max(g.hi, disp + size);
+      // Addresses are modulo 2^32 or 2^64: the distance is what counts.
+      const s32 from = vals_[g.leader].root_disp;
+      const s64 delta = wide ? s64{disp} - from : s64{static_cast<s32>(static_cast<u32>(disp) - static_cast<u32>(from))};
+      const s64 lo = std::min<s64>(g.lo, delta), hi = std::max<s64>(g.hi, delta + size);
+      if (hi - lo > kSpan || (delta & static_cast<s64>(mask_bits(info.align_log2))) != 0) continue;
+      g.lo = static_cast<s32>(lo);
+      g.hi = static_cast<s32>(hi);
       g.last = static_cast<Value>(at);
       v.group = open[slot];
       joined = true;
@@ -264,7 +265,7 @@ void Emitter::find_roots_and_groups() {
     }
     if (!joined) {
       slot = std::min(slot, kOpen - 1);
-      groups_.push_back({static_cast<Value>(at), 0, root, disp, disp + size, write, info.align_log2, 0, 0, true});
+      groups_.push_back({static_cast<Value>(at), 0, root, 0, size, write, info.align_log2, 0, 0, true});
       open[slot] = static_cast<u16>(groups_.size());
       v.group = open[slot];
     }

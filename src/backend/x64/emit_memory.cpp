@@ -47,8 +47,8 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
     if (g.leader != cur_) return group_member(g);
     m.group = &g;
     m.leader = true;
-    first = g.lo - vals_[cur_].root_disp;
-    end = g.hi - vals_[cur_].root_disp;
+    first = g.lo;
+    end = g.hi;
   }
   const Value a = op.arg[0];
   const bool wide = vals_[a].type == Type::I64;
@@ -139,7 +139,7 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
 Emitter::MemAddress Emitter::group_member(const AccessGroup& g) {
   MemAddress m;
   m.group = &g;
-  m.delta = vals_[cur_].root_disp - vals_[g.leader].root_disp;
+  m.delta = static_cast<s32>(static_cast<u32>(vals_[cur_].root_disp) - static_cast<u32>(vals_[g.leader].root_disp));
   m.host = static_cast<s8>(use(g.host));
   c.test(r64(m.host), r64(m.host));
   m.jump = jcc(4);
@@ -166,8 +166,8 @@ Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const 
     s.va_slot = vals_[g.va].slot;
     s.delta = m.delta;
     s.host = m.host;
-    s.lo = g.lo - vals_[g.leader].root_disp;
-    s.hi = g.hi - vals_[g.leader].root_disp;
+    s.lo = g.lo;
+    s.hi = g.hi;
     s.group_write = g.write;
   }
   s.xmm_live = any_xmm_live();
