@@ -99,6 +99,26 @@ void AddressSpace::commit() {
   if (--batch_ == 0) flatten();
 }
 
+namespace {
+
+bool same(const AddressSpace::Flat& a, const AddressSpace::Flat& b) {
+  return a.start == b.start && a.end == b.end && a.ram == b.ram && a.io == b.io && a.offset == b.offset &&
+         a.read_only == b.read_only && a.name == b.name;
+}
+
+u64 hash_of(const std::vector<AddressSpace::Flat>& flats) {
+  u64 hash = 0;
+  for (const AddressSpace::Flat& f : flats) {
+    for (const u64 word :
+         {f.start, f.end, f.offset, reinterpret_cast<u64>(f.ram), reinterpret_cast<u64>(f.io), u64{f.read_only}})
+      hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+  }
+  return hash;
+}
+
+}  // namespace
+
+// A layout that was there before is taken again: SMRAM and video banks go back and forth all the time.
 // Sweep over all range boundaries; in each interval the highest priority (then the latest) wins. Neighbours of one
 // range merge.
 void AddressSpace::flatten() {
@@ -136,8 +156,17 @@ void AddressSpace::flatten() {
       }
       view->flats.push_back(f);
     }
-    view_.store(view.get(), std::memory_order_release);
-    old_views_.push_back(std::move(view));
+    view->hash = hash_of(view->flats);
+    const auto seen = std::find_if(old_views_.begin(), old_views_.end(), [&](const std::unique_ptr<View>& v) {
+      return v->hash == view->hash && v->flats.size() == view->flats.size() &&
+             std::equal(v->flats.begin(), v->flats.end(), view->flats.begin(), same);
+    });
+    if (seen == old_views_.end()) {
+      view_.store(view.get(), std::memory_order_release);
+      old_views_.push_back(std::move(view));
+    } else {
+      view_.store(seen->get(), std::memory_order_release);
+    }
   }
   if (on_change) on_change();
 }

@@ -104,6 +104,7 @@ class AddressSpace {
   std::vector<std::unique_ptr<RamBlock>> blocks_;
   std::vector<std::unique_ptr<MapRange>> ranges_;
   struct View {
+    u64 hash = 0;
     std::vector<Flat> flats;
   };
   std::atomic<View*> view_;

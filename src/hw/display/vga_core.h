@@ -5,6 +5,7 @@
 // linear modes see memory as a plain array.
 #pragma once
 #include <array>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -180,8 +181,10 @@ class VgaCore final : public display::Console {
   u8* vram_ = nullptr;
   Regs r_;
   u32 latch_ = 0;
-  std::unique_ptr<MappedWindow> legacy_, direct_;
-  u64 direct_base_ = ~u64{0};  // into vram; ~0: not mapped
+  std::unique_ptr<MappedWindow> legacy_;
+  std::map<u64, std::unique_ptr<MappedWindow>> direct_;  // by offset into vram: one a bank that was used
+  MappedWindow* shown_ = nullptr;                        // the one that is mapped now
+  u64 direct_base_ = ~u64{0};                            // into vram; ~0: not mapped
   // Rendering
   std::vector<bool> touched_;  // pages written through the window
   bool any_touched_ = false;

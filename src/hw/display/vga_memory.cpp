@@ -130,10 +130,13 @@ void VgaCore::map_window() {
   }
   if (base == direct_base_) return;
   direct_base_ = base;
-  direct_.reset();
+  if (shown_) shown_->set(false, 0xa0000);
+  shown_ = nullptr;
   if (base == ~u64{0}) return;
-  direct_ = p_.memory.map_ram("vga.window", 0xa0000, 0x10000, vram_ + base, false, 2);
-  direct_->set(true, 0xa0000);
+  auto& window = direct_[base];
+  if (!window) window = p_.memory.map_ram("vga.window", 0xa0000, 0x10000, vram_ + base, false, 2);
+  window->set(true, 0xa0000);
+  shown_ = window.get();
 }
 
 }  // namespace doppel::hw

@@ -29,7 +29,7 @@ VgaCore::VgaCore(Params p) : p_(p) {
 }
 
 VgaCore::~VgaCore() {
-  direct_.reset();
+  direct_.clear();
   legacy_.reset();
   std::free(vram_block_);
 }
