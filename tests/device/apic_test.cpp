@@ -1,3 +1,6 @@
+#include <atomic>
+#include <thread>
+
 #include "device/pc_fixture.h"
 #include "hw/intc/ioapic_82093aa.h"
 #include "hw/intc/local_apic.h"
@@ -326,6 +329,42 @@ TEST_F(ApicTest, MessageSignalled) {
   EXPECT_EQ(cpu[2].apic->acknowledge(), 0x45);
   EXPECT_EQ(bus.deliver_msi(0xfee06004, 0x46), 2);  // logical, CPUs 1 and 2
   EXPECT_EQ(bus.deliver_msi(0xfee09000, 0x46), 0);
+}
+
+// Two threads send while the CPU takes, raises and lowers its priority, and ends: no request may be left behind without
+// an event.
+TEST(ApicThreads, NoRequestIsLost) {
+  SteppedClock clock;
+  std::mutex lock;
+  ApicBus bus({.device_lock = lock});
+  std::atomic<bool> event{false};
+  LocalApic target({.bus = bus, .clock = clock, .id = 0, .apic_event = [&](bool on) { event = on; }});
+  bus.attach(target);
+  target.write_register(0xf0, 0x1ff);
+  std::atomic<int> senders{2};
+  auto send = [&](u8 base) {
+    for (int i = 0; i < 20'000; i++) bus.deliver({.vector = static_cast<u8>(base + i % 32)});
+    senders--;
+  };
+  std::thread a(send, u8{0x40}), b(send, u8{0x90});
+  u64 taken = 0;
+  for (u32 n = 0; senders != 0 || event; n++) {
+    if (n % 7 == 0) target.set_cr8(n % 14 == 0 ? 15 : 0);
+    if (senders == 0) target.set_cr8(0);
+    if (!event) continue;
+    if (target.acknowledge() >= 0) {
+      taken++;
+      target.write_register(0xb0, 0);
+    }
+  }
+  a.join();
+  b.join();
+  target.set_cr8(0);
+  while (event) {
+    if (target.acknowledge() >= 0) target.write_register(0xb0, 0);
+  }
+  EXPECT_FALSE(target.pending());
+  EXPECT_GT(taken, 0u);
 }
 
 TEST_F(ApicTest, StateGoesRound) {

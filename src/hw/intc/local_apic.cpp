@@ -64,10 +64,10 @@ void LocalApic::raise_event() {
   if (!event_.exchange(true) && p_.apic_event) p_.apic_event(true);
 }
 
-void LocalApic::update_event() {
+void LocalApic::update_event(bool force) {
   if (pending()) {
     raise_event();
-  } else if (event_.load()) {
+  } else if (event_.load() || force) {
     event_.store(false);
     if (p_.apic_event) p_.apic_event(false);
     // A request that came in between may have been lowered again by the line above.
@@ -109,7 +109,7 @@ int LocalApic::acknowledge() {
       vector = p_.bus.p_.pic_acknowledge();
     }
   }
-  update_event();
+  update_event(vector < 0);
   return vector;
 }
 

@@ -82,8 +82,9 @@ class LocalApic final : public Device {
   void eoi(bool lock_held);
   void set_tpr(u8 value);
   void update_ppr();
-  void raise_event();   // sender
-  void update_event();  // owner: lowers or raises
+  void raise_event();  // sender
+  // Owner: lowers or raises. `force`: a sender may have raised late, after the owner lowered.
+  void update_event(bool force = false);
   bool accepts() const { return enabled() && software_enabled(); }
   bool vector_pending() const;
   void request(u8 vector, bool level);
