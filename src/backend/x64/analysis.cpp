@@ -216,9 +216,11 @@ void Emitter::find_roots_and_groups() {
   const auto& ops = region_->ops;
   u16 open[kOpen] = {};  // indexes + 1, the newest first
   groups_.clear();
+  has_fp_ = false;
   for (size_t at = 1; at < op_count_; at++) {
     const Op& op = ops[at];
     Val& v = vals_[at];
+    has_fp_ |= op.code >= Opcode::vand && ir::sets_fp_flags(op);
     if (op.code == Opcode::call) {
       std::fill(std::begin(open), std::end(open), u16{0});
       continue;
@@ -253,7 +255,8 @@ void Emitter::find_roots_and_groups() {
       if (g.root != root || (write && !g.write) || info.align_log2 > g.align_log2) continue;
       // Addresses are modulo 2^32 or 2^64: the distance is what counts.
       const s32 from = vals_[g.leader].root_disp;
-      const s64 delta = wide ? s64{disp} - from : s64{static_cast<s32>(static_cast<u32>(disp) - static_cast<u32>(from))};
+      const s64 delta =
+          wide ? s64{disp} - from : s64{static_cast<s32>(static_cast<u32>(disp) - static_cast<u32>(from))};
       const s64 lo = std::min<s64>(g.lo, delta), hi = std::max<s64>(g.hi, delta + size);
       if (hi - lo > kSpan || (delta & static_cast<s64>(mask_bits(info.align_log2))) != 0) continue;
       g.lo = static_cast<s32>(lo);

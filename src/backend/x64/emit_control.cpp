@@ -1,6 +1,7 @@
 // Region entry, exits, calls, and the driver. Exits: a jump or conditional jump with a 32-bit displacement to a stub at
 // the region's end; link() makes it go straight to the other region. What may not be linked (another page) looks the
 // jump cache up inline.
+#include "backend/x64/bytes.h"
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -54,8 +55,9 @@ Emitted Emitter::emit(const ir::Region& region, const EmitConfig& config) {
   pc_map_.clear();
   std::fill(std::begin(gpr_.first), std::end(gpr_.first), Value{0});
   std::fill(std::begin(xmm_.first), std::end(xmm_.first), Value{0});
-  std::fill(std::begin(gpr_slot_), std::end(gpr_slot_), Value{0});
-  std::fill(std::begin(xmm_slot_), std::end(xmm_slot_), Value{0});
+  std::fill_n(gpr_slot_, gpr_slots_used_, Value{0});
+  std::fill_n(xmm_slot_, xmm_slots_used_, Value{0});
+  gpr_slots_used_ = xmm_slots_used_ = 0;
   std::fill(home_first_.begin(), home_first_.end(), Value{0});
   std::fill(std::begin(pin_zx_), std::end(pin_zx_), u8{64});
   std::fill(std::begin(pin_value_), std::end(pin_value_), Value{0});
@@ -97,13 +99,20 @@ void Emitter::call_thunk(const u8* thunk) {
 
 void Emitter::store_pc(u64 pc) {
   const ir::RegRow& row = layout_->rows[layout_->pc];
-  const unsigned bits = ir::type_bits(row.type);
-  if (bits < 64 || static_cast<s64>(pc) == static_cast<s32>(pc)) {
-    c.mov(state_mem(bits, row.offset), bits < 64 ? pc & mask_bits(bits) : pc);
+  const bool wide = row.type == Type::I64;
+  Bytes o(c);
+  if (!wide || static_cast<s64>(pc) == static_cast<s32>(pc)) {
+    o.store_imm(wide, kRbp, header_disp(row.offset), static_cast<u32>(pc));
     return;
   }
-  pc <= 0xffffffffu ? c.mov(r32(kRax), static_cast<u32>(pc)) : c.mov(r64(kRax), pc);
-  c.mov(state_mem(bits, row.offset), r64(kRax));
+  load_rax(o, pc);
+  o.store(true, kRbp, header_disp(row.offset), kRax);
+}
+
+void Emitter::load_rax(Bytes& o, u64 imm) {
+  if (imm > 0xffffffffu) o.b(0x48);
+  o.b(0xb8);
+  imm > 0xffffffffu ? o.q(imm) : o.d(static_cast<u32>(imm));
 }
 
 void Emitter::add_icount(s64 n) { c.add(state_mem(64, field::icount_left), static_cast<u32>(n)); }
@@ -111,12 +120,19 @@ void Emitter::add_icount(s64 n) { c.add(state_mem(64, field::icount_left), stati
 // --- entry and exits
 
 void Emitter::entry(const EmitConfig& config) {
-  c.cmp(state_mem(32, field::exit_request), 0);
-  request_jump_ = jcc(5);
+  Bytes o(c);
+  o.rm(0x83, false, 7, kRbp, header_disp(field::exit_request));   // CMP dword, 0
+  o.b(0);
+  request_jump_ = o.jcc(5);
+  if (has_fp_) {
+    o.rm(0xc6, false, 0, kRsp, kFpDirtyOffset);                   // MOV byte, 1
+    o.b(1);
+  }
   icount_jump_ = 0;
   if (config.icount) {
-    c.sub(state_mem(64, field::icount_left), config.icount_insns);
-    icount_jump_ = jcc(8);
+    o.rm(0x81, true, 5, kRbp, header_disp(field::icount_left));   // SUB qword, imm
+    o.d(config.icount_insns);
+    icount_jump_ = o.jcc(8);
   }
 }
 
@@ -173,17 +189,20 @@ void Emitter::op_exit_indirect(const Op& op) {
 
 // At an exit to a known pc on another page: its place in the jump cache is known too.
 void Emitter::probe_jump_cache_const(u64 pc) {
-  const int at = static_cast<int>(mem::jump_cache_index(pc) * sizeof(mem::JumpCacheEntry));
-  pc <= 0xffffffffu ? c.mov(r32(kRax), static_cast<u32>(pc)) : c.mov(r64(kRax), pc);
-  c.mov(r64(kRcx), state_mem(64, field::jump_cache));
-  c.mov(r32(kRdx), state_mem(32, field::jump_generation));
-  c.cmp(mem(64, r64(kRcx) + at + static_cast<int>(offsetof(mem::JumpCacheEntry, pc))), r64(kRax));
-  jcc_thunk(5, thunks_.lookup_rax);
-  c.cmp(mem(32, r64(kRcx) + at + static_cast<int>(offsetof(mem::JumpCacheEntry, generation))), r32(kRdx));
-  jcc_thunk(5, thunks_.lookup_rax);
-  c.mov(r32(kRdx), mem(32, r64(kRcx) + at + static_cast<int>(offsetof(mem::JumpCacheEntry, code))));
-  c.add(r64(kRdx), state_mem(64, field::code_base));
-  c.jmp(r64(kRdx));
+  using Entry = mem::JumpCacheEntry;
+  const s32 at = static_cast<s32>(mem::jump_cache_index(pc) * sizeof(Entry));
+  Bytes o(c);
+  load_rax(o, pc);
+  o.load(true, kRcx, kRbp, header_disp(field::jump_cache));
+  o.load(false, kRdx, kRbp, header_disp(field::jump_generation));
+  o.rm(0x39, true, kRax, kRcx, at + static_cast<s32>(offsetof(Entry, pc)));
+  relocs_.push_back({o.jcc(5), 1, reinterpret_cast<u64>(thunks_.lookup_rax)});
+  o.rm(0x39, false, kRdx, kRcx, at + static_cast<s32>(offsetof(Entry, generation)));
+  relocs_.push_back({o.jcc(5), 1, reinterpret_cast<u64>(thunks_.lookup_rax)});
+  o.load(false, kRdx, kRcx, at + static_cast<s32>(offsetof(Entry, code)));
+  o.rm(0x03, true, kRdx, kRbp, header_disp(field::code_base));
+  o.b(0xff);   // JMP rdx
+  o.b(0xe2);
 }
 
 void Emitter::emit_exits() {
@@ -209,11 +228,14 @@ void Emitter::emit_exits() {
       slot.stub = static_cast<u32>(c.getSize());
       slot.chainable = true;
       store_pc(e.pc);
-      c.db(0x48);  // MOV RAX, imm64: the slot's address, known when installed
-      c.db(0xb8);
-      relocs_.push_back({static_cast<u32>(c.getSize()), 2, links_.size()});
-      c.dq(0);
-      c.mov(state_mem(64, field::exit_slot), r64(kRax));
+      {
+        Bytes o(c);
+        o.b(0x48);  // MOV RAX, imm64: the slot's address, known when installed
+        o.b(0xb8);
+        relocs_.push_back({o.at(), 2, links_.size()});
+        o.q(0);
+        o.store(true, kRbp, header_disp(field::exit_slot), kRax);
+      }
       jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Link)]);
       links_.push_back(slot);
     }

@@ -1,6 +1,7 @@
 // Guest memory: the soft TLB's fast path inline (one compare covers the page, a crossing into the next one and the
 // alignment), slow paths out of line at the end of the region. Trap: between the check and the access nothing may be
 // called.
+#include "backend/x64/bytes.h"
 #include "backend/x64/emitter.h"
 
 namespace doppel::backend::x64 {
@@ -57,7 +58,9 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
   const u16 expr = vals_[cur_].expr;
   s64 disp = static_cast<s64>(op.imm);
   if (!wide) disp = static_cast<s32>(disp);
-  Xbyak::RegExp where = r64(kRbp);  // of the address, for LEA
+  Xbyak::RegExp where;    // the address, for LEA; or
+  int base = -1;          // a register, and
+  s32 base_disp = 0;
   const u32 locked = gpr_.locked;
   if (expr) {
     const AddressExpr& e = exprs_[expr - 1];
@@ -81,7 +84,8 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
     mov_imm(m.va, k);
   } else if (disp == static_cast<s32>(disp)) {
     const int ra = use(a);
-    where = r64(ra) + static_cast<int>(disp);
+    base = ra;
+    base_disp = static_cast<s32>(disp);
     if (disp == 0 && (wide || vals_[a].zx <= 32)) m.va = static_cast<s8>(ra);
   } else {
     const int ra = use(a);
@@ -95,43 +99,47 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
   const bool spans = first != 0 || end != static_cast<s32>(size) || (size > 1 && align_mask < size - 1);
   if (m.va < 0) {
     m.va = static_cast<s8>(scratch());
-    c.lea(reg(m.va, bits), mem(bits, where));
+    if (base >= 0) {
+      Bytes(c).lea(wide, m.va, base, base_disp);
+    } else {
+      c.lea(reg(m.va, bits), mem(bits, where));
+    }
   }
   gpr_.locked = locked | bit(m.va);
   const int t = scratch(), u = scratch();
-  // u = page of the last byte (with the bits that must be zero for alignment)
-  if (spans) {
-    c.lea(reg(u, bits), mem(bits, r64(m.va) + (end - 1)));
-    if (align_mask) {  // both: the low bits of the first byte, the page of the last
-      c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask)));
-      c.mov(r32(t), r32(m.va));
-      c.and_(r32(t), static_cast<u32>(align_mask));
-      c.or_(r64(u), r64(t));
-    } else {
-      c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask)));
-    }
-  } else {
-    c.mov(reg(u, bits), reg(m.va, bits));
-    c.and_(reg(u, bits), static_cast<u32>(static_cast<s32>(mem::kPageMask | align_mask)));
-  }
-  first == 0 ? c.mov(r32(t), r32(m.va)) : c.lea(r32(t), mem(32, r64(m.va) + first));
-  c.shr(r32(t), mem::kPageBits - 5);
-  c.and_(r32(t), static_cast<u32>((mem::kTlbEntries - 1) << 5));
-  c.add(r64(t), state_mem(64, field::tlb));
-  const bool check_write = write || info.rmw;
-  c.cmp(r64(u), mem(64, r64(t) + static_cast<int>(check_write ? offsetof(mem::TlbEntry, write)
-                                                              : offsetof(mem::TlbEntry, read))));
-  m.jump = jcc(5);
-  m.entry = static_cast<s8>(t);
   gpr_.locked = locked | bit(m.va) | bit(t);
-  if (keep_entry) c.mov(r64(t), mem(64, r64(t) + static_cast<int>(offsetof(mem::TlbEntry, addend))));
+  m.entry = static_cast<s8>(t);
   if (m.leader) {
-    c.add(r64(t), r64(m.va));
     attach(gpr_, m.group->host, t);
     m.host = static_cast<s8>(t);
-    Val& va = vals_[m.group->va];
-    va.slot = static_cast<s16>(alloc_slot(false, m.group->va));
-    c.mov(stack_mem(64, kGprSlotOffset + va.slot * 8), r64(m.va));
+    vals_[m.group->va].slot = static_cast<s16>(alloc_slot(false, m.group->va));
+  }
+  Bytes o(c);
+  // u = page of the last byte (with the bits that must be zero for alignment)
+  const u32 page_mask = static_cast<u32>(mem::kPageMask);
+  if (spans) {
+    o.lea(wide, u, m.va, end - 1);
+    o.and_imm(wide, u, page_mask);
+    if (align_mask) {  // both: the low bits of the first byte, the page of the last
+      o.mov(false, t, m.va);
+      o.and_imm(false, t, static_cast<u32>(align_mask));
+      o.rr(0x0b, true, u, t);
+    }
+  } else {
+    o.mov(wide, u, m.va);
+    o.and_imm(wide, u, page_mask | static_cast<u32>(align_mask));
+  }
+  first == 0 ? o.mov(false, t, m.va) : o.lea(false, t, m.va, first);
+  o.shr_imm(t, mem::kPageBits - 5);
+  o.and_imm(false, t, static_cast<u32>((mem::kTlbEntries - 1) << 5));
+  o.rm(0x03, true, t, kRbp, header_disp(field::tlb));
+  const bool check_write = write || info.rmw;
+  o.rm(0x3b, true, u, t, check_write ? offsetof(mem::TlbEntry, write) : offsetof(mem::TlbEntry, read));
+  m.jump = o.jcc(5);
+  if (keep_entry) o.load(true, t, t, offsetof(mem::TlbEntry, addend));
+  if (m.leader) {
+    o.rr(0x03, true, t, m.va);
+    o.store(true, kRsp, kGprSlotOffset + vals_[m.group->va].slot * 8, m.va);
   }
   return m;
 }
@@ -141,8 +149,9 @@ Emitter::MemAddress Emitter::group_member(const AccessGroup& g) {
   m.group = &g;
   m.delta = static_cast<s32>(static_cast<u32>(vals_[cur_].root_disp) - static_cast<u32>(vals_[g.leader].root_disp));
   m.host = static_cast<s8>(use(g.host));
-  c.test(r64(m.host), r64(m.host));
-  m.jump = jcc(4);
+  Bytes o(c);
+  o.rr(0x85, true, m.host, m.host);
+  m.jump = o.jcc(4);
   return m;
 }
 
@@ -399,39 +408,35 @@ void Emitter::op_fence(const Op&) {
 // --- the slow paths
 
 void Emitter::emit_slow_paths() {
+  constexpr s32 kVa = header_disp(field::slow_va), kValue = header_disp(field::slow_value), kExtra = header_disp(field::slow_extra);
   for (const SlowPath& s : slow_) {
     patch_here(s.jump);
-    if (s.member) {  // its own register is 0 now: it may be used, and must be 0 again
-      c.mov(r64(s.host), stack_mem(64, kGprSlotOffset + s.va_slot * 8));
-      if (s.delta) c.add(reg(s.host, s.wide ? 64 : 32), static_cast<u32>(s.delta));
-      c.mov(state_mem(64, field::slow_va), r64(s.host));
-      c.xor_(r32(s.host), r32(s.host));
-    } else {
-      c.mov(state_mem(64, field::slow_va), r64(s.va));
-      if (s.host >= 0) {  // the leader: members want to know the host address; their common slot the virtual one
-        c.mov(stack_mem(64, kGprSlotOffset + s.va_slot * 8), r64(s.va));
-        c.mov(state_mem(32, field::slow_extra + 4), static_cast<u32>(static_cast<u16>(s.lo)) | static_cast<u32>(s.hi)
-                                                                                                   << 16);
-      }
-    }
-    if (s.vector && s.value >= 0) {
-      c.movups(state_mem(128, field::slow_value), Xbyak::Xmm(s.value));
-    } else if (s.value >= 0) {
-      c.mov(state_mem(64, field::slow_value), r64(s.value));
-    } else if (s.has_imm) {
-      c.mov(state_mem(64, field::slow_value), static_cast<u64>(static_cast<s64>(s.imm)));
-    }
-    if (s.extra >= 0) c.mov(state_mem(64, field::slow_value + 8), r64(s.extra));
     const bool leader = s.host >= 0 && !s.member;
-    c.mov(state_mem(32, field::slow_extra),
-          s.desc.pack() | (leader ? 1u << 10 : 0) | (leader && s.group_write ? 1u << 11 : 0));
-    call_thunk(thunks_.slow[s.xmm_live]);
-    pc_map_.push_back({static_cast<u32>(c.getSize()), s.insn, s.pc});
-    if (leader) c.mov(r64(s.host), state_mem(64, field::slow_va));
-    if (s.result >= 0) {
-      s.vector ? c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value))
-               : c.mov(r64(s.result), state_mem(64, field::slow_value));
+    if (s.vector && s.value >= 0) c.movups(state_mem(128, field::slow_value), Xbyak::Xmm(s.value));
+    {
+      Bytes o(c);
+      if (s.member) {  // its own register is 0 now: it may be used, and must be 0 again
+        o.load(true, s.host, kRsp, kGprSlotOffset + s.va_slot * 8);
+        if (s.delta) o.lea(s.wide, s.host, s.host, s.delta);
+        o.store(true, kRbp, kVa, s.host);
+        o.rr(0x33, false, s.host, s.host);
+      } else {
+        o.store(true, kRbp, kVa, s.va);
+      }
+      if (leader) {    // members want to know the host address; their common slot the virtual one
+        o.store(true, kRsp, kGprSlotOffset + s.va_slot * 8, s.va);
+        o.store_imm(false, kRbp, kExtra + 4, static_cast<u32>(static_cast<u16>(s.lo)) | static_cast<u32>(s.hi) << 16);
+      }
+      if (!s.vector && s.value >= 0) o.store(true, kRbp, kValue, s.value);
+      if (s.has_imm) o.store_imm(true, kRbp, kValue, static_cast<u32>(s.imm));
+      if (s.extra >= 0) o.store(true, kRbp, kValue + 8, s.extra);
+      o.store_imm(false, kRbp, kExtra, s.desc.pack() | (leader ? 1u << 10 : 0) | (leader && s.group_write ? 1u << 11 : 0));
+      relocs_.push_back({o.call(), 1, reinterpret_cast<u64>(thunks_.slow[s.xmm_live])});
+      pc_map_.push_back({o.at(), s.insn, s.pc});
+      if (leader) o.load(true, s.host, kRbp, kVa);
+      if (s.result >= 0 && !s.vector) o.load(true, s.result, kRbp, kValue);
     }
+    if (s.result >= 0 && s.vector) c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value));
     patch_to(jmp32(), s.resume);
   }
 }

@@ -57,6 +57,8 @@ constexpr int kXmmSlots = 192;
 constexpr s32 kAreaOffset = 0;  // operands of C++ fallbacks: a, b, c, result; 16 bytes each
 constexpr s32 kXmmSlotOffset = 64;
 constexpr s32 kGprSlotOffset = kXmmSlotOffset + kXmmSlots * 16;
+// A byte: MXCSR may have newer sticky bits than the header's fp_env.
+constexpr s32 kFpDirtyOffset = kGprSlotOffset + kGprSlots * 8;
 constexpr s32 kFrameSize = kGprSlotOffset + kGprSlots * 8 + 8;  // 8 modulo 16, so that rsp is a multiple of 16 inside
 static_assert(kFrameSize % 16 == 8);
 

@@ -100,6 +100,8 @@ int Emitter::alloc_slot(bool xmm, Value v) {
     if (owner[i] != 0 && vals_[owner[i]].last_use >= cur_ && vals_[owner[i]].slot == i) continue;
     if (owner[i]) vals_[owner[i]].slot = -1;
     owner[i] = v;
+    int& used = xmm ? xmm_slots_used_ : gpr_slots_used_;
+    used = std::max(used, i + 1);
     return i;
   }
   ASSERT_MSG(false, "x64 backend: out of spill slots");

@@ -181,10 +181,12 @@ static void leave_host_address(VcpuHeader& cpu, u64 va, u64 extra) {
   cpu.scratch[4] = (hi & mem::kPageMask) == tag && (lo & mem::kPageMask) == tag ? va + e.addend : 0;
 }
 
-void slow_access(VcpuHeader* cpu) {
+u32 slow_access(VcpuHeader* cpu) {
   const u64 extra = cpu->scratch[7], va = cpu->scratch[4];
   slow_access_once(cpu);
   if (extra & (1u << 10)) leave_host_address(*cpu, va, extra);
+  const mem::TlbEntry& e = cpu->tlb[(va >> mem::kPageBits) & (mem::kTlbEntries - 1)];
+  return ((e.read.load(std::memory_order_relaxed) | e.write.load(std::memory_order_relaxed)) & mem::kTlbIo) != 0;
 }
 
 static void slow_access_once(VcpuHeader* cpu) {

@@ -71,6 +71,7 @@ class ThunkWriter {
     c_.lea(r64(kRbp), mem(64, r64(kRdi) + kBias));
     c_.mov(r64(kRax), r64(kRsi));
     c_.mov(state_mem(64, field::entry_sp), r64(kRsp));
+    c_.mov(stack_mem(8, kFpDirtyOffset), 0);
     c_.stmxcsr(state_mem(32, field::host_fp_env));
     c_.ldmxcsr(state_mem(32, field::fp_env));
     pinned(pins_.mask, false);
@@ -85,6 +86,16 @@ class ThunkWriter {
     for (int r : {kR15, kR14, kR13, kR12, kRbp, kRbx}) c_.pop(r64(r));
     c_.ret();
   }
+  // The header's fp_env gets MXCSR's sticky bits, if guest code may have set some since it was entered. `frame` bytes lie between RSP and entry_sp.
+  void store_mxcsr(s32 frame) {
+    c_.cmp(stack_mem(8, frame + kFpDirtyOffset), 0);
+    c_.db(0x74);
+    const size_t jump = c_.getSize();
+    c_.db(0);
+    c_.stmxcsr(state_mem(32, field::fp_env));
+    patch_short(jump);
+  }
+  void patch_short(size_t jump) { const_cast<u8*>(c_.getCode())[jump] = static_cast<u8>(c_.getSize() - jump - 1); }
   // MXCSR as it was before the call, if the call changed it. `t` is free; `at` a free stack slot.
   void restore_mxcsr(int t, s32 at) {
     c_.stmxcsr(stack_mem(32, at));
@@ -94,7 +105,7 @@ class ThunkWriter {
     const size_t jump = c_.getSize();
     c_.db(0);
     c_.ldmxcsr(state_mem(32, field::fp_env));
-    const_cast<u8*>(c_.getCode())[jump] = static_cast<u8>(c_.getSize() - jump - 1);
+    patch_short(jump);
   }
   // Memory slow path: operands and result in the header's scratch words; every register but the result's is kept.
   void write_slow(bool xmm) {
@@ -110,11 +121,16 @@ class ThunkWriter {
     if (xmm)
       for (int i = 0; i < 16; i++) c_.movups(stack_mem(128, kXmmAt + i * 16), Xbyak::Xmm(i));
     pinned(pins_.mask, true);
-    c_.stmxcsr(state_mem(32, field::fp_env));
+    store_mxcsr(size + 8);
     header_in_rdi();
     c_.mov(r64(kRax), reinterpret_cast<u64>(&slow_access));
     c_.call(r64(kRax));
-    restore_mxcsr(kRax, 72);
+    c_.test(r32(kRax), r32(kRax));
+    c_.db(0x74);
+    const size_t jump = c_.getSize();
+    c_.db(0);
+    c_.ldmxcsr(state_mem(32, field::fp_env));   // a device's code may have set sticky bits
+    patch_short(jump);
     pinned(pins_.mask & kCallerSavedPins, false);
     if (xmm)
       for (int i = 0; i < 16; i++) c_.movups(Xbyak::Xmm(i), stack_mem(128, kXmmAt + i * 16));
@@ -132,7 +148,7 @@ class ThunkWriter {
     const bool exact = (effects & (ir::kHelperReadsState | ir::kHelperWritesState | ir::kHelperMayFault)) != 0;
     c_.sub(r64(kRsp), 24);
     pinned(exact ? pins_.mask : pins_.mask & kCallerSavedPins, true);
-    if (!pure) c_.stmxcsr(state_mem(32, field::fp_env));
+    if (!pure) store_mxcsr(24 + 8);
     header_in_rdi();
     c_.mov(r64(kRsi), r64(kCallArgs[0]));
     c_.call(r64(kRax));
