@@ -1,5 +1,5 @@
-// Instructions of the sequences that make up most of the code (the TLB check, slow-path stubs, exits) as bytes: ten times faster
-// to write than through Xbyak, which does all else. SDM vol. 2, chapter 2 (REX, ModRM, SIB).
+// Instructions of the sequences that make up most of the code (the TLB check, slow-path stubs, exits) as bytes: ten
+// times faster to write than through Xbyak, which does all else. SDM vol. 2, chapter 2 (REX, ModRM, SIB).
 #pragma once
 #include "backend/x64/host.h"
 
@@ -91,6 +91,6 @@ class Bytes {
   u8* p_;
 };
 
-constexpr s32 header_disp(u32 offset) { return static_cast<s32>(offset) - kBias; }   // from RBP
+constexpr s32 header_disp(u32 offset) { return static_cast<s32>(offset) - kBias; }  // from RBP
 
 }  // namespace doppel::backend::x64

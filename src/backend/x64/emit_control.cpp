@@ -121,16 +121,16 @@ void Emitter::add_icount(s64 n) { c.add(state_mem(64, field::icount_left), stati
 
 void Emitter::entry(const EmitConfig& config) {
   Bytes o(c);
-  o.rm(0x83, false, 7, kRbp, header_disp(field::exit_request));   // CMP dword, 0
+  o.rm(0x83, false, 7, kRbp, header_disp(field::exit_request));  // CMP dword, 0
   o.b(0);
   request_jump_ = o.jcc(5);
   if (has_fp_) {
-    o.rm(0xc6, false, 0, kRsp, kFpDirtyOffset);                   // MOV byte, 1
+    o.rm(0xc6, false, 0, kRsp, kFpDirtyOffset);  // MOV byte, 1
     o.b(1);
   }
   icount_jump_ = 0;
   if (config.icount) {
-    o.rm(0x81, true, 5, kRbp, header_disp(field::icount_left));   // SUB qword, imm
+    o.rm(0x81, true, 5, kRbp, header_disp(field::icount_left));  // SUB qword, imm
     o.d(config.icount_insns);
     icount_jump_ = o.jcc(8);
   }
@@ -201,7 +201,7 @@ void Emitter::probe_jump_cache_const(u64 pc) {
   relocs_.push_back({o.jcc(5), 1, reinterpret_cast<u64>(thunks_.lookup_rax)});
   o.load(false, kRdx, kRcx, at + static_cast<s32>(offsetof(Entry, code)));
   o.rm(0x03, true, kRdx, kRbp, header_disp(field::code_base));
-  o.b(0xff);   // JMP rdx
+  o.b(0xff);  // JMP rdx
   o.b(0xe2);
 }
 

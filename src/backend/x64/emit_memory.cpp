@@ -58,8 +58,8 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
   const u16 expr = vals_[cur_].expr;
   s64 disp = static_cast<s64>(op.imm);
   if (!wide) disp = static_cast<s32>(disp);
-  Xbyak::RegExp where;    // the address, for LEA; or
-  int base = -1;          // a register, and
+  Xbyak::RegExp where;  // the address, for LEA; or
+  int base = -1;        // a register, and
   s32 base_disp = 0;
   const u32 locked = gpr_.locked;
   if (expr) {
@@ -408,7 +408,8 @@ void Emitter::op_fence(const Op&) {
 // --- the slow paths
 
 void Emitter::emit_slow_paths() {
-  constexpr s32 kVa = header_disp(field::slow_va), kValue = header_disp(field::slow_value), kExtra = header_disp(field::slow_extra);
+  constexpr s32 kVa = header_disp(field::slow_va), kValue = header_disp(field::slow_value),
+                kExtra = header_disp(field::slow_extra);
   for (const SlowPath& s : slow_) {
     patch_here(s.jump);
     const bool leader = s.host >= 0 && !s.member;
@@ -423,14 +424,15 @@ void Emitter::emit_slow_paths() {
       } else {
         o.store(true, kRbp, kVa, s.va);
       }
-      if (leader) {    // members want to know the host address; their common slot the virtual one
+      if (leader) {  // members want to know the host address; their common slot the virtual one
         o.store(true, kRsp, kGprSlotOffset + s.va_slot * 8, s.va);
         o.store_imm(false, kRbp, kExtra + 4, static_cast<u32>(static_cast<u16>(s.lo)) | static_cast<u32>(s.hi) << 16);
       }
       if (!s.vector && s.value >= 0) o.store(true, kRbp, kValue, s.value);
       if (s.has_imm) o.store_imm(true, kRbp, kValue, static_cast<u32>(s.imm));
       if (s.extra >= 0) o.store(true, kRbp, kValue + 8, s.extra);
-      o.store_imm(false, kRbp, kExtra, s.desc.pack() | (leader ? 1u << 10 : 0) | (leader && s.group_write ? 1u << 11 : 0));
+      o.store_imm(false, kRbp, kExtra,
+                  s.desc.pack() | (leader ? 1u << 10 : 0) | (leader && s.group_write ? 1u << 11 : 0));
       relocs_.push_back({o.call(), 1, reinterpret_cast<u64>(thunks_.slow[s.xmm_live])});
       pc_map_.push_back({o.at(), s.insn, s.pc});
       if (leader) o.load(true, s.host, kRbp, kVa);

@@ -100,7 +100,7 @@ struct SlowDesc {
            u32{align_log2} << 12 | u32{atomic_op} << 16 | u32{probe_bytes} << 20;
   }
 };
-u32 slow_access(mem::VcpuHeader* cpu);   // 1: a device may have run  // slow.cpp
+u32 slow_access(mem::VcpuHeader* cpu);  // 1: a device may have run  // slow.cpp
 
 // C++ functions for what the host has no instruction for. Operands are in the frame's area; `detail` in its last 8
 // bytes.
@@ -369,7 +369,7 @@ class Emitter {
   std::vector<Val> vals_;
   std::vector<AddressExpr> exprs_;
   std::vector<AccessGroup> groups_;
-  bool has_fp_ = false;                      // an op may set sticky bits of MXCSR
+  bool has_fp_ = false;  // an op may set sticky bits of MXCSR
   int gpr_slots_used_ = kGprSlots, xmm_slots_used_ = kXmmSlots;
   size_t op_count_ = 0;            // values from here on are pseudo values
   std::vector<Value> home_first_;  // by RegId

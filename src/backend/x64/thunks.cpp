@@ -86,7 +86,8 @@ class ThunkWriter {
     for (int r : {kR15, kR14, kR13, kR12, kRbp, kRbx}) c_.pop(r64(r));
     c_.ret();
   }
-  // The header's fp_env gets MXCSR's sticky bits, if guest code may have set some since it was entered. `frame` bytes lie between RSP and entry_sp.
+  // The header's fp_env gets MXCSR's sticky bits, if guest code may have set some since it was entered. `frame` bytes
+  // lie between RSP and entry_sp.
   void store_mxcsr(s32 frame) {
     c_.cmp(stack_mem(8, frame + kFpDirtyOffset), 0);
     c_.db(0x74);
@@ -129,7 +130,7 @@ class ThunkWriter {
     c_.db(0x74);
     const size_t jump = c_.getSize();
     c_.db(0);
-    c_.ldmxcsr(state_mem(32, field::fp_env));   // a device's code may have set sticky bits
+    c_.ldmxcsr(state_mem(32, field::fp_env));  // a device's code may have set sticky bits
     patch_short(jump);
     pinned(pins_.mask & kCallerSavedPins, false);
     if (xmm)
