@@ -79,6 +79,10 @@ class X64Jit {
   // From `s`, which gets the state afterwards.
   Result run(const Region& r, TestState& s, std::vector<u8>& bytes) {
     copy_guest(state, s);
+    if (slow_always)
+      tlb_->watch_range(TestMemory::kBase, mem::kPageSize);
+    else
+      tlb_->clear_watches();
     tlb_->flush_page(TestMemory::kBase);
     std::memcpy(ram_bytes_, bytes.data(), mem::kPageSize);
     CodeBlock& block = compile(r);
@@ -101,6 +105,7 @@ class X64Jit {
 
   std::unique_ptr<backend::Backend> backend;
   backend::EmitConfig config;
+  bool slow_always = false;  // a watchpoint covers the memory: no access by the fast path
   X64Hooks hooks;
   TestState state;
   std::vector<mem::JumpCacheEntry> jump_cache_;

@@ -496,6 +496,7 @@ void random_regions(X64Jit& jit, u64 seed, int count, bool optimise, bool vector
     Generator g(seed * 1000003 + static_cast<u64>(i));
     Region r = g.region(10 + static_cast<unsigned>(g.below(120)), vectors);
     const std::vector<u8> bytes = random_bytes(g);
+    jit.slow_always = g.chance(30);
     if (optimise) run_pipeline(r, {});
     TestState s;
     g.state(s);

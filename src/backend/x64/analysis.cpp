@@ -208,10 +208,6 @@ void Emitter::need_flags(const Op& op, const Val& result, Value a) {
   vals_[a].flag_need |= carry ? ir::kFlagC : inc ? (result.flag_need & ir::kFlagC) : ir::kFlagsAll;
 }
 
-// Off until a shared check's values survive the spills of a long run of loads: POPA then loses a register
-// (NativeInt.Jit32 shows it).
-constexpr bool kShareChecks = false;
-
 // Forward: what each address is an offset from, and which loads and stores can share one check. A load may follow a
 // load or a store, a store only a store (or a load that checked for write access).
 void Emitter::find_roots_and_groups() {
@@ -254,7 +250,7 @@ void Emitter::find_roots_and_groups() {
     v.root_disp = disp;
     unsigned slot = 0;
     bool joined = false;
-    for (; kShareChecks && slot < kOpen && open[slot]; slot++) {
+    for (; slot < kOpen && open[slot]; slot++) {
       AccessGroup& g = groups_[open[slot] - 1];
       if (g.root != root || (write && !g.write) || info.align_log2 > g.align_log2) continue;
       // Addresses are modulo 2^32 or 2^64: the distance is what counts.

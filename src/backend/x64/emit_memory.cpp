@@ -73,6 +73,7 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
       c.lea(r64(m.va), mem(64, where));
     }
     if (m.va >= 0) {
+      gpr_.locked = locked | bit(m.va);  // base and index are done with
       const int t = scratch();
       c.mov(r64(t), static_cast<u64>(disp));
       c.add(r64(m.va), r64(t));
@@ -186,23 +187,38 @@ Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const 
   return slow_.back();
 }
 
+// Anything allocated between the check's jump and the end of the access could spill there, and the slow path would skip
+// the spill. So registers are found before: `early` is for results that can't take the place of the entry.
 void Emitter::op_load(const Op& op) {
   clobber_flags();
   const unsigned bits = ir::type_bits(op.type), size = bits / 8;
   const MemInfo info = MemInfo::unpack(op.aux);
+  const bool vector = op.type == Type::V128;
+  const int hint = vector ? -1 : pinned_hint(cur_);
+  int early = kNoReg;
+  if (vector)
+    early = scratch_xmm();
+  else if (vals_[cur_].group && hint < 0)
+    early = scratch();
   const MemAddress m = address_of(op, size, false, true);
   SlowPath& s = slow_path(m, info.rmw ? SlowKind::LoadRmw : SlowKind::Load, op, size);
   const Xbyak::RegExp host = m.at();
-  if (op.type == Type::V128) {
-    const int x = def(cur_);
-    host_.avx ? c.vmovups(Xbyak::Xmm(x), mem(128, host)) : c.movups(Xbyak::Xmm(x), mem(128, host));
+  if (vector) {
+    attach(xmm_, cur_, early);
+    host_.avx ? c.vmovups(Xbyak::Xmm(early), mem(128, host)) : c.movups(Xbyak::Xmm(early), mem(128, host));
     s.vector = true;
-    s.result = static_cast<s8>(x);
+    s.result = static_cast<s8>(early);
     s.resume = static_cast<u32>(c.getSize());
-    if (info.big_endian) swap_vector(x, x);
+    if (info.big_endian) swap_vector(early, early);
     return;
   }
-  const int d = load_dest(m);
+  const int d = hint >= 0 ? hint : early >= 0 ? early : m.entry;  // the entry is a scratch register, free from here
+  if (hint >= 0) {
+    while (gpr_.first[d]) detach(gpr_.first[d]);
+    pin_value_[d] = 0;
+  }
+  lock(gpr_, d);
+  attach(gpr_, cur_, d);
   switch (bits) {
     case 8: c.movzx(r32(d), mem(8, host)); break;
     case 16: c.movzx(r32(d), mem(16, host)); break;
@@ -212,24 +228,7 @@ void Emitter::op_load(const Op& op) {
   s.result = static_cast<s8>(d);
   s.resume = static_cast<u32>(c.getSize());
   set_zx(cur_, bits);
-  if (info.big_endian) {
-    swap_bytes(d, bits);
-    if (bits == 16) set_zx(cur_, 16);
-  }
-}
-
-int Emitter::load_dest(const MemAddress& m) {
-  const int hint = pinned_hint(cur_);
-  if (hint >= 0) {
-    while (gpr_.first[hint]) detach(gpr_.first[hint]);
-    pin_value_[hint] = 0;
-    lock(gpr_, hint);
-    attach(gpr_, cur_, hint);
-    return hint;
-  }
-  if (m.host >= 0) return def(cur_);
-  attach(gpr_, cur_, m.entry);  // a scratch register: it holds no value and is free from here
-  return m.entry;
+  if (info.big_endian) swap_bytes(d, bits);
 }
 
 void Emitter::op_store(const Op& op) {
@@ -301,6 +300,7 @@ void Emitter::op_atomic_rmw(const Op& op) {
   const bool unused = vals_[cur_].uses == 0;
   if (loop && !unused) take(kRax);  // the old value, for CMPXCHG
   const int b = use(op.arg[1]);
+  const int d = unused && loop ? kNoReg : scratch();  // before the check: see op_load
   MemAddress m = address_of(op, size, true, true);
   SlowPath* s = &slow_path(m, SlowKind::Rmw, op, size);
   s->value = static_cast<s8>(b);
@@ -309,8 +309,8 @@ void Emitter::op_atomic_rmw(const Op& op) {
   if (info.big_endian && bits > 8) {
     s->jump = jmp32();  // the check's own jump lands here as well: both go to the slow path
     patch_to(m.jump, s->jump - 1);
-    unlock(gpr_, m.entry);
-    s->result = static_cast<s8>(def(cur_));
+    if (d >= 0) attach(gpr_, cur_, d);
+    s->result = static_cast<s8>(d);
     s->resume = static_cast<u32>(c.getSize());
     return;
   }
@@ -323,7 +323,7 @@ void Emitter::op_atomic_rmw(const Op& op) {
     return;
   }
   if (loop) {
-    const int t = scratch();
+    const int t = d;
     bits < 32 ? c.movzx(r32(kRax), at) : c.mov(reg(kRax, bits), at);
     const size_t again = c.getSize();
     c.mov(r64(t), r64(kRax));
@@ -337,7 +337,7 @@ void Emitter::op_atomic_rmw(const Op& op) {
     s->resume = static_cast<u32>(c.getSize());
     return;
   }
-  const int d = scratch();  // XCHG and XADD leave the old value in the source register
+  // XCHG and XADD leave the old value in the source register.
   c.mov(r64(d), r64(b));
   if (kind == ir::AtomicOp::Sub) c.neg(reg(d, bits));
   if (kind == ir::AtomicOp::Xchg) {
@@ -356,13 +356,15 @@ void Emitter::op_atomic_rmw(const Op& op) {
 void Emitter::cas_vector(const Op& op) {
   const int expected = use(op.arg[1]), desired = use(op.arg[2]);
   store_xmm(stack_mem(128, kAreaOffset), desired, true);
+  const int result = scratch_xmm();
   const MemAddress m = address_of(op, 16, true, false);
   SlowPath& s = slow_path(m, SlowKind::Cas, op, 16);
   s.jump = jmp32();
   patch_to(m.jump, s.jump - 1);
   s.vector = true;
   s.value = static_cast<s8>(expected);
-  s.result = static_cast<s8>(def(cur_));
+  attach(xmm_, cur_, result);
+  s.result = static_cast<s8>(result);
   s.resume = static_cast<u32>(c.getSize());
 }
 

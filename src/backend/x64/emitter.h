@@ -292,7 +292,6 @@ class Emitter {
   // --- emit_memory.cpp
   MemAddress address_of(const Op& op, unsigned size, bool write, bool keep_entry);
   MemAddress group_member(const AccessGroup& g);
-  int load_dest(const MemAddress& m);
   SlowPath& slow_path(const MemAddress& m, SlowKind kind, const Op& op, unsigned size);
   void emit_slow_paths();
   bool any_xmm_live() const;
