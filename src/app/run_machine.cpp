@@ -38,7 +38,7 @@ struct Session {
 
 Status open_serial(Session& s, Options& o) {
   std::vector<std::string> specs = o.serial;
-  const bool own_terminal = o.nographic || (o.display == "none" && false);
+  const bool own_terminal = o.nographic;
   if (specs.empty() && own_terminal && !o.machine.no_defaults) specs = {"mon:stdio"};
   if (specs.empty() && !o.machine.no_defaults) specs = {"null"};
   for (const std::string& spec : specs) {

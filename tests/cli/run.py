@@ -190,7 +190,6 @@ def test_monitor(t):
 def kernel_symbols(t, name, arch, symbols):
     """An ELF file with some of the guest kernel's symbols, which the guest itself tells (/proc/kallsyms)."""
     cpu = ["-cpu", "pentium3"] if arch == "i386" else []
-    pattern = "\\|".join(f"+{s}$" for s in symbols).replace("+", "+")
     code, out, err = t.run(f"qemu-system-{arch}", "-m", "256", *cpu, "-nographic", "-no-reboot", "-kernel", GUESTS / name / "vmlinuz", "-initrd", GUESTS / name / "initrd.gz",
                            "-append", "console=ttyS0 nokaslr quiet guest_quiet guest_run=grep+-w+" + "+".join(f"-e+{s}" for s in symbols) + "+/proc/kallsyms", timeout=240)
     found = dict((n, int(a, 16)) for a, n in re.findall(r"^([0-9a-f]{8,16}) \w (\w+)$", out, re.M) if n in symbols)

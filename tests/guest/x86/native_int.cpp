@@ -456,7 +456,7 @@ class NativeInt : public ::testing::Test {
   }
 
   void run_random(Engine engine, bool bits32, u64 total) {
-    if (!host_.usable()) GTEST_SKIP();
+    if (!host_.usable()) GTEST_SKIP() << "the host does not give the low memory that the native run needs";
     engine_ = engine;
     if (engine != Engine::Region) {
       machine_ = std::make_unique<FlatMachine>(model_, engine == Engine::Interpreter, engine != Engine::JitPlain,
