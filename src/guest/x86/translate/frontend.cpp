@@ -1,5 +1,6 @@
 // The frontend: guest bytes to a region. A region is a trace: it follows direct jumps and calls on its own page and the
-// fall-through of conditional branches, and ends before the page does (but for a last instruction that straddles it).
+// fall-through of up to three conditional branches, and ends before the page does (but for a last instruction that
+// straddles it).
 #include "guest/x86/translate/frontend.h"
 
 #include "guest/x86/disasm.h"
@@ -71,6 +72,9 @@ bool looks_outside(Mnemonic m) {
 
 constexpr unsigned kLookAhead = 4;
 constexpr u32 kMaxTrace = 256;
+// A trace that goes on behind a branch is translated again from the branch's target: measured (boot, a compile job,
+// fresh code), three branches cost the least altogether.
+constexpr u32 kMaxBranches = 3;
 
 class RegionMaker {
  public:
@@ -151,6 +155,7 @@ class RegionMaker {
     kHandlers[static_cast<size_t>(in_.mnemonic)](t_, in_);
     if (t_.ended) return false;
     pc_ = t_.follow ? t_.follow_pc : t_.next_pc();
+    if (in_.mnemonic == Mnemonic::JCC && ++branches_ == kMaxBranches) return stop();
     if (after_sti) {
       t_.end_after_next = false;
       t_.end_direct(pc_);
@@ -202,6 +207,7 @@ class RegionMaker {
   u64 pc_ = 0;
   u32 max_ = 1;
   u32 count_ = 0;
+  u32 branches_ = 0;  // conditional ones
   Seen seen_[kMaxTrace];
 };
 
