@@ -25,6 +25,8 @@ struct LinkSlot {
   bool chainable = false;  // same page: may be linked; else it goes through the jump cache and never needs a slot
   struct CodeBlock* from = nullptr;
   struct CodeBlock* to = nullptr;
+  LinkSlot* next = nullptr;     // in to->incoming
+  LinkSlot** holder = nullptr;  // what points at this one in that list
 };
 
 struct PcMapRow {
@@ -33,8 +35,9 @@ struct PcMapRow {
   u64 pc;
 };  // host offset (of a call's return address) -> guest pc and instruction number
 
+// Belongs to the backend and lasts until its next emit().
 struct Emitted {
-  std::vector<u8> code;  // position-independent until installed
+  std::span<const u8> code;  // position-independent until installed
   struct Reloc {
     u32 at;
     u8 kind;
@@ -45,7 +48,7 @@ struct Emitted {
   std::vector<PcMapRow> pc_map;  // ascending host offsets
 };
 
-// An installed region. Owned by the code cache.
+// An installed region. Owned by the code cache, as are the arrays it looks at.
 struct CodeBlock {
   u64 pc = 0, mode = 0, base = 0;
   u64 phys = 0;              // physical address of its first byte
@@ -55,9 +58,9 @@ struct CodeBlock {
   u8* code = nullptr;  // entry
   u32 code_size = 0;
   bool valid = true;
-  std::vector<LinkSlot> links;
-  std::vector<LinkSlot*> incoming;
-  std::vector<PcMapRow> pc_map;
+  std::span<LinkSlot> links;
+  LinkSlot* incoming = nullptr;  // slots of other regions that are linked to this one
+  std::span<const PcMapRow> pc_map;
   std::unique_ptr<ir::Region> region;  // kept for the interpreter and for lockstep
   u64 executions = 0;
 };
@@ -74,7 +77,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
-  virtual Emitted emit(const ir::Region& region, const EmitConfig& config) = 0;
+  virtual const Emitted& emit(const ir::Region& region, const EmitConfig& config) = 0;
   // Copies `emitted` to `at` (executable and writable) and resolves relocations. `block.links` has its final addresses.
   virtual void install(const Emitted& emitted, u8* at, CodeBlock& block) = 0;
   virtual void link(LinkSlot& slot, CodeBlock& to) = 0;

@@ -1,6 +1,8 @@
 #include "exec/code_cache.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace doppel::exec {
 
@@ -19,62 +21,116 @@ u8* CodeCache::allocate(size_t bytes) {
   return memory_.data() + at;
 }
 
-Installed& CodeCache::add(std::unique_ptr<Installed> block, bool keyed) {
-  Installed& b = *block;
-  blocks_.push_back(std::move(block));
-  if (!keyed) return b;
-  table_[{b.phys, b.pc, b.mode, b.base}] = &b;
-  for (const CodeRange& r : b.ranges) {
-    for (u64 page = r.first >> mem::kPageBits; page <= r.last >> mem::kPageBits; page++) {
-      std::vector<Installed*>& list = pages_[page];
-      if (list.empty() || list.back() != &b) list.push_back(&b);
-    }
-  }
-  return b;
+// --- the table
+
+u64 CodeCache::hash(const RegionKey& k) {
+  u64 h = (k.phys * 0x9e3779b97f4a7c15ull) ^ (k.pc * 0xc2b2ae3d27d4eb4full) ^ (k.mode << 17) ^ k.base;
+  h ^= h >> 29;
+  h *= 0x9e3779b97f4a7c15ull;
+  return (h ^ (h >> 32)) | 1;
 }
 
+size_t CodeCache::slot_of(const RegionKey& key) const {
+  const u64 h = hash(key);
+  const size_t mask = slots_.size() - 1;
+  if (slots_.empty()) return 0;
+  for (size_t i = (h >> 1) & mask; slots_[i].block; i = (i + 1) & mask) {
+    if (slots_[i].hash != h) continue;
+    const Installed& b = *slots_[i].block;
+    if (RegionKey{b.phys, b.pc, b.mode, b.base} == key) return i;
+  }
+  return slots_.size();
+}
+
+Installed* CodeCache::find(const RegionKey& key) const {
+  const size_t at = slot_of(key);
+  return at == slots_.size() ? nullptr : slots_[at].block;
+}
+
+void CodeCache::grow() {
+  std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(std::max<size_t>(4096, 4 * count_ + 1)));
+  slots_.resize(std::bit_ceil(slots_.size()));
+  taken_ = count_ = 0;
+  for (const Slot& s : old) {
+    if (s.block && s.hash) insert(*s.block);
+  }
+}
+
+void CodeCache::insert(Installed& b) {
+  if (8 * taken_ >= 5 * slots_.size()) grow();
+  const RegionKey key{b.phys, b.pc, b.mode, b.base};
+  const size_t known = slot_of(key);
+  if (known != slots_.size()) {
+    slots_[known].block = &b;
+    return;
+  }
+  const u64 h = hash(key);
+  size_t i = (h >> 1) & (slots_.size() - 1);
+  while (slots_[i].block) i = (i + 1) & (slots_.size() - 1);
+  slots_[i] = {&b, h};
+  taken_++;
+  count_++;
+}
+
+// --- regions
+
+Installed& CodeCache::create_block() { return *arena_.create<Installed>(); }
+
 void CodeCache::remove(Installed& b) {
-  const auto it = table_.find({b.phys, b.pc, b.mode, b.base});
-  if (it != table_.end() && it->second == &b) table_.erase(it);
+  const size_t at = slot_of({b.phys, b.pc, b.mode, b.base});
+  if (at != slots_.size() && slots_[at].block == &b) {
+    slots_[at].hash = 0;
+    count_--;
+  }
   for (const CodeRange& r : b.ranges) {
     for (u64 page = r.first >> mem::kPageBits; page <= r.last >> mem::kPageBits; page++) {
       const auto p = pages_.find(page);
       if (p == pages_.end()) continue;
-      std::erase(p->second, &b);
-      if (p->second.empty()) pages_.erase(p);
+      std::erase(p->second.blocks, &b);
+      p->second.granules = 0;
+      for (const Installed* other : p->second.blocks) {
+        for (const CodeRange& o : other->ranges) p->second.granules |= granules_of(o, page);
+      }
+      if (p->second.blocks.empty()) pages_.erase(p);
     }
   }
   b.valid = false;
 }
 
-void CodeCache::flush() {
-  table_.clear();
-  pages_.clear();
+void CodeCache::destroy_blocks() {
+  for (Installed* b : blocks_) b->~Installed();
   blocks_.clear();
+}
+
+void CodeCache::flush() {
+  destroy_blocks();
+  slots_.clear();
+  taken_ = count_ = 0;
+  pages_.clear();
+  arena_.reset();
   used_ = kThunkBytes;
   flushes++;
 }
 
 Installed* CodeCache::at_host(const u8* address) const {
-  auto it =
-      std::upper_bound(blocks_.begin(), blocks_.end(), address, [](const u8* a, const auto& b) { return a < b->code; });
+  auto it = std::upper_bound(blocks_.begin(), blocks_.end(), address,
+                             [](const u8* a, const Installed* b) { return a < b->code; });
   if (it == blocks_.begin()) return nullptr;
-  Installed* b = std::prev(it)->get();
+  Installed* b = *std::prev(it);
   return address <= b->code + b->code_size ? b : nullptr;
+}
+
+u64 CodeCache::granules_of(const CodeRange& r, u64 page) {
+  const u64 start = page << mem::kPageBits;
+  const u64 lo = std::max(r.first, start), hi = std::min(r.last, start + mem::kPageSize - 1);
+  if (lo > hi) return 0;
+  const unsigned first = (lo >> 6) & 63, last = (hi >> 6) & 63;
+  return (~u64{0} >> (63 - last)) & (~u64{0} << first);
 }
 
 u64 CodeCache::granules(u64 page) const {
   const auto it = pages_.find(page);
-  if (it == pages_.end()) return 0;
-  u64 bits = 0;
-  for (const Installed* b : it->second) {
-    for (const CodeRange& r : b->ranges) {
-      const u64 lo = std::max(r.first, page << mem::kPageBits),
-                hi = std::min(r.last, (page << mem::kPageBits) + mem::kPageSize - 1);
-      for (u64 g = lo >> 6; lo <= hi && g <= hi >> 6; g++) bits |= u64{1} << (g & 63);
-    }
-  }
-  return bits;
+  return it == pages_.end() ? 0 : it->second.granules;
 }
 
 std::vector<u64> CodeCache::pages() const {

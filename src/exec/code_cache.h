@@ -1,14 +1,14 @@
 // CodeCache: the installed regions of one vCPU. Keyed by physical address, virtual pc, mode and base; indexed by page
-// for invalidation and by host address for exceptions. Space is handed out in order; when it is full everything goes.
+// for invalidation and by host address for exceptions. Space is handed out in order, for what belongs to the regions
+// too; when it is full everything goes.
 // Owner thread only.
 #pragma once
-#include <array>
-#include <deque>
-#include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/arena.h"
 #include "base/os/exec_memory.h"
 #include "base/result.h"
 
@@ -20,36 +20,35 @@ struct RegionKey {
   u64 phys, pc, mode, base;
   bool operator==(const RegionKey&) const = default;
 };
-struct RegionKeyHash {
-  size_t operator()(const RegionKey& k) const {
-    return static_cast<size_t>((k.phys * 0x9e3779b97f4a7c15ull) ^ (k.pc * 0xc2b2ae3d27d4eb4full) ^ (k.mode << 17) ^
-                               k.base);
-  }
-};
-
 // Bytes [first, last] of a physical page that a region was made from.
 struct CodeRange {
   u64 first, last;
 };
 
 struct Installed : CodeBlock {
-  std::vector<CodeRange> ranges;  // physical byte ranges
+  std::span<const CodeRange> ranges;  // physical byte ranges
 };
 
 class CodeCache {
  public:
+  CodeCache() = default;
+  CodeCache(const CodeCache&) = delete;
+  CodeCache& operator=(const CodeCache&) = delete;
+  ~CodeCache() { destroy_blocks(); }
   static constexpr size_t kThunkBytes = 64 << 10;
   Status create(size_t bytes);
   u8* base() { return memory_.data(); }
   u8* thunk_area() { return memory_.data(); }
 
-  Installed* find(const RegionKey& key) const {
-    const auto it = table_.find(key);
-    return it == table_.end() ? nullptr : it->second;
-  }
+  Installed* find(const RegionKey& key) const;
   // Space for `bytes` of code; null when full (the caller flushes and asks again).
   u8* allocate(size_t bytes);
-  Installed& add(std::unique_ptr<Installed> block, bool keyed);
+  // A region to be filled in; then add() makes it known. In between, nothing else may be asked for.
+  Installed& create_block();
+  Arena& arena() { return arena_; }  // for the arrays of a region
+  // `page_changed(page)` is called for each page on which bytes are code now that were not.
+  template <typename Fn>
+  void add(Installed& block, bool keyed, Fn&& page_changed);
   // Drops all regions with bytes in [pa, pa+size); `drop` is called for each. Returns whether any were.
   template <typename Fn>
   bool invalidate(u64 pa, u64 size, Fn&& drop);
@@ -63,16 +62,51 @@ class CodeCache {
   std::vector<u64> pages() const;
   size_t used() const { return used_; }
   size_t capacity() const { return memory_.size(); }
-  size_t count() const { return table_.size(); }
+  size_t count() const { return count_; }
   u64 flushes = 0;
 
  private:
+  // Open addressing, linear probing; a power of two of slots, at most 5/8 of them taken.
+  struct Slot {
+    Installed* block;  // null: free
+    u64 hash;          // 0 with a block: removed
+  };
+  struct Page {
+    std::vector<Installed*> blocks;
+    u64 granules = 0;
+  };
+  void destroy_blocks();
+  static u64 hash(const RegionKey& key);
+  static u64 granules_of(const CodeRange& range, u64 page);
+  void insert(Installed& block);
+  void grow();
+  size_t slot_of(const RegionKey& key) const;  // of the region, or slots_.size()
+
   os::ExecMemory memory_;
   size_t used_ = kThunkBytes;
-  std::unordered_map<RegionKey, Installed*, RegionKeyHash> table_;
-  std::unordered_map<u64, std::vector<Installed*>> pages_;
-  std::vector<std::unique_ptr<Installed>> blocks_;  // ascending code addresses
+  Arena arena_;
+  std::vector<Slot> slots_;
+  size_t taken_ = 0, count_ = 0;  // slots not free; regions in them
+  std::unordered_map<u64, Page> pages_;
+  std::vector<Installed*> blocks_;  // ascending code addresses
 };
+
+template <typename Fn>
+void CodeCache::add(Installed& block, bool keyed, Fn&& page_changed) {
+  blocks_.push_back(&block);
+  if (!keyed) return;
+  insert(block);
+  for (const CodeRange& r : block.ranges) {
+    for (u64 number = r.first >> mem::kPageBits; number <= r.last >> mem::kPageBits; number++) {
+      Page& page = pages_[number];
+      if (page.blocks.empty() || page.blocks.back() != &block) page.blocks.push_back(&block);
+      const u64 granules = page.granules | granules_of(r, number);
+      if (granules == page.granules) continue;
+      page.granules = granules;
+      page_changed(number);
+    }
+  }
+}
 
 template <typename Fn>
 bool CodeCache::invalidate(u64 pa, u64 size, Fn&& drop) {
@@ -80,7 +114,7 @@ bool CodeCache::invalidate(u64 pa, u64 size, Fn&& drop) {
   for (u64 page = pa >> mem::kPageBits; page <= (pa + size - 1) >> mem::kPageBits; page++) {
     const auto it = pages_.find(page);
     if (it == pages_.end()) continue;
-    const std::vector<Installed*> list = it->second;
+    const std::vector<Installed*> list = it->second.blocks;
     for (Installed* b : list) {
       bool hit = false;
       for (const CodeRange& r : b->ranges) hit |= r.first < pa + size && pa <= r.last;

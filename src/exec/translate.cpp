@@ -89,7 +89,6 @@ Status Translator::create() {
 Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   PageReader reader(cpu_.header(), tlb_, memory_);
-  auto block = std::make_unique<Installed>();
   ir::Region& region = scratch_;
   guest::TranslateRequest request{key.pc, key.mode & ~kOneShotMode, key.base, &reader, {}};
   request.limits = {options.single ? 1 : config_.max_insns, options.single, config_.icount};
@@ -119,46 +118,51 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   if (dump && log_on(LogItem::IrOpt)) log_write(ir::dump(region) + "\n");
 
   backend::EmitConfig emit{config_.icount, options.chain, region.insn_count};
-  backend::Emitted host = backend_->emit(region, emit);
+  const backend::Emitted& host = backend_->emit(region, emit);
   u8* at = cache_.allocate(std::max<size_t>(host.code.size(), 1));
   if (!at) return nullptr;
-  block->pc = key.pc;
-  block->mode = key.mode;
-  block->base = key.base;
-  block->phys = key.phys;
-  block->guest_bytes = region.guest_bytes;
-  block->insn_count = region.insn_count;
-  block->code = at;
-  block->code_size = static_cast<u32>(host.code.size());
-  block->links = std::move(host.links);
-  block->pc_map = std::move(host.pc_map);
-  for (backend::LinkSlot& l : block->links) l.from = block.get();
-  collect_ranges(region, reader, key.base, *block);
-  if (config_.interpreter || config_.lockstep) block->region = std::make_unique<ir::Region>(region);
-  backend_->install(host, at, *block);
+  Installed& block = keep(region, key, host, at);
+  collect_ranges(region, reader, key.base, block);
+  backend_->install(host, at, block);
 
   counters_.regions++;
   counters_.guest_insns += region.insn_count;
   counters_.guest_bytes += region.guest_bytes;
   counters_.ir_ops_opt += region.ops.size();
   counters_.host_bytes += host.code.size();
-  const bool fetched = !block->ranges.empty();  // else it raises a fetch fault, which may not happen the next time
-  Installed& result = cache_.add(std::move(block), options.keyed && fetched);
-  if (dump && log_on(LogItem::OutAsm)) dump_host(result);
-  if (perf_) write_perf_map(result);
+  if (dump && log_on(LogItem::OutAsm)) dump_host(block);
+  if (perf_) write_perf_map(block);
   counters_.translate_ns += static_cast<u64>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count());
-  return &result;
+  return &block;
+}
+
+// The region's facts, and copies of its arrays in the cache's own memory.
+Installed& Translator::keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at) {
+  Installed& block = cache_.create_block();
+  block.pc = key.pc;
+  block.mode = key.mode;
+  block.base = key.base;
+  block.phys = key.phys;
+  block.guest_bytes = region.guest_bytes;
+  block.insn_count = region.insn_count;
+  block.code = at;
+  block.code_size = static_cast<u32>(host.code.size());
+  block.links = cache_.arena().copy(std::span<const backend::LinkSlot>(host.links));
+  block.pc_map = cache_.arena().copy(std::span<const backend::PcMapRow>(host.pc_map));
+  for (backend::LinkSlot& l : block.links) l.from = &block;
+  if (config_.interpreter || config_.lockstep) block.region = std::make_unique<ir::Region>(region);
+  return block;
 }
 
 // Which physical bytes the instructions came from; neighbours merge.
 void Translator::collect_ranges(const ir::Region& region, const PageReader& reader, u64 base, Installed& block) {
+  ranges_.clear();
   auto add = [&](u64 first, u64 last) {
-    if (!block.ranges.empty() && block.ranges.back().last + 1 == first) {
-      block.ranges.back().last = last;
-      return;
-    }
-    block.ranges.push_back({first, last});
+    if (!ranges_.empty() && ranges_.back().last + 1 == first)
+      ranges_.back().last = last;
+    else
+      ranges_.push_back({first, last});
   };
   for (const ir::Op& op : region.ops) {
     if (op.code != ir::Opcode::insn || op.aux == 0) continue;
@@ -178,6 +182,7 @@ void Translator::collect_ranges(const ir::Region& region, const PageReader& read
     block.phys_page2 = second & mem::kPageMask;
     add(second, second + op.aux - room - 1);
   }
+  block.ranges = cache_.arena().copy(std::span<const CodeRange>(ranges_));
 }
 
 void Translator::dump_guest(const ir::Region& region, u64 base) {

@@ -45,7 +45,7 @@ class Translator {
   Status create();
   ~Translator();
 
-  // Null when the code cache is full.
+  // Null when the code cache is full. The caller makes it known to the cache (CodeCache::add).
   Installed* compile(const RegionKey& key, u64 linear, const CompileOptions& options);
   CodeCache& cache() { return cache_; }
   backend::Backend& backend() { return *backend_; }
@@ -58,6 +58,7 @@ class Translator {
   void dump_guest(const ir::Region& region, u64 base);
   void dump_host(const Installed& block);
   void collect_ranges(const ir::Region& region, const PageReader& reader, u64 base, Installed& block);
+  Installed& keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at);
   void write_perf_map(const Installed& block);
   bool dumping(u64 linear) const { return linear >= config_.dump_from && linear <= config_.dump_to; }
 
@@ -69,6 +70,7 @@ class Translator {
   std::unique_ptr<backend::Backend> backend_, interp_;
   Counters counters_;
   ir::Region scratch_;
+  std::vector<CodeRange> ranges_;
   std::FILE* perf_ = nullptr;
 };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -102,18 +103,31 @@ void VcpuLoop::run_exclusive(void (*body)(void*), void* context) {
 
 // --- code
 
+namespace {
+// A slot in its region's list, and out of it.
+void attach(LinkSlot& slot, backend::CodeBlock& to) {
+  slot.to = &to;
+  slot.next = to.incoming;
+  slot.holder = &to.incoming;
+  if (slot.next) slot.next->holder = &slot.next;
+  to.incoming = &slot;
+}
+void detach(LinkSlot& slot) {
+  if (!slot.to) return;
+  *slot.holder = slot.next;
+  if (slot.next) slot.next->holder = slot.holder;
+  slot.to = nullptr;
+  slot.next = nullptr;
+}
+}  // namespace
+
 void VcpuLoop::drop(Installed& block) {
-  for (LinkSlot* in : block.incoming) {
-    if (in->to != &block) continue;
+  for (LinkSlot* in = block.incoming; in; in = std::exchange(in->next, nullptr)) {
     translator_.backend().unlink(*in);
     in->to = nullptr;
   }
-  block.incoming.clear();
-  for (LinkSlot& out : block.links) {
-    if (!out.to) continue;
-    std::erase(out.to->incoming, &out);
-    out.to = nullptr;
-  }
+  block.incoming = nullptr;
+  for (LinkSlot& out : block.links) detach(out);
   tlb_.remove_jump(block.pc, static_cast<u32>(block.code - h_.code_base));
   translator_.counters().invalidated++;
 }
@@ -179,13 +193,9 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
       block = translator_.compile(key, linear, options);
       ASSERT_MSG(block, "a region larger than the code cache");
     }
-    keyed = keyed && !block->ranges.empty();
-    if (keyed) {
-      for (const CodeRange& r : block->ranges) {
-        for (u64 page = r.first >> mem::kPageBits; page <= r.last >> mem::kPageBits; page++)
-          pages_.set(page, h_.index, translator_.cache().granules(page));
-      }
-    }
+    keyed = keyed && !block->ranges.empty();  // without: it raises a fetch fault, which may not happen the next time
+    translator_.cache().add(*block, keyed,
+                            [this](u64 page) { pages_.set(page, h_.index, translator_.cache().granules(page)); });
   }
   const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(linear);
   if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint)
@@ -296,8 +306,7 @@ void VcpuLoop::leave(ExitReason reason) {
         !stops && to->phys != ~u64{0} && slot.pc == to->pc && slot.from->mode == to->mode &&
         slot.from->base == to->base) {
       translator_.backend().link(slot, *to);
-      slot.to = to;
-      to->incoming.push_back(&slot);
+      attach(slot, *to);
       translator_.counters().links++;
     }
     h_.exit_slot = 0;

@@ -76,15 +76,14 @@ class InterpBackend : public ::testing::Test {
   }
   CodeBlock& install(const Region& region, backend::EmitConfig config = {}) {
     EXPECT_EQ(verify(region), "");
-    auto block = std::make_unique<CodeBlock>();
+    auto block = std::make_unique<OwnedBlock>();
     block->pc = region.pc;
     block->insn_count = region.insn_count;
     block->region = std::make_unique<Region>(region);
-    backend::Emitted emitted = backend_->emit(region, config);
+    const backend::Emitted& emitted = backend_->emit(region, config);
     code_.push_back(std::vector<u8>(emitted.code.size()));
     block->code = code_.back().data();
-    block->links = emitted.links;
-    for (auto& l : block->links) l.from = block.get();
+    block->adopt(emitted);
     backend_->install(emitted, block->code, *block);
     blocks_.push_back(std::move(block));
     return *blocks_.back();
@@ -114,7 +113,7 @@ class InterpBackend : public ::testing::Test {
   mem::SoftTlb tlb_{s_.h, memory_};
   std::unique_ptr<Backend> backend_;
   std::vector<std::vector<u8>> code_;
-  std::vector<std::unique_ptr<CodeBlock>> blocks_;
+  std::vector<std::unique_ptr<OwnedBlock>> blocks_;
 };
 
 TEST_F(InterpBackend, LinksAndRequests) {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/interp/eval.h"
 #include "ir/builder.h"
 #include "ir/ir.h"
@@ -148,5 +149,20 @@ inline u64 eval(Opcode code, Type type, std::vector<std::pair<Type, u64>> args, 
   }
   return got;
 }
+
+// A region's code with the arrays that the code cache would own.
+struct OwnedBlock : backend::CodeBlock {
+  void adopt(const backend::Emitted& e) {
+    slots_ = e.links;
+    rows_ = e.pc_map;
+    for (backend::LinkSlot& l : slots_) l.from = this;
+    links = slots_;
+    pc_map = rows_;
+  }
+
+ private:
+  std::vector<backend::LinkSlot> slots_;
+  std::vector<backend::PcMapRow> rows_;
+};
 
 }  // namespace doppel::ir::test

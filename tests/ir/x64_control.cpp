@@ -9,15 +9,13 @@ struct X64Control : ::testing::Test {
   X64Jit jit;
   Region r = new_region();
   Builder b{r};
-  std::unique_ptr<CodeBlock> make(const Region& region, size_t offset) {
-    const backend::Emitted e = jit.backend->emit(region, jit.config);
-    auto block = std::make_unique<CodeBlock>();
+  std::unique_ptr<OwnedBlock> make(const Region& region, size_t offset) {
+    const backend::Emitted& e = jit.backend->emit(region, jit.config);
+    auto block = std::make_unique<OwnedBlock>();
     block->pc = region.pc;
     block->code = jit.area() + X64Jit::kThunks + offset;
     block->code_size = static_cast<u32>(e.code.size());
-    block->links = e.links;
-    for (auto& l : block->links) l.from = block.get();
-    block->pc_map = e.pc_map;
+    block->adopt(e);
     jit.backend->install(e, block->code, *block);
     return block;
   }

@@ -66,13 +66,11 @@ class X64Jit {
   };
   // Emits and installs; `config` may be changed by the caller.
   CodeBlock& compile(const Region& r) {
-    const backend::Emitted e = backend->emit(r, config);
-    block_ = std::make_unique<CodeBlock>();
+    const backend::Emitted& e = backend->emit(r, config);
+    block_ = std::make_unique<OwnedBlock>();
     block_->code = area_ + kThunks;
     block_->code_size = static_cast<u32>(e.code.size());
-    block_->links = e.links;
-    for (auto& l : block_->links) l.from = block_.get();
-    block_->pc_map = e.pc_map;
+    block_->adopt(e);
     backend->install(e, block_->code, *block_);
     return *block_;
   }
@@ -142,7 +140,7 @@ class X64Jit {
   mem::AddressSpace memory_;
   mem::RamBlock* ram_;
   std::unique_ptr<mem::SoftTlb> tlb_;
-  std::unique_ptr<CodeBlock> block_;
+  std::unique_ptr<OwnedBlock> block_;
 };
 
 // Both ways; false (with a report) if anything differs.

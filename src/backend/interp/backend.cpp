@@ -45,12 +45,11 @@ class InterpBackend final : public Backend {
     return true;
   }
 
-  Emitted emit(const ir::Region& region, const EmitConfig& config) override {
-    Emitted out;
-    const BlockCode head{
+  const Emitted& emit(const ir::Region& region, const EmitConfig& config) override {
+    out_.links.clear();
+    head_ = {
         config.icount_insns ? config.icount_insns : region.insn_count, config.icount, config.chain, {}};
-    out.code.resize(sizeof head);
-    std::memcpy(out.code.data(), &head, sizeof head);
+    out_.code = {reinterpret_cast<const u8*>(&head_), sizeof head_};  // SAFETY: bytes of a trivial struct
     for (size_t i = 0; i < region.ops.size(); i++) {
       const ir::Op& op = region.ops[i];
       if (op.code != Opcode::exit_cc && op.code != Opcode::exit_if && op.code != Opcode::exit_direct) continue;
@@ -58,9 +57,9 @@ class InterpBackend final : public Backend {
       slot.pc = op.imm;
       slot.patch = static_cast<u32>(i);
       slot.chainable = config.chain && (op.aux & 1);
-      out.links.push_back(slot);
+      out_.links.push_back(slot);
     }
-    return out;
+    return out_;
   }
 
   void install(const Emitted& emitted, u8* at, CodeBlock&) override {
@@ -122,6 +121,8 @@ class InterpBackend final : public Backend {
   }
 
   const ir::StateLayout& layout_;
+  BlockCode head_{};
+  Emitted out_;
 };
 
 }  // namespace

@@ -42,7 +42,7 @@ Emitter::Emitter(const BackendConfig& config, const HostFeatures& host, const Pi
   home_first_.resize(config.layout->count);
 }
 
-Emitted Emitter::emit(const ir::Region& region, const EmitConfig& config) {
+const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config) {
   ASSERT_MSG(region.ops.size() <= ir::kMaxOps, "x64 backend: region too long");
   region_ = &region;
   config_ = config;
@@ -79,12 +79,8 @@ Emitted Emitter::emit(const ir::Region& region, const EmitConfig& config) {
   }
   emit_slow_paths();
   emit_exits();
-  Emitted out;
-  out.code.assign(buffer_.get(), buffer_.get() + c.getSize());
-  out.relocs = relocs_;
-  out.links = links_;
-  out.pc_map = pc_map_;
-  return out;
+  out_.code = {buffer_.get(), c.getSize()};
+  return out_;
 }
 
 // --- jumps and calls to the thunk area: displacements are resolved by install()

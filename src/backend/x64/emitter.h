@@ -129,7 +129,7 @@ enum class Alu : u8 { Add, Or, Adc, Sbb, And, Sub, Xor, Cmp };
 class Emitter {
  public:
   Emitter(const BackendConfig& config, const HostFeatures& host, const PinMap& pins, const Thunks& thunks);
-  Emitted emit(const ir::Region& region, const EmitConfig& config);
+  const Emitted& emit(const ir::Region& region, const EmitConfig& config);
 
  private:
   // A group of 16 host registers.
@@ -374,9 +374,10 @@ class Emitter {
   std::vector<Value> home_first_;  // by RegId
   std::vector<SlowPath> slow_;
   std::vector<Exit> exits_;
-  std::vector<Emitted::Reloc> relocs_;
-  std::vector<LinkSlot> links_;
-  std::vector<PcMapRow> pc_map_;
+  Emitted out_;
+  std::vector<Emitted::Reloc>& relocs_ = out_.relocs;
+  std::vector<LinkSlot>& links_ = out_.links;
+  std::vector<PcMapRow>& pc_map_ = out_.pc_map;
   RegFile gpr_, xmm_;
   Value gpr_slot_[kGprSlots];
   Value xmm_slot_[kXmmSlots];
