@@ -86,19 +86,25 @@ void VcpuLoop::wait_while_exclusive() {
 
 void VcpuLoop::run_exclusive(void (*body)(void*), void* context) {
   in_guest_.store(false, std::memory_order_seq_cst);  // at a safe point: another one may run its section now
-  {
-    std::lock_guard own(pages_.exclusive_lock);
-    pages_.exclusive_pending.store(true, std::memory_order_seq_cst);
-    for (const CodePages::Member& m : pages_.members) {
-      if (m.index == h_.index) continue;
-      m.kick();
-      while (m.in_guest->load(std::memory_order_seq_cst)) std::this_thread::yield();
-    }
-    body(context);
-    pages_.exclusive_pending.store(false, std::memory_order_seq_cst);
+  pages_.exclusive_lock.lock();
+  exclusive_ = true;
+  pages_.exclusive_pending.store(true, std::memory_order_seq_cst);
+  for (const CodePages::Member& m : pages_.members) {
+    if (m.index == h_.index) continue;
+    m.kick();
+    while (m.in_guest->load(std::memory_order_seq_cst)) std::this_thread::yield();
   }
+  body(context);
+  end_exclusive();
   in_guest_.store(true, std::memory_order_seq_cst);
   wait_while_exclusive();
+}
+
+// Also on the way out of a body that unwinds: a store into code does.
+void VcpuLoop::end_exclusive() {
+  if (!std::exchange(exclusive_, false)) return;
+  pages_.exclusive_pending.store(false, std::memory_order_seq_cst);
+  pages_.exclusive_lock.unlock();
 }
 
 // --- code
@@ -241,6 +247,7 @@ void VcpuLoop::unwind() {
     if (locate(pc, insn, block) && block) h_.icount_left += block->insn_count - std::min(insn, block->insn_count);
   }
   translator_.counters().faults++;
+  end_exclusive();
   std::longjmp(unwind_, 1);
 }
 
@@ -365,6 +372,7 @@ void VcpuLoop::run() {
   setjmp(unwind_);
   in_code_ = false;
   in_guest_.store(true, std::memory_order_seq_cst);
+  wait_while_exclusive();  // who unwound out of a section was not in the guest meanwhile
   for (;;) {
     if (h_.exit_request.exchange(0, std::memory_order_seq_cst)) {
       wait_while_exclusive();

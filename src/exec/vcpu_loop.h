@@ -59,6 +59,7 @@ class VcpuLoop final : public mem::Runtime {
   void flush_code();
   bool locate(u64& pc, u32& insn, Installed*& block);
   void run_exclusive(void (*body)(void*), void* context);
+  void end_exclusive();
   void account_icount(u64 unexecuted);
   void begin_slice();
 
@@ -76,6 +77,7 @@ class VcpuLoop final : public mem::Runtime {
   bool at_breakpoint_ = false;  // resume from a breakpoint: do not stop on it at once
   Installed* running_ = nullptr;
   std::atomic<bool> in_guest_{false};
+  bool exclusive_ = false;  // this vCPU holds the exclusive section
   std::mutex post_lock_;
   std::vector<CodeRange> posted_;
   bool posted_flush_ = false;
