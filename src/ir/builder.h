@@ -12,7 +12,7 @@ class Builder {
   explicit Builder(Region& region) : r_(region) {}
   Region& region() { return r_; }
   Type type(Value v) const { return result_type(r_.ops[v]); }
-  bool full() const { return r_.ops.size() + 256 > kMaxOps; }
+  bool full() const { return r_.ops.size() + kMaxInsnOps > kMaxOps; }
 
   Value konst(Type t, u64 v);
   void insn(u64 pc, u32 length_so_far = 0);

@@ -86,6 +86,7 @@ struct MemInfo {
 using Value = u16;  // index of the defining op; 0 is none (op 0 of every region is an `insn`)
 using RegId = u16;
 constexpr size_t kMaxOps = 6000;
+constexpr size_t kMaxInsnOps = 1000;  // of one instruction: no region goes on with less room
 
 struct Op {
   Opcode code = Opcode::insn;
