@@ -62,6 +62,7 @@ void VcpuLoop::post_flush_tlb() {
 
 void VcpuLoop::handle_requests() {
   translator_.counters().requests++;
+  tlb_.at_safe_point();
   std::vector<CodeRange> ranges;
   bool flush = false;
   {

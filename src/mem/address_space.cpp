@@ -1,5 +1,6 @@
-// AddressSpace: ranges with priorities are flattened into a sorted list. Readers take the list by one atomic load; old
-// lists live until the address space goes (maps change a few hundred times in a machine's life).
+// AddressSpace: ranges with priorities are flattened into a sorted list. Readers take the list by one atomic load. A
+// list that was replaced is freed when every vCPU has been at a safe point since and it is not among the last
+// kKeptViews: the other readers hold the device lock, as those who change the layout do.
 #include "mem/address_space.h"
 
 #include <unistd.h>
@@ -13,9 +14,13 @@
 
 namespace doppel::mem {
 
+namespace {
+constexpr size_t kKeptViews = 1024;
+}
+
 AddressSpace::AddressSpace() {
-  old_views_.push_back(std::make_unique<View>());
-  view_.store(old_views_.back().get());
+  views_.push_back(std::make_unique<View>());
+  view_.store(views_.back().get());
 }
 
 AddressSpace::~AddressSpace() {
@@ -157,18 +162,34 @@ void AddressSpace::flatten() {
       view->flats.push_back(f);
     }
     view->hash = hash_of(view->flats);
-    const auto seen = std::find_if(old_views_.begin(), old_views_.end(), [&](const std::unique_ptr<View>& v) {
+    auto seen = std::find_if(views_.begin(), views_.end(), [&](const std::unique_ptr<View>& v) {
       return v->hash == view->hash && v->flats.size() == view->flats.size() &&
              std::equal(v->flats.begin(), v->flats.end(), view->flats.begin(), same);
     });
-    if (seen == old_views_.end()) {
-      view_.store(view.get(), std::memory_order_release);
-      old_views_.push_back(std::move(view));
-    } else {
-      view_.store(seen->get(), std::memory_order_release);
-    }
+    if (seen == views_.end()) seen = views_.insert(seen, std::move(view));
+    std::rotate(seen, seen + 1, views_.end());
+    publish(*views_.back());
+    free_old_views();
   }
   if (on_change) on_change();
+}
+
+void AddressSpace::publish(View& view) {
+  View* before = view_.load(std::memory_order_relaxed);
+  if (before == &view) return;
+  view_.store(&view, std::memory_order_release);
+  before->retired = generation_.fetch_add(1, std::memory_order_acq_rel) + 1;
+}
+
+void AddressSpace::free_old_views() {
+  if (views_.size() <= kKeptViews) return;
+  u64 seen = generation();
+  {
+    std::lock_guard lock(tlbs_lock_);
+    for (const SoftTlb* tlb : tlbs_) seen = std::min(seen, tlb->seen_generation());
+  }
+  const auto end = views_.end() - kKeptViews;
+  views_.erase(views_.begin(), std::find_if(views_.begin(), end, [&](const auto& v) { return v->retired > seen; }));
 }
 
 const AddressSpace::Flat* AddressSpace::find(u64 pa) const {

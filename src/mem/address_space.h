@@ -72,7 +72,7 @@ class AddressSpace {
     bool read_only;
     const char* name;
   };
-  // The range that holds pa, or null. Valid until the next quiescent point of the calling thread (old lists are kept).
+  // The range that holds pa, or null. Valid until the next quiescent point of the calling thread (old lists are kept till then).
   const Flat* find(u64 pa) const;
   bool read(u64 pa, void* out, u64 size);          // false if part is unmapped (ones there)
   bool write(u64 pa, const void* data, u64 size);  // invalidates code, marks dirty
@@ -91,6 +91,8 @@ class AddressSpace {
   std::function<void(u64 pa, u64 size)> on_code_write;  // a write by DMA or another CPU hits pages with code
   std::mutex* io_lock = nullptr;                        // taken around device access (the device lock)
   u64 ram_limit = 0;
+  // Counts layouts. A vCPU that has seen a generation at a point where it holds no Flat holds none of older ones.
+  u64 generation() const { return generation_.load(std::memory_order_acquire); }
   // Every vCPU's TLB registers here, so that a page that gets code is watched in all of them. Any thread.
   void add_tlb(SoftTlb* tlb);
   void remove_tlb(SoftTlb* tlb);
@@ -106,9 +108,13 @@ class AddressSpace {
   struct View {
     u64 hash = 0;
     std::vector<Flat> flats;
+    u64 retired = 0;  // the generation that followed it
   };
+  void publish(View& view);
+  void free_old_views();
   std::atomic<View*> view_;
-  std::vector<std::unique_ptr<View>> old_views_;
+  std::atomic<u64> generation_{1};
+  std::vector<std::unique_ptr<View>> views_;  // the longest unused first
   mutable std::mutex lock_;
   int batch_ = 0;
   std::mutex tlbs_lock_;

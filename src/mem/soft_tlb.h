@@ -39,6 +39,9 @@ class SoftTlb {
   void set_mode(u32 mode);
   void set_space(u64 tag, bool keep);
   void flush_all();
+  // The vCPU holds nothing of the memory layout here (any thread may ask for what it has seen).
+  void at_safe_point() { seen_generation_.store(memory_.generation(), std::memory_order_release); }
+  u64 seen_generation() const { return seen_generation_.load(std::memory_order_acquire); }
   void flush_nonglobal();
   void flush_page(u64 va);
   void flush_space(u64 tag, bool globals_too);
@@ -86,6 +89,7 @@ class SoftTlb {
 
   VcpuHeader& cpu_;
   AddressSpace& memory_;
+  std::atomic<u64> seen_generation_{0};
   std::array<std::unique_ptr<Space>, kSpaces> spaces_;
   Space* current_ = nullptr;
   std::array<JumpCache, kJumpCaches> jump_caches_;
