@@ -93,6 +93,7 @@ class AddressSpace {
   u64 ram_limit = 0;
   // Counts layouts. A vCPU that has seen a generation at a point where it holds no Flat holds none of older ones.
   u64 generation() const { return generation_.load(std::memory_order_acquire); }
+  size_t layouts_kept() const { return views_.size(); }
   // Every vCPU's TLB registers here, so that a page that gets code is watched in all of them. Any thread.
   void add_tlb(SoftTlb* tlb);
   void remove_tlb(SoftTlb* tlb);

@@ -7,6 +7,7 @@
 
 #include "guest/x86/flat_machine.h"
 #include "guest/x86/simd_translate.h"
+#include "guest/x86/system_fixture.h"
 #include "ir/ir.h"
 
 namespace doppel::x86::test {
@@ -67,6 +68,22 @@ TEST(Robustness, LockedStoreIntoCode) {
     EXPECT_EQ(machine.state().gpr[RAX], 0x12u) << (interpreter ? "interpreter" : "JIT");
   }
   munmap(memory, mem::kPageSize);
+}
+
+// A guest that moves a window for ever: layouts are kept while a vCPU may look at them, and not much longer.
+TEST_F(SystemTest, OldMemoryLayoutsAreFreed) {
+  const u32 window =
+      memory.map_ram("window", u64{1} << 32, memory.wrap_ram("window", ram, 0x1000, false), 0, 0x1000, 0);
+  const auto move = [&] {
+    for (u64 n = 1; n <= 5000; n++) memory.set_range(window, true, (u64{1} << 32) + n * 0x1000);
+  };
+  tlb->at_safe_point();
+  move();
+  EXPECT_GE(memory.layouts_kept(), 5000u);
+  tlb->at_safe_point();
+  memory.set_range(window, true, u64{2} << 32);
+  EXPECT_LE(memory.layouts_kept(), 2000u);
+  EXPECT_NE(memory.find(u64{2} << 32), nullptr);
 }
 
 }  // namespace
