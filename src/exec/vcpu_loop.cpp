@@ -166,6 +166,19 @@ void VcpuLoop::code_written(u64 pa, u64 size) {
   unwind();
 }
 
+// Into the jump cache. A region that straddles pages is there as long as both of their mappings.
+void VcpuLoop::remember_jump(const Installed& block, u64 linear) {
+  bool global = tlb_.aux(linear, h_.mmu_mode).global;
+  u64 last = linear;
+  if (block.phys_page2 != ~u64{0}) {
+    last = (linear & mem::kPageMask) + mem::kPageSize;
+    const u64 tag = tlb_.entry(last, h_.mmu_mode).exec.load(std::memory_order_relaxed);
+    if ((tag & (mem::kPageMask | mem::kTlbInvalid)) != last) return;
+    global = global && tlb_.aux(last, h_.mmu_mode).global;
+  }
+  tlb_.insert_jump(cpu_.pc(), linear, last, static_cast<u32>(block.code - h_.code_base), global);
+}
+
 Installed* VcpuLoop::lookup(bool single, bool keyed) {
   const u64 linear = cpu_.linear_pc();
   const u64 mode = cpu_.mode(), base = cpu_.code_base();
@@ -175,7 +188,6 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
   if ((e->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != (linear & mem::kPageMask))
     e = tlb_.fill(linear, mem::Access::Exec, h_.mmu_mode);
   const u64 phys = e ? tlb_.aux(linear, h_.mmu_mode).phys + (linear & (mem::kPageSize - 1)) : ~u64{0};
-  const bool global = e && tlb_.aux(linear, h_.mmu_mode).global;
   RegionKey key{phys, cpu_.pc(), single ? mode | kOneShotMode : mode, base};
   const bool io = e && (e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
   keyed = keyed && e && !io;
@@ -205,9 +217,7 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
                             [this](u64 page) { pages_.set(page, h_.index, translator_.cache().granules(page)); });
   }
   const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(linear);
-  if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint)
-    tlb_.insert_jump(cpu_.pc(), linear, static_cast<u32>(block->code - h_.code_base),
-                     global && block->phys_page2 == ~u64{0});
+  if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint) remember_jump(*block, linear);
   return block;
 }
 

@@ -37,6 +37,7 @@ class VcpuLoop final : public mem::Runtime {
   void set_breakpoint(u64 linear, bool on);
   void set_watchpoint(u64 va, u64 size, bool read, bool write, bool on);
   std::string jit_info();
+  const Counters& counters() { return translator_.counters(); }
   u64 icount_now() const { return icount_total_.load(std::memory_order_relaxed); }
   std::atomic<bool>& in_guest() { return in_guest_; }
   void wait_while_exclusive();
@@ -51,6 +52,7 @@ class VcpuLoop final : public mem::Runtime {
 
  private:
   Installed* lookup(bool single, bool keyed);
+  void remember_jump(const Installed& block, u64 linear);
   void step();
   void handle_requests();
   void leave(backend::ExitReason reason);

@@ -280,13 +280,14 @@ void SoftTlb::select_jump_cache(u64 mode_word, u64 base) {
   update_generation();
 }
 
-void SoftTlb::insert_jump(u64 pc, u64 linear, u32 code, bool global) {
+void SoftTlb::insert_jump(u64 pc, u64 linear, u64 last, u32 code, bool global) {
   if (!global && !jump_->nonglobal) {
     jump_->nonglobal = true;
     update_generation();
   }
   jump_->entries[jump_cache_index(pc)] = {pc, cpu_.jump_generation, code};
   jump_pages_.set(bloom(linear >> kPageBits));
+  jump_pages_.set(bloom(last >> kPageBits));
 }
 
 void SoftTlb::remove_jump(u64 pc, u32 code) {

@@ -56,7 +56,8 @@ class SoftTlb {
 
   // Jump caches.
   void select_jump_cache(u64 mode_word, u64 base);
-  void insert_jump(u64 pc, u64 linear, u32 code, bool global);
+  // `last` lies in the last page that the region was made from.
+  void insert_jump(u64 pc, u64 linear, u64 last, u32 code, bool global);
   void remove_jump(u64 pc, u32 code);
   void end_generation();  // all caches, all spaces
   u64 generation_serial() const { return serial_; }
