@@ -14,6 +14,7 @@ struct Options {
   bool interpreter = false;                    // -accel interp
   bool lockstep = false;                       // interpreter beside the JIT, region by region
   int icount_shift = -1;                       // -icount shift=N: 2^N ns an instruction; -1: off
+  s64 stop_at_ns = -1;                         // --stop-at: -icount's time at which the machine pauses
   std::string opt = "all";                     // --opt=
   s64 limit = -1;                              // --limit=N: only the first N regions are optimised
   u64 dump_from = 0, dump_to = ~u64{0};        // -dfilter

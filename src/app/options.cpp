@@ -372,6 +372,12 @@ const std::unordered_map<std::string, Handler>& handlers() {
          o.machine.accel.limit = static_cast<s64>(*n);
          return success();
        }},
+      {"stop-at", [](Options& o, const std::string& v) -> Status {
+         auto n = parse_number(v, "--stop-at", 1, 1000000000);
+         if (!n) return n.error();
+         o.machine.accel.stop_at_ns = static_cast<s64>(*n) * 1000000;
+         return success();
+       }},
       {"lockstep", SET(o.machine.accel.lockstep = true)}, {"perfmap", SET(o.machine.accel.perf_map = true)},
       {"wait-for", SET(o.wait_for = v)},
       {"wait-timeout", [](Options& o, const std::string& v) -> Status {
@@ -432,6 +438,8 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
   if (!o.machine.initrd.empty() && o.machine.kernel.empty())
     return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
   const auto& c = o.machine;
+  if (c.accel.stop_at_ns >= 0 && c.accel.icount_shift < 0)
+    return Error{"--stop-at is a time of -icount", "add -icount shift=3", 1};
   if (c.sockets || c.cores || c.threads) {
     const u32 n = std::max(c.sockets, 1u) * std::max(c.cores, 1u) * std::max(c.threads, 1u);
     if (c.sockets && c.cores && c.threads && n != c.cpus)

@@ -91,7 +91,8 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   PageReader reader(cpu_.header(), tlb_, memory_);
   ir::Region& region = scratch_;
   guest::TranslateRequest request{key.pc, key.mode & ~kOneShotMode, key.base, &reader, {}};
-  request.limits = {options.single ? 1 : config_.max_insns, options.single, config_.icount};
+  request.limits = {options.single ? 1 : std::min(config_.max_insns, options.max_insns), options.single,
+                    config_.icount};
   for (;;) {
     region.clear();
     cpu_.frontend().translate(request, region);

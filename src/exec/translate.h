@@ -37,6 +37,7 @@ struct CompileOptions {
   bool single = false;  // one instruction, unlinked
   bool keyed = true;    // false: not registered, runs once
   bool chain = true;
+  u32 max_insns = ~u32{0};  // fewer than the configured limit: up to the next event of -icount
 };
 
 class Translator {

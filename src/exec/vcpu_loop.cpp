@@ -179,7 +179,20 @@ void VcpuLoop::remember_jump(const Installed& block, u64 linear) {
   tlb_.insert_jump(cpu_.pc(), linear, last, static_cast<u32>(block.code - h_.code_base), global);
 }
 
-Installed* VcpuLoop::lookup(bool single, bool keyed) {
+void VcpuLoop::device_access(u64 pa) {
+  if (!config_.icount || !in_code_) return;
+  const mem::AddressSpace::Flat* f = memory_.find(pa);
+  if (f && !f->io) return;  // ROM, or a small window of RAM
+  u64 pc;
+  u32 insn;
+  Installed* block;
+  if (!locate(pc, insn, block) || block->insn_count == 1) return;
+  cpu_.set_pc(pc);
+  device_shot_ = true;
+  unwind();
+}
+
+Installed* VcpuLoop::lookup(bool single, bool keyed, u32 max_insns) {
   const u64 linear = cpu_.linear_pc();
   const u64 mode = cpu_.mode(), base = cpu_.code_base();
   translator_.counters().lookups++;
@@ -205,7 +218,7 @@ Installed* VcpuLoop::lookup(bool single, bool keyed) {
     }
   }
   if (!block) {
-    CompileOptions options{single, keyed, !single && !config_.lockstep};
+    CompileOptions options{single, keyed, !single && !config_.lockstep, max_insns};
     block = translator_.compile(key, linear, options);
     if (!block) {
       flush_code();
@@ -344,20 +357,19 @@ void VcpuLoop::step() {
   }
   at_breakpoint_ = false;
   const bool stepping = cpu_.single_stepping();
-  const bool single = one_shot_ || stepping || single_step_;
+  if (config_.icount && h_.icount_left <= 0) {
+    begin_slice();
+    if (cpu_.has_work()) return;
+  }
+  const bool single = one_shot_ || device_shot_ || stepping || single_step_;
   const bool keyed = !one_shot_;
   tlb_.select_jump_cache(cpu_.mode(), cpu_.code_base());
   Installed* block = lookup(single, keyed);
   if (one_shot_) translator_.counters().one_shots++;
-  one_shot_ = false;
-  if (config_.icount && !single && h_.icount_left < block->insn_count) {
-    begin_slice();
-    if (h_.icount_left < block->insn_count) {
-      slice_ += block->insn_count;
-      h_.icount_left += block->insn_count;
-    }
-    if (cpu_.has_work()) return;
-  }
+  one_shot_ = device_shot_ = false;
+  // The slice ends inside: events come at the same instruction, whatever the regions are.
+  if (config_.icount && h_.icount_left < block->insn_count)
+    block = lookup(single, false, static_cast<u32>(h_.icount_left));
   if (log_on(LogItem::Cpu)) log_write(cpu_.dump_registers());
   DOPPEL_LOG(Exec, "enter 0x%llx mode 0x%llx\n", static_cast<unsigned long long>(linear),
              static_cast<unsigned long long>(block->mode));
@@ -388,6 +400,7 @@ void VcpuLoop::run() {
     if (h_.exit_request.exchange(0, std::memory_order_seq_cst)) {
       wait_while_exclusive();
       handle_requests();
+      if (config_.icount) begin_slice();  // a device may have armed an earlier timer
       if (hooks.should_stop && hooks.should_stop()) break;
     }
     if (cpu_.halted() && !cpu_.has_work()) {

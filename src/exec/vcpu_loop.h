@@ -48,11 +48,12 @@ class VcpuLoop final : public mem::Runtime {
   void flush_jump_cache() override { tlb_.end_generation(); }
   u64 icount() override;
   void code_written(u64 pa, u64 size) override;
+  void device_access(u64 pa) override;
   void debug_watch(u64 va, u32 size, bool write) override;
 
  private:
-  Installed* lookup(bool single, bool keyed);
   void remember_jump(const Installed& block, u64 linear);
+  Installed* lookup(bool single, bool keyed, u32 max_insns = ~u32{0});
   void step();
   void handle_requests();
   void leave(backend::ExitReason reason);
@@ -62,7 +63,6 @@ class VcpuLoop final : public mem::Runtime {
   bool locate(u64& pc, u32& insn, Installed*& block);
   void run_exclusive(void (*body)(void*), void* context);
   void end_exclusive();
-  void account_icount(u64 unexecuted);
   void begin_slice();
 
   guest::GuestCpu& cpu_;
@@ -75,6 +75,7 @@ class VcpuLoop final : public mem::Runtime {
   std::jmp_buf unwind_;
   bool in_code_ = false;        // generated code is on the stack
   bool one_shot_ = false;       // run one instruction from an unregistered region next
+  bool device_shot_ = false;    // -icount: run one instruction, which reaches a device, alone next
   bool single_step_ = false;    // the debugger's
   bool at_breakpoint_ = false;  // resume from a breakpoint: do not stop on it at once
   Installed* running_ = nullptr;

@@ -35,6 +35,7 @@ void BoardMachine::shut_down() {
   }
   for (auto& vcpu : vcpus_) vcpu->stop();
   memory_.on_change = nullptr;
+  stop_timer_.reset();
   vcpus_.clear();
   windows_.clear();
   devices_.clear();
@@ -67,6 +68,13 @@ Status BoardMachine::add_vcpu(std::unique_ptr<guest::GuestCpu> cpu) {
     v.on_icount_slice = [this](u64) { return icount_slice(); };
     v.on_icount_idle = [this] { return icount_idle(); };
     clock_.use_instructions([&v] { return v.icount(); }, config_.accel.icount_shift);
+    if (config_.accel.stop_at_ns >= 0) {
+      stop_timer_.emplace(clock_, [&v] {
+        v.pause();
+        v.on_debug_stop(v, 0);
+      });
+      stop_timer_->arm_at(config_.accel.stop_at_ns);
+    }
   }
   vcpus_.push_back(vcpu.take());
   return success();
@@ -147,7 +155,13 @@ void BoardMachine::request_reset() {
   work_.notify_all();
 }
 
+// The guest has ended its run: the instruction that did it is the last one, before the main loop acts.
+void BoardMachine::stop_calling_cpu() {
+  if (const int cpu = current_cpu(); cpu >= 0) vcpus_[static_cast<size_t>(cpu)]->pause();
+}
+
 void BoardMachine::guest_reset() {
+  stop_calling_cpu();
   if (config_.no_reboot) {
     request_quit(ShutdownCause::GuestReset, 0);
   } else {
@@ -156,6 +170,7 @@ void BoardMachine::guest_reset() {
 }
 
 void BoardMachine::guest_shutdown() {
+  stop_calling_cpu();
   const std::lock_guard guard(loop_lock_);
   guest_off_ = wake_ = true;
   work_.notify_all();
@@ -168,6 +183,7 @@ void BoardMachine::request_powerdown() {
 }
 
 void BoardMachine::request_quit(ShutdownCause, int exit_status) {
+  stop_calling_cpu();
   const std::lock_guard guard(loop_lock_);
   if (!quit_) quit_ = exit_status;  // the first reason counts
   wake_ = true;

@@ -82,12 +82,14 @@ class BoardMachine : public Machine {
   void wake_loop();
   s64 icount_slice();
   bool icount_idle();
+  void stop_calling_cpu();
 
   std::vector<std::unique_ptr<hw::Device>> owned_;
   std::map<std::string, hw::Device*> devices_;
   std::vector<std::unique_ptr<hw::MappedWindow>> windows_;
   std::vector<std::unique_ptr<accel::Vcpu>> vcpus_;
   std::vector<std::thread::id> vcpu_threads_;
+  std::optional<hw::Timer> stop_timer_;  // --stop-at
 
   std::atomic<RunState> state_{RunState::Paused};
   std::atomic<bool> exited_{false};

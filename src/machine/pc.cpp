@@ -82,6 +82,7 @@ PcMachine::PcMachine(MachineConfig config, x86::CpuModel model)
                  .ports = port_bus_,
                  .clock = clock_,
                  .cpus = config_.cpus,
+                 .repeatable = config_.accel.icount_shift >= 0,
                  .reset = [this] { guest_reset(); },
                  .smm = [this](bool any) { pc_memory_.set_smm(any); }}) {}
 

@@ -19,6 +19,7 @@ class PcPlatform final : public x86::Platform {
     hw::PortBus& ports;
     hw::Clock& clock;
     u32 cpus = 1;
+    bool repeatable = false;                   // -icount
     std::function<void()> reset;               // triple fault
     std::function<void(bool any_in_smm)> smm;  // device lock held
   };
@@ -44,6 +45,7 @@ class PcPlatform final : public x86::Platform {
   void smi_entered(u32 cpu, bool in_smm) override;
   void cpu_halted(u32) override {}
   u32 cpu_count() override { return p_.cpus; }
+  bool repeatable() override { return p_.repeatable; }
 
  private:
   hw::LocalApic* apic(u32 cpu) { return apics_ ? apics_->apic(cpu) : nullptr; }

@@ -70,6 +70,7 @@ T load_in_page(VcpuHeader& cpu, u64 va, u32 mode, bool stack) {
   }
   if (tag & kTlbIo) {
     const u64 pa = cpu.soft_tlb->aux(va, mode).phys + page_offset(va);
+    cpu.runtime->device_access(pa);
     if constexpr (sizeof(T) <= 8) {
       return static_cast<T>(io_load(cpu, pa, sizeof(T)));
     } else {
@@ -109,6 +110,7 @@ void store_in_page(VcpuHeader& cpu, u64 va, T value, u32 mode, bool stack) {
   }
   if (tag & kTlbIo) {
     const u64 pa = cpu.soft_tlb->aux(va, mode).phys + page_offset(va);
+    cpu.runtime->device_access(pa);
     io_store(cpu, pa, static_cast<u64>(value), sizeof(T) > 8 ? 8 : sizeof(T));
     if constexpr (sizeof(T) > 8) io_store(cpu, pa + 8, static_cast<u64>(value >> 64), 8);
     return;

@@ -81,6 +81,9 @@ class Runtime {
   // A store by this vCPU is about to change [pa, pa+size) of a page that holds translated code. Drops what it overlaps;
   // when that is the region now running, unwinds (the instruction is then run again alone, so that it is exact).
   virtual void code_written(u64 pa, u64 size) = 0;
+  // A load or store by generated code is about to reach a device. With -icount it unwinds where the instruction is one
+  // of several in its region, to run it again alone: what the device does to time and interrupts is then exact.
+  virtual void device_access(u64 pa) { static_cast<void>(pa); }
   // A debugger's data watchpoint may cover the access. May unwind.
   virtual void debug_watch(u64 va, u32 size, bool write) = 0;
 };

@@ -30,6 +30,8 @@ class Platform {
   virtual void cpu_halted(u32 cpu) = 0;
   virtual u32 cpu_count() = 0;
   virtual u32 apic_id(u32 cpu) { return cpu; }
+  // Random numbers shall be the same in each run (-icount).
+  virtual bool repeatable() { return false; }
 };
 
 }  // namespace doppel::x86

@@ -19,10 +19,13 @@ exec::Config make_config(bool interpreter, bool optimise, int max_pinned) {
 }  // namespace
 
 FlatMachine::FlatMachine(const CpuModel& model, bool interpreter, bool optimise, int max_pinned)
+    : FlatMachine(model, make_config(interpreter, optimise, max_pinned)) {}
+
+FlatMachine::FlatMachine(const CpuModel& model, const exec::Config& config)
     : pages_(memory_),
       cpu_(model, platform_, 0, make_frontend(model)),
       probe_(cpu_),
-      loop_(probe_, memory_, pages_, make_config(interpreter, optimise, max_pinned)) {
+      loop_(probe_, memory_, pages_, config) {
   mem::RamBlock* block = memory_.create_ram("tables", kTablePages * mem::kPageSize).value();
   memory_.map_ram("tables", kTables, block, 0, kTablePages * mem::kPageSize, 0);
   // SAFETY: page tables are arrays of 64-bit entries in page-aligned RAM.
@@ -36,18 +39,25 @@ void FlatMachine::map(u8* host, u64 size, bool writable) {
   const u64 start = reinterpret_cast<u64>(host);
   mem::RamBlock* block = memory_.wrap_ram("test", host, size, false);
   memory_.map_ram("test", start, block, 0, size, 0);
-  for (u64 va = start; va < start + size; va += mem::kPageSize) {
-    u64 level_table = 0;  // PML4 is table 0
-    for (int level = 3; level >= 1; level--) {
-      u64& e = tables_[level_table * 512 + ((va >> (12 + 9 * level)) & 511)];
-      if (e == 0) {
-        ASSERT(used_ < kTablePages);
-        e = table(used_++) | 7;
-      }
-      level_table = ((e & ~u64{0xfff}) - kTables) / mem::kPageSize;
+  for (u64 va = start; va < start + size; va += mem::kPageSize) map_page(va, writable);
+}
+
+void FlatMachine::map_device(u64 address, mem::IoHandler& device) {
+  memory_.map_io("device", address, mem::kPageSize, &device, 0);
+  map_page(address, true);
+}
+
+void FlatMachine::map_page(u64 va, bool writable) {
+  u64 level_table = 0;  // PML4 is table 0
+  for (int level = 3; level >= 1; level--) {
+    u64& e = tables_[level_table * 512 + ((va >> (12 + 9 * level)) & 511)];
+    if (e == 0) {
+      ASSERT(used_ < kTablePages);
+      e = table(used_++) | 7;
     }
-    tables_[level_table * 512 + ((va >> 12) & 511)] = va | (writable ? 7 : 5);
+    level_table = ((e & ~u64{0xfff}) - kTables) / mem::kPageSize;
   }
+  tables_[level_table * 512 + ((va >> 12) & 511)] = va | (writable ? 7 : 5);
 }
 
 void FlatMachine::user_mode(bool bits32) {

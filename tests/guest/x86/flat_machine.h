@@ -70,9 +70,13 @@ class ProbeCpu final : public guest::GuestCpu {
 class FlatMachine {
  public:
   FlatMachine(const CpuModel& model, bool interpreter, bool optimise, int max_pinned = -1);
+  FlatMachine(const CpuModel& model, const exec::Config& config);
   // Makes [host, host + size) visible at its own address (below 4 GiB), for user code. Page aligned.
   void map(u8* host, u64 size, bool writable);
+  // A page of a device at `address` (below 4 GiB), for user code.
+  void map_device(u64 address, mem::IoHandler& device);
   X86State& state() { return cpu_.state(); }
+  exec::VcpuLoop& loop() { return loop_; }
   // Prepares user mode with flat segments and these registers; then runs. The vector of the exception that ended it.
   void user_mode(bool bits32);
   u8 run();
@@ -81,6 +85,7 @@ class FlatMachine {
   std::string jit_info() { return loop_.jit_info(); }
 
  private:
+  void map_page(u64 va, bool writable);
   u64 table(u64 index) const { return kTables + index * mem::kPageSize; }
   static constexpr u64 kTables = u64{4} << 30;  // physical address of the page tables
   static constexpr u64 kTablePages = 64;

@@ -22,7 +22,12 @@ class StringOp {
   X86State& state() { return s_; }
   bool backward() const { return backward_; }
   u64 count() const { return in_.repeat ? s_.gpr[RCX] & mask_ : 1; }
-  bool interrupted() const { return s_.h.exit_request.load(std::memory_order_relaxed) != 0; }
+  // To be gone on with later? With -icount the instruction counts when it ends, whatever interrupts it.
+  bool pauses() {
+    if (!in_.one && s_.h.exit_request.load(std::memory_order_relaxed) == 0) return false;
+    s_.h.icount_left++;
+    return true;
+  }
 
   u64 offset(unsigned reg) const { return s_.gpr[reg] & mask_; }
   void set_offset(unsigned reg, u64 v) {
@@ -117,7 +122,7 @@ u64 repeat(StringOp& op, Body body) {
     body(left, stop);
     if (stop || !op.info().repeat) return 0;
     left = op.count();
-    if (left > 0 && (op.info().one || op.interrupted())) return 1;
+    if (left > 0 && op.pauses()) return 1;
   }
   return 0;
 }

@@ -19,8 +19,8 @@ void require_umip(X86State& s) {
   if ((s.cr4 & CR4_UMIP) && s.cpl != 0) raise_error(s, GP, 0);
 }
 
-u64 random64() {
-  static thread_local std::mt19937_64 generator{std::random_device{}()};
+u64 random64(X86State& s) {
+  static thread_local std::mt19937_64 generator{s.platform->repeatable() ? s.h.index : std::random_device{}()};
   return generator();
 }
 
@@ -318,8 +318,8 @@ u64 helper_rdpmc(X86State* sp) {
   return 0;
 }
 
-u64 helper_rdrand(X86State*, u64 size) { return random64() & mask_bits(static_cast<unsigned>(size * 8)); }
-u64 helper_rdseed(X86State*, u64 size) { return random64() & mask_bits(static_cast<unsigned>(size * 8)); }
+u64 helper_rdrand(X86State* s, u64 size) { return random64(*s) & mask_bits(static_cast<unsigned>(size * 8)); }
+u64 helper_rdseed(X86State* s, u64 size) { return random64(*s) & mask_bits(static_cast<unsigned>(size * 8)); }
 
 // --- halting
 
