@@ -65,6 +65,15 @@ std::string jit(machine::Machine& m, const Words&) {
 
 std::string tlb(machine::Machine& m, const Words&) { return m.vcpus().empty() ? "" : m.vcpus()[0]->tlb_info(); }
 
+std::string screen(machine::Machine& m, const Words&) {
+  display::Console* console = m.console();
+  if (!console) return "there is no display adapter\n";
+  if (console->in_text_mode()) return console->text() + "\n";
+  display::Surface surface;
+  console->refresh(surface);
+  return format("graphics, %u x %u pixels\n", surface.width, surface.height);
+}
+
 std::string devices(machine::Machine& m, const Words& w) {
   std::string text;
   for (const auto& [device_name, device] : m.devices()) {
@@ -88,6 +97,7 @@ constexpr Command kRows[] = {
     {"jit", "", "the translator's counters", jit},
     {"pic", "", "interrupt controllers", pic},
     {"irq", "", "interrupt controllers", pic},
+    {"screen", "", "the characters of a text screen", screen},
     {"block", "", "drives and media", block},
     {"qdm", "[device]", "devices; with a name its state", devices},
 };
