@@ -11,14 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-GUESTS = pathlib.Path(os.environ.get("DOPPEL_GUESTS", ROOT / "guests"))
-
-
-class Failure(Exception):
-    pass
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from harness import GUESTS, Emulator, Failure, check, run_tests  # noqa: E402
 
 
 class Run:
@@ -142,18 +137,55 @@ def test_disk_grub(t):
            "-drive", f"file={GUESTS / 'pc-disk/disk.img'},format=raw,snapshot=on", arch="i386").exited().need("Doppel i386 guest", *GOOD).never(*BAD)
 
 
-def test_full_icount_equal(t):
-    """JIT and interpreter print the same console log when time is a function of instructions."""
-    logs = []
-    for accel in ("tcg", "interp"):
-        run = t.guest("i386-pc", "-accel", accel, "-icount", "shift=3", "-rtc", "base=2026-01-01", append="guest_quiet guest_run=echo+INIT-RUNS", timeout=900).exited().need("INIT-RUNS")
-        logs.append(run.text)
-    if logs[0] != logs[1]:
-        a, b = logs[0].splitlines(), logs[1].splitlines()
-        for x, y in zip(a, b):
-            if x != y:
-                raise Failure(f"first difference:\n  JIT         {x}\n  interpreter {y}")
-        raise Failure("one log is longer")
+# --- -icount: the same run again
+
+def repeat_run(t, name, arch, args, variants):
+    """Runs a machine to where it stops, once a variant: registers, console and screen must be the same."""
+    first = None
+    for variant in variants:
+        with Emulator(t.program, "-icount", "shift=3", "-rtc", "base=2026-01-01", "-no-shutdown", *args, *variant.split(), arch=arch) as m:
+            m.wait_paused()
+            found = {"registers": m.command("info registers"), "console": m.serial().decode(errors="replace"), "screen": m.screen(), "text": m.text()}
+        if first is None:
+            first = found
+            continue
+        for what in ("registers", "console", "text"):
+            for a, b in zip((first[what] + "\nEND").splitlines(), (found[what] + "\nEND").splitlines()):
+                check(a == b, f"{name}, {what}: first difference\n  {variants[0]}: {a}\n  {variant}: {b}")
+        check(first["screen"].data == found["screen"].data, f"{name}: {variants[0]} and {variant} show different screens")
+    return first
+
+
+ALL_WAYS = ("-accel tcg", "-accel tcg", "-accel interp", "-accel tcg -singlestep", "-accel tcg --opt=none")
+
+
+def test_icount_firmware(t):
+    """SeaBIOS and GRUB up to the middle of the menu: two runs, the interpreter, single instructions, no passes."""
+    r = repeat_run(t, "GRUB", "i386", ["-cpu", "pentium3", "-m", "256", "-cdrom", GUESTS / "pc-grub-iso/grub.iso", "--stop-at", "2000"], ALL_WAYS)
+    check("GNU GRUB" in r["text"] and "*Doppel i386 guest" in r["text"], "the menu is not there:\n" + r["text"])
+
+
+def icount_boot(t, name, ways):
+    arch, cpu = ("i386", ["-cpu", "pentium3"]) if name.startswith("i386") else ("x86_64", [])
+    r = repeat_run(t, name, arch, [*cpu, "-m", "256", "-drive", f"file={t.scratch()},format=raw,snapshot=on", "-kernel", GUESTS / name / "vmlinuz",
+                                   "-initrd", GUESTS / name / "initrd.gz", "-append", "console=tty0 console=ttyS0"], ways)
+    Run(0, r["console"].replace("\r", "")).need(*GOOD, r"GUEST-CHECK disk:/dev/sda pass").never(*BAD)
+
+
+def test_icount_i386(t):
+    icount_boot(t, "i386-pc", ALL_WAYS[:2])
+
+
+def test_icount_amd64(t):
+    icount_boot(t, "amd64-pc", ALL_WAYS[:2])
+
+
+def test_full_icount_i386(t):
+    icount_boot(t, "i386-pc", ALL_WAYS)
+
+
+def test_full_icount_amd64(t):
+    icount_boot(t, "amd64-pc", ALL_WAYS)
 
 
 def test_full_twenty_boots(t):
@@ -165,28 +197,4 @@ def test_full_twenty_boots(t):
                 raise Failure(f"{name}, boot {i + 1}: {e}") from None
 
 
-def main():
-    t = Tester(sys.argv[1])
-    words = sys.argv[2:]
-    passed = failed = 0
-    for name, fn in list(globals().items()):
-        if not name.startswith("test_") or (words and not any(w in name for w in words)):
-            continue
-        if name.startswith("test_full_") and not os.environ.get("DOPPEL_TEST_FULL") and not words:
-            continue
-        begin = time.time()
-        try:
-            fn(t)
-            passed += 1
-            print(f"ok    boot/{name[5:]} ({time.time() - begin:.1f} s)", flush=True)
-        except Failure as e:
-            failed += 1
-            print(f"FAIL  boot/{name[5:]} ({time.time() - begin:.1f} s)\n      " + str(e).replace("\n", "\n      "), flush=True)
-        except Exception:  # a broken test is a failed test
-            failed += 1
-            print(f"FAIL  boot/{name[5:]}\n      " + traceback.format_exc().replace("\n", "\n      "), flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(run_tests("boot", globals(), Tester(sys.argv[1]), sys.argv[2:]))

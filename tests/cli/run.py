@@ -3,24 +3,13 @@
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-GUESTS = pathlib.Path(os.environ.get("DOPPEL_GUESTS", ROOT / "guests"))
-
-
-class Failure(Exception):
-    pass
-
-
-def check(condition, text):
-    if not condition:
-        raise Failure(text)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from harness import GUESTS, ROOT, Emulator, Failure, Monitor, check, run_tests, wait_until  # noqa: E402
 
 
 class Tester:
@@ -53,38 +42,6 @@ class Tester:
             subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", b, o], check=True)
             image.write_bytes(b.read_bytes().ljust(1474560, b"\0"))
         return image
-
-
-class Monitor:
-    """A monitor on a unix socket."""
-
-    def __init__(self, path, timeout=20):
-        self.s = socket.socket(socket.AF_UNIX)
-        end = time.time() + timeout
-        while True:
-            try:
-                self.s.connect(str(path))
-                break
-            except OSError:
-                if time.time() > end:
-                    raise Failure("the monitor's socket does not appear") from None
-                time.sleep(0.05)
-        self.s.settimeout(timeout)
-        self.read()
-
-    def read(self):
-        text = b""
-        while not text.endswith(b"(qemu) "):
-            part = self.s.recv(65536)
-            if not part:
-                break
-            text += part
-        return text.decode(errors="replace").replace("\r", "")
-
-    def command(self, line):
-        self.s.sendall(line.encode() + b"\n")
-        text = self.read()
-        return text[text.find("\n") + 1:].removesuffix("(qemu) ")
 
 
 def test_help_and_version(t):
@@ -257,24 +214,4 @@ def test_window(t):
         x.kill()
 
 
-def main():
-    t = Tester(sys.argv[1])
-    words = sys.argv[2:]
-    passed = failed = 0
-    for name, fn in list(globals().items()):
-        if not name.startswith("test_") or (words and not any(w in name for w in words)):
-            continue
-        begin = time.time()
-        try:
-            fn(t)
-            passed += 1
-            print(f"ok    cli/{name[5:]} ({time.time() - begin:.1f} s)", flush=True)
-        except Exception as e:
-            failed += 1
-            text = str(e) if isinstance(e, Failure) else traceback.format_exc()
-            print(f"FAIL  cli/{name[5:]} ({time.time() - begin:.1f} s)\n      " + text.replace("\n", "\n      "), flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(run_tests("cli", globals(), Tester(sys.argv[1]), sys.argv[2:]))
