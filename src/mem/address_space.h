@@ -72,7 +72,8 @@ class AddressSpace {
     bool read_only;
     const char* name;
   };
-  // The range that holds pa, or null. Valid until the next quiescent point of the calling thread (old lists are kept till then).
+  // The range that holds pa, or null. Valid until the next quiescent point of the calling thread (old lists are kept
+  // till then).
   const Flat* find(u64 pa) const;
   bool read(u64 pa, void* out, u64 size);          // false if part is unmapped (ones there)
   bool write(u64 pa, const void* data, u64 size);  // invalidates code, marks dirty

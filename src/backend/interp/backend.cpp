@@ -47,8 +47,7 @@ class InterpBackend final : public Backend {
 
   const Emitted& emit(const ir::Region& region, const EmitConfig& config) override {
     out_.links.clear();
-    head_ = {
-        config.icount_insns ? config.icount_insns : region.insn_count, config.icount, config.chain, {}};
+    head_ = {config.icount_insns ? config.icount_insns : region.insn_count, config.icount, config.chain, {}};
     out_.code = {reinterpret_cast<const u8*>(&head_), sizeof head_};  // SAFETY: bytes of a trivial struct
     for (size_t i = 0; i < region.ops.size(); i++) {
       const ir::Op& op = region.ops[i];

@@ -73,7 +73,9 @@ class X64Backend final : public Backend {
         emitter_(config, host_, pins_, thunks_) {}
 
   std::string name() const override { return "x64"; }
-  const Emitted& emit(const ir::Region& region, const EmitConfig& config) override { return emitter_.emit(region, config); }
+  const Emitted& emit(const ir::Region& region, const EmitConfig& config) override {
+    return emitter_.emit(region, config);
+  }
 
   void install(const Emitted& emitted, u8* at, CodeBlock& block) override {
     std::memcpy(at, emitted.code.data(), emitted.code.size());
