@@ -192,46 +192,61 @@ void VcpuLoop::device_access(u64 pa) {
   unwind();
 }
 
+// The region at a position if it is known and both of its pages are mapped as they were.
+Installed* VcpuLoop::find(const guest::CodePosition& at, u64 phys) {
+  Installed* block = translator_.cache().find({phys, at.pc, at.mode, at.base});
+  if (!block || block->phys_page2 == ~u64{0}) return block;
+  const u64 next = (at.linear & mem::kPageMask) + mem::kPageSize;
+  if (tlb_.executable(next) && tlb_.aux(next, h_.mmu_mode).phys == block->phys_page2) return block;
+  drop(*block);
+  translator_.cache().remove(*block);
+  return nullptr;
+}
+
+Installed& VcpuLoop::compile(const RegionKey& key, u64 linear, CompileOptions options, bool& keyed) {
+  Installed* block = translator_.compile(key, linear, options);
+  if (!block) {
+    flush_code();
+    block = translator_.compile(key, linear, options);
+    ASSERT_MSG(block, "a region larger than the code cache");
+  }
+  keyed = keyed && !block->ranges.empty();  // without: it raises a fetch fault, which may not happen the next time
+  translator_.cache().add(*block, keyed,
+                          [this](u64 page) { pages_.set(page, h_.index, translator_.cache().granules(page)); });
+  return *block;
+}
+
 Installed* VcpuLoop::lookup(bool single, bool keyed, u32 max_insns) {
-  const u64 linear = cpu_.linear_pc();
-  const u64 mode = cpu_.mode(), base = cpu_.code_base();
+  guest::CodePosition at{cpu_.pc(), cpu_.linear_pc(), cpu_.mode(), cpu_.code_base()};
+  if (single) at.mode |= kOneShotMode;
   translator_.counters().lookups++;
   // Where is it in memory? A fetch fault is raised by the region that can't be fetched: phys ~0, never kept.
-  mem::TlbEntry* e = &tlb_.entry(linear, h_.mmu_mode);
-  if ((e->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != (linear & mem::kPageMask))
-    e = tlb_.fill(linear, mem::Access::Exec, h_.mmu_mode);
-  const u64 phys = e ? tlb_.aux(linear, h_.mmu_mode).phys + (linear & (mem::kPageSize - 1)) : ~u64{0};
-  RegionKey key{phys, cpu_.pc(), single ? mode | kOneShotMode : mode, base};
-  const bool io = e && (e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
-  keyed = keyed && e && !io;
-  Installed* block = keyed ? translator_.cache().find(key) : nullptr;
-  if (block && block->phys_page2 != ~u64{0}) {
-    // The second page may be mapped elsewhere by now.
-    const u64 next = (linear & mem::kPageMask) + mem::kPageSize;
-    mem::TlbEntry* e2 = &tlb_.entry(next, h_.mmu_mode);
-    if ((e2->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != next)
-      e2 = tlb_.fill(next, mem::Access::Exec, h_.mmu_mode);
-    if (!e2 || tlb_.aux(next, h_.mmu_mode).phys != block->phys_page2) {
-      drop(*block);
-      translator_.cache().remove(*block);
-      block = nullptr;
-    }
-  }
+  const mem::TlbEntry* e = tlb_.executable(at.linear);
+  const u64 phys = e ? tlb_.aux(at.linear, h_.mmu_mode).phys + (at.linear & (mem::kPageSize - 1)) : ~u64{0};
+  keyed = keyed && e && !(e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
+  Installed* block = keyed ? find(at, phys) : nullptr;
   if (!block) {
-    CompileOptions options{single, keyed, !single && !config_.lockstep, max_insns};
-    block = translator_.compile(key, linear, options);
-    if (!block) {
-      flush_code();
-      block = translator_.compile(key, linear, options);
-      ASSERT_MSG(block, "a region larger than the code cache");
-    }
-    keyed = keyed && !block->ranges.empty();  // without: it raises a fetch fault, which may not happen the next time
-    translator_.cache().add(*block, keyed,
-                            [this](u64 page) { pages_.set(page, h_.index, translator_.cache().granules(page)); });
+    const CompileOptions options{single, keyed, !single && !config_.lockstep, max_insns};
+    block = &compile({phys, at.pc, at.mode, at.base}, at.linear, options, keyed);
   }
-  const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(linear);
-  if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint) remember_jump(*block, linear);
+  const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(at.linear);
+  if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint) remember_jump(*block, at.linear);
   return block;
+}
+
+const u8* VcpuLoop::resume() {
+  guest::CodePosition at;
+  if (!may_resume_ || h_.exit_request.load(std::memory_order_relaxed) || !cpu_.goes_on(at)) return nullptr;
+  translator_.counters().resumes++;
+  tlb_.select_jump_cache(at.mode, at.base);
+  if (const u32 code = tlb_.find_jump(at.pc)) return h_.code_base + code;
+  translator_.counters().lookups++;
+  const mem::TlbEntry* e = tlb_.executable(at.linear);
+  if (!e || (e->exec.load(std::memory_order_relaxed) & mem::kTlbIo)) return nullptr;
+  Installed* block = find(at, tlb_.aux(at.linear, h_.mmu_mode).phys + (at.linear & (mem::kPageSize - 1)));
+  if (!block) return nullptr;
+  remember_jump(*block, at.linear);
+  return block->code;
 }
 
 // --- where generated code was when it called out
@@ -377,6 +392,8 @@ void VcpuLoop::step() {
   running_ = block;
   h_.exit_slot = 0;
   in_code_ = true;
+  may_resume_ = !single && !config_.lockstep && !config_.icount && translator_.breakpoints.empty() &&
+                !log_on(LogItem::Exec) && !log_on(LogItem::Cpu);
   const ExitReason reason =
       config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
   in_code_ = false;
@@ -431,7 +448,7 @@ std::string VcpuLoop::jit_info() {
                 "IR ops              %.2f an instruction, %.2f optimised\n"
                 "host code           %llu bytes, %.1f an instruction; cache %zu of %zu KiB, %llu flushes\n"
                 "translation time    %.1f ms, %.0f ns an instruction\n"
-                "entered             %llu, lookups %llu, links %llu, requests %llu\n"
+                "entered             %llu, resumed %llu, lookups %llu, links %llu, requests %llu\n"
                 "invalidated         %llu, restarts %llu, one-shot regions %llu, faults %llu\n"
                 "TLB                 fills %llu, flushes %llu, page flushes %llu, space switches %llu (%llu kept)\n",
                 translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions),
@@ -441,7 +458,8 @@ std::string VcpuLoop::jit_info() {
                 static_cast<double>(c.host_bytes) / n, translator_.cache().used() >> 10,
                 translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
                 static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n,
-                static_cast<unsigned long long>(c.enters), static_cast<unsigned long long>(c.lookups),
+                static_cast<unsigned long long>(c.enters), static_cast<unsigned long long>(c.resumes),
+                static_cast<unsigned long long>(c.lookups),
                 static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
                 static_cast<unsigned long long>(c.invalidated), static_cast<unsigned long long>(c.smc_restarts),
                 static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults),

@@ -47,11 +47,14 @@ class VcpuLoop final : public mem::Runtime {
   [[noreturn]] void unwind() override;
   void flush_jump_cache() override { tlb_.end_generation(); }
   u64 icount() override;
+  const u8* resume() override;
   void code_written(u64 pa, u64 size) override;
   void device_access(u64 pa) override;
   void debug_watch(u64 va, u32 size, bool write) override;
 
  private:
+  Installed* find(const guest::CodePosition& at, u64 phys);
+  Installed& compile(const RegionKey& key, u64 linear, CompileOptions options, bool& keyed);
   void remember_jump(const Installed& block, u64 linear);
   Installed* lookup(bool single, bool keyed, u32 max_insns = ~u32{0});
   void step();
@@ -74,6 +77,7 @@ class VcpuLoop final : public mem::Runtime {
   Translator translator_;
   std::jmp_buf unwind_;
   bool in_code_ = false;        // generated code is on the stack
+  bool may_resume_ = false;     // it may go on by resume()
   bool one_shot_ = false;       // run one instruction from an unregistered region next
   bool device_shot_ = false;    // -icount: run one instruction, which reaches a device, alone next
   bool single_step_ = false;    // the debugger's

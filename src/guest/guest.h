@@ -52,6 +52,11 @@ struct GdbRegister {
   std::string group;
 };
 
+// What a region is looked up by, but for the physical address.
+struct CodePosition {
+  u64 pc = 0, linear = 0, mode = 0, base = 0;
+};
+
 // One vCPU. All calls on its own thread unless said otherwise.
 class GuestCpu {
  public:
@@ -67,6 +72,12 @@ class GuestCpu {
   // Interrupts, NMI, SMI, INIT/SIPI, and exceptions recorded by helpers. has_work: any thread.
   virtual bool has_work() const = 0;  // something to deliver, or to wake from halt for
   virtual bool halted() const = 0;
+  // Nothing is due but to go on with the next instruction, and regions may be of any length: then where.
+  virtual bool goes_on(CodePosition& at) const {
+    if (has_work() || halted() || single_stepping()) return false;
+    at = {pc(), linear_pc(), mode(), code_base()};
+    return true;
+  }
   // Delivers what is due at this instruction boundary. May unwind (a fault while delivering); is then called again.
   virtual void deliver_pending() = 0;
   // One instruction then a debug stop: single step by TF or by the debugger. True if regions must be one instruction

@@ -32,6 +32,12 @@ class SoftTlb {
   // Makes the entry for `va` usable for `access`, or returns null when the guest's walk faults (then raise_fault is
   // due).
   TlbEntry* fill(u64 va, Access access, u32 mode);
+  // The entry for code at `va` in the current mode, filled if need be; null when it can't be fetched.
+  TlbEntry* executable(u64 va) {
+    TlbEntry& e = entry(va, cpu_.mmu_mode);
+    const u64 tag = e.exec.load(std::memory_order_relaxed);
+    return (tag & (kPageMask | kTlbInvalid)) == (va & kPageMask) ? &e : fill(va, Access::Exec, cpu_.mmu_mode);
+  }
   TlbEntry& entry(u64 va, u32 mode) { return current_->entries[mode][index(va)]; }
   TlbAux& aux(u64 va, u32 mode) { return current_->aux[mode][index(va)]; }
   static size_t index(u64 va) { return (va >> kPageBits) & (kTlbEntries - 1); }
@@ -56,6 +62,11 @@ class SoftTlb {
 
   // Jump caches.
   void select_jump_cache(u64 mode_word, u64 base);
+  // Code offset of the region at `pc` in the selected cache, or 0.
+  u32 find_jump(u64 pc) const {
+    const JumpCacheEntry& e = jump_->entries[jump_cache_index(pc)];
+    return e.pc == pc && e.generation == cpu_.jump_generation ? e.code : 0;
+  }
   // `last` lies in the last page that the region was made from.
   void insert_jump(u64 pc, u64 linear, u64 last, u32 code, bool global);
   void remove_jump(u64 pc, u32 code);

@@ -11,6 +11,8 @@ namespace {
 
 using Xbyak::CodeGenerator;
 
+const u8* resume(mem::VcpuHeader* cpu) { return cpu->runtime ? cpu->runtime->resume() : nullptr; }
+
 class ThunkWriter {
  public:
   ThunkWriter(const BackendConfig& config, const PinMap& pins)
@@ -26,6 +28,7 @@ class ThunkWriter {
         c_.mov(state_mem(64, layout_.rows[layout_.pc].offset), r64(kRax));
       }
       t.exit[reason] = reason == static_cast<int>(ExitReason::Lookup) ? c_.getCurr() : begin();
+      if (reason == static_cast<int>(ExitReason::Lookup) || reason == static_cast<int>(ExitReason::Loop)) write_resume();
       write_exit(reason);
     }
     for (int xmm = 0; xmm < 2; xmm++) {
@@ -76,6 +79,20 @@ class ThunkWriter {
     c_.ldmxcsr(state_mem(32, field::fp_env));
     pinned(pins_.mask, false);
     c_.jmp(r64(kRax));
+  }
+  // The executor may know the next region: on with it, or out. It looks at no guest register but the pc.
+  void write_resume() {
+    pinned(pins_.mask & kCallerSavedPins, true);
+    header_in_rdi();
+    c_.mov(r64(kRax), reinterpret_cast<u64>(&resume));
+    c_.call(r64(kRax));
+    pinned(pins_.mask & kCallerSavedPins, false);
+    c_.test(r64(kRax), r64(kRax));
+    c_.db(0x74);
+    const size_t jump = c_.getSize();
+    c_.db(0);
+    c_.jmp(r64(kRax));
+    patch_short(jump);
   }
   void write_exit(int reason) {
     pinned(pins_.mask, true);

@@ -133,6 +133,13 @@ u64 X86Cpu::mode() const {
   return (s_->fcw & 0x3f) != 0x3f ? m | kModeX87Exc : m & ~u64{kModeX87Exc};
 }
 
+bool X86Cpu::goes_on(guest::CodePosition& at) const {
+  const X86State& s = *s_;
+  if (s.exc_pending || s.trap_dr6 || s.halted != kRunning || (s.eflags & TF) || wake_events() != 0) return false;
+  at = {s.rip, linear_pc(), mode(), code_base()};
+  return true;
+}
+
 // --- pins
 
 void X86Cpu::set_event(u32 bit, bool on) {

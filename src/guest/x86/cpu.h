@@ -50,6 +50,7 @@ class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
   void reset() override;
   bool has_work() const override;
   bool halted() const override { return s_->halted != kRunning; }
+  bool goes_on(guest::CodePosition& at) const override;
   void deliver_pending() override;
   bool single_stepping() const override { return (s_->eflags & TF) != 0; }
   void after_single_step() override;

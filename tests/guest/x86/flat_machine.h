@@ -10,7 +10,7 @@
 
 namespace doppel::x86::test {
 
-class NullPlatform final : public Platform {
+class NullPlatform : public Platform {
  public:
   u32 port_in(u16, unsigned) override { return ~u32{0}; }
   void port_out(u16, u32, unsigned) override {}

@@ -25,6 +25,7 @@ KernelMachine::KernelMachine(bool interpreter, const char* model)
   mem::RamBlock* block = memory_.create_ram("ram", kRam).value();
   memory_.map_ram("ram", 0, block, 0, kRam, 0);
   ram_ = block->host;
+  platform_.cpu = &cpu_;
   for (unsigned i = 0; i < 16; i++) next_table_[i] = cr3(i) + mem::kPageSize;
   loop_.hooks.should_stop = [this] { return stopped_; };
   loop_.hooks.wait_halted = [this] {

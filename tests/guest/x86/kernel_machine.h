@@ -7,6 +7,22 @@
 
 namespace doppel::x86::test {
 
+// Port 0x10: OUT raises INTR with the vector written.
+class InterruptPlatform final : public NullPlatform {
+ public:
+  X86Cpu* cpu = nullptr;
+  int vector = -1;
+  void port_out(u16 port, u32 value, unsigned) override {
+    if (port != 0x10) return;
+    vector = static_cast<int>(value & 0xff);
+    cpu->set_intr(true);
+  }
+  int acknowledge_interrupt(u32) override {
+    cpu->set_intr(false);
+    return vector;
+  }
+};
+
 class KernelMachine {
  public:
   enum : u64 { P = 1, W = 2, U = 4, A = 32, D = 64, PS = 128, G = 256 };
@@ -40,7 +56,7 @@ class KernelMachine {
   void run();  // until HLT
 
  private:
-  NullPlatform platform_;
+  InterruptPlatform platform_;
   mem::AddressSpace memory_;
   exec::CodePages pages_;
   CpuModel model_;

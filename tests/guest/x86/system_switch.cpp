@@ -35,5 +35,61 @@ TEST(Switch, GlobalCodeIsFoundAfterASwitch) {
   EXPECT_LT(m.counters().enters, 1100u) << "at most one entry a switch";
 }
 
+// A user loop at 0x10000 that makes RCX (kept in RBX) system calls; the kernel's side is at 0x11000.
+void system_calls(KernelMachine& m, unsigned count) {
+  for (u64 page = 0x10000; page < 0x14000; page += mem::kPageSize) m.map(0, page, page, K::P | K::W | K::U);
+  for (u64 page = 0; page < 0x4000; page += mem::kPageSize) m.map(0, page, page, K::P | K::W);
+  m.poke(0x10000, {0x0f, 0x05,          // 0: syscall
+                   0xff, 0xcb,          // dec ebx
+                   0x75, 0xfa,          // jnz 0
+                   0xb8, 1, 0, 0, 0,    // mov eax, 1: the end
+                   0x0f, 0x05});        // syscall
+  m.poke(0x11000, {0xff, 0xc2,          // inc edx
+                   0x83, 0xf8, 0x01,    // cmp eax, 1
+                   0x75, 0x01,          // jne +1
+                   0xf4,                // hlt
+                   0x48, 0x0f, 0x07});  // sysret
+  m.start(0x11000 + 8, 0x13800);
+  X86State& s = m.state();
+  s.lstar = 0x11000;
+  s.sfmask = IF;
+  s.gpr[RCX] = 0x10000;
+  s.gpr[R11] = 2;
+  s.gpr[RBX] = count;
+  s.gpr[RDX] = 0;
+}
+
+TEST(Switch, SystemCallsStayInGeneratedCode) {
+  KernelMachine m(false);
+  system_calls(m, 1000);
+  m.run();
+  EXPECT_EQ(m.state().gpr[RDX], 1001u);
+  EXPECT_LT(m.counters().enters, 50u);
+}
+
+// An interrupt that came while the kernel had IF clear is taken before the first instruction after SYSRET.
+TEST(Switch, InterruptIsTakenRightAfterSysret) {
+  for (const bool interpreter : {false, true}) {
+    KernelMachine m(interpreter);
+    system_calls(m, 10);
+    m.poke(0x11000, {0xff, 0xc2,          // inc edx
+                     0x83, 0xfa, 0x05,    // cmp edx, 5
+                     0x75, 0x04,          // jne +4
+                     0xb0, 0x40,          // mov al, 0x40
+                     0xe6, 0x10,          // out 0x10, al
+                     0x48, 0x0f, 0x07});  // sysret
+    m.poke(0x12000, {0xf4});              // handler: hlt
+    m.gate(0x40, 0x12000);
+    m.poke64(K::kTss + 4, 0x13c00);
+    m.state().rip = 0x11000 + 11;
+    m.state().gpr[R11] = 2 | IF;
+    m.run();
+    EXPECT_EQ(m.state().gpr[RDX], 5u);
+    EXPECT_EQ(m.state().gpr[RBX], 6u) << "no instruction of the user's ran in between";
+    EXPECT_EQ(m.state().rip, 0x12001u);
+    EXPECT_EQ(m.peek64(0x13c00 - 40), 0x10002u);
+  }
+}
+
 }  // namespace
 }  // namespace doppel::x86::test
