@@ -7,9 +7,13 @@
 #include <fstream>
 
 #include "base/bits.h"
+#include "block/node.h"
+#include "block/sync.h"
 
 namespace doppel::app {
 namespace {
+
+constexpr size_t kHead = 40960;
 
 struct Bytes {
   std::vector<u8> data;
@@ -28,6 +32,16 @@ Bytes read_head(const std::string& path, size_t size) {
   std::ifstream in(path, std::ios::binary);
   in.read(reinterpret_cast<char*>(b.data.data()), static_cast<std::streamsize>(size));
   b.data.resize(static_cast<size_t>(in.gcount()));
+  return b;
+}
+
+// The first bytes of the disk in an image.
+Result<Bytes> read_disk_head(const std::string& path, size_t size) {
+  auto disk = block::open(path, {.read_only = true});
+  if (!disk) return disk.error();
+  Bytes b;
+  b.data.resize(std::min<u64>(size, (*disk)->size()));
+  if (block::read_sync(**disk, 0, b.data) != 0) return Error{"can't read the disk in '" + path + "'", ""};
   return b;
 }
 
@@ -68,17 +82,23 @@ Result<Detected> detect(const std::string& path) {
   if (std::filesystem::is_directory(path, ec))
     return Error{path + " is a folder", "give an image, a kernel or a CD", 1};
   const u64 size = std::filesystem::is_regular_file(path, ec) ? std::filesystem::file_size(path, ec) : 0;
-  const Bytes b = read_head(path, 40960);
+  Bytes b = read_head(path, kHead);
+  const bool is_qcow2 = b.has(0, "QFI\xfb");
+  if (is_qcow2) {
+    auto inside = read_disk_head(path, kHead);
+    if (!inside) return inside.error();
+    b = inside.take();
+  }
   if (b.data.empty()) return Error{path + " is empty or can't be read", "check its permissions", 1};
-  if (b.has(0x202, "HdrS")) {
+  if (!is_qcow2 && b.has(0x202, "HdrS")) {
     const bool is_64 = b.get<u16>(0x206) >= 0x20c && (b.get<u16>(0x236) & 1);
     return Detected{"Linux kernel " + linux_version(b) + (is_64 ? " (x86-64)" : " (i386)"),
                     is_64 ? "x86_64" : "i386",
                     {"-kernel", path, "-m", "512"}};
   }
-  if (b.has(0,
-            "\x7f"
-            "ELF")) {
+  if (!is_qcow2 && b.has(0,
+                         "\x7f"
+                         "ELF")) {
     const u16 machine = b.get<u16>(18);
     bool multiboot = false;
     for (size_t i = 0; i + 12 <= std::min<size_t>(b.data.size(), 8192); i += 4)
@@ -89,12 +109,15 @@ Result<Detected> detect(const std::string& path) {
                  "only bzImage and multiboot kernels boot so far", 1};
   }
   if (b.has(0x8001, "CD001")) return Detected{"CD image", "x86_64", {"-cdrom", path, "-boot", "d", "-m", "512"}};
-  if (b.has(0, "QFI\xfb")) return other_format(path, "qcow2");
   if (b.has(0, "KDMV")) return other_format(path, "vmdk");
   if (b.has(0x40, "\x7f\x10\xda\xbe")) return other_format(path, "vdi");
   if (b.has(0, "vhdxfile")) return other_format(path, "vhdx");
   if (b.has(0, "conectix")) return other_format(path, "vhd");
   if (b.get<u16>(510) == 0xaa55) {
+    if (is_qcow2)
+      return Detected{"qcow2 disk image with a boot sector",
+                      "x86_64",
+                      {"-drive", "file=" + path + ",format=qcow2,if=ide", "-m", "512"}};
     if (size == 1474560 || size == 737280 || size == 1228800 || size == 368640 || size == 2949120)
       return Detected{"floppy image", "x86_64", {"-fda", path, "-boot", "a"}};
     return Detected{

@@ -1,8 +1,9 @@
-// block::Node: where a disk's bytes are. Formats stack on protocols. A guest flush is a host flush.
+// block::Node: where a disk's bytes are. Formats stack on files (file.h). A guest flush is a host flush.
 // Completions may be called before the request function returns, and on any thread; the caller takes its own locks.
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -12,6 +13,19 @@
 namespace doppel::block {
 
 using Completion = std::function<void(int error)>;  // 0, or an errno value (EIO, ENOSPC, EROFS...)
+
+// What a run of a disk's bytes is made of.
+struct Extent {
+  u64 length = 0;
+  bool data = false;     // stored somewhere: has to be read
+  bool zero = false;     // reads as zeroes
+  bool present = false;  // this layer says so; false: it is the backing image's (or nobody's: zero)
+  bool compressed = false;
+  std::optional<u64> offset;  // where in `file`, when the bytes lie there as they are
+  std::string file;           // empty: the node's own file
+};
+
+struct ImageInfo;
 
 class Node {
  public:
@@ -24,12 +38,25 @@ class Node {
   virtual void flush(Completion done) = 0;
   virtual void discard(u64 offset, u64 length, Completion done) = 0;
   virtual void write_zeroes(u64 offset, u64 length, Completion done) = 0;
+
+  // For tools. `extent` describes the first bytes of a range in this layer; the rest are facts for reports.
+  virtual Extent extent(u64, u64 length) { return {.length = length, .data = true, .present = true}; }
+  virtual std::string format() const { return "raw"; }
+  virtual std::shared_ptr<Node> backing() const { return nullptr; }
+  virtual Status resize(u64) { return Error{"a " + format() + " image can't be resized", ""}; }
+  virtual ImageInfo info() const;
+  virtual u64 allocated_bytes() const { return size(); }  // on the host's disk
 };
 
 struct OpenOptions {
   bool read_only = false;
-  bool snapshot = false;  // writes go to an unlinked temporary overlay
-  std::string format;     // empty: by content; "raw" here, others in time
+  bool snapshot = false;       // writes go to an unlinked temporary overlay
+  std::string format;          // empty: by content
+  bool shared = false;         // take no lock: for a look at an image in use
+  bool no_backing = false;     // leave the backing image alone: what it would say reads as zeroes
+  bool unsafe = false;         // flushes do nothing
+  bool repair = true;          // of an image that was not closed; false: as it is (check)
+  u64 cache_bytes = 32 << 20;  // bound of the metadata cache
 };
 // Errors: missing file, no permission, a folder, a format that is not supported (names it).
 Result<std::shared_ptr<Node>> open(const std::string& path, const OpenOptions& options);

@@ -1,13 +1,16 @@
 // open(): finds an image's format by its content, stacks the format on a file and, for snapshot=on, an overlay on top.
+#include "block/open.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <string_view>
 
-#include "block/node.h"
+#include "block/file.h"
+#include "block/image_info.h"
 #include "block/overlay.h"
-#include "block/raw_file.h"
-#include "block/sync.h"
+#include "block/qcow2/qcow2.h"
+#include "block/raw.h"
 
 namespace doppel::block {
 namespace {
@@ -38,47 +41,69 @@ constexpr Signature kSignatures[] = {
 constexpr std::string_view kKnownFormats[] = {"qcow2", "qcow", "qed", "vmdk",  "vdi",   "vhdx",
                                               "vpc",   "luks", "dmg", "bochs", "cloop", "parallels"};
 
-std::string_view detect(Node& node) {
+std::string_view detect(File& file) {
   std::array<u8, 512> head{};
-  if (read_sync(node, 0, head) != 0) return "raw";
+  if (file.read(0, head) != 0) return "raw";
   const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
   for (const Signature& s : kSignatures) {
     if (text.substr(s.offset, s.bytes.size()) == s.bytes) return s.format;
   }
   // A fixed VHD is a raw disk with a footer.
-  if (node.size() >= 1024 && read_sync(node, node.size() - 512, head) == 0 && text.starts_with("conectix"))
-    return "vpc";
+  if (file.size() >= 1024 && file.read(file.size() - 512, head) == 0 && text.starts_with("conectix")) return "vpc";
   return "raw";
 }
 
 Error not_built(const std::string& path, std::string_view format, bool detected) {
   const std::string name(format);
   return {"'" + path + "' " + (detected ? "is a " + name + " image: that" : "is given format=" + name + ": this") +
-              " format is not built yet, only raw images",
+              " format is not built yet, only raw and qcow2 images",
           "convert it: qemu-img convert -O raw '" + path + "' disk.raw" +
               (detected ? ", or use format=raw if it really is a raw disk" : "")};
 }
 
+Result<std::shared_ptr<Node>> open_format(std::shared_ptr<File> file, const OpenOptions& options, int depth) {
+  const bool any = options.format.empty();
+  const std::string path = file->path();
+  const std::string_view format = any ? detect(*file) : std::string_view(options.format);
+  if (format == "raw") return std::shared_ptr<Node>(std::make_shared<Raw>(std::move(file)));
+  if (format == "qcow2") {
+    auto image = qcow2::Qcow2::open_image(std::move(file), options, depth);
+    if (!image) return image.error();
+    return std::shared_ptr<Node>(image.take());
+  }
+  return not_built(path, format, any);
+}
+
 }  // namespace
 
-Result<std::shared_ptr<Node>> open(const std::string& path, const OpenOptions& options) {
-  const bool any = options.format.empty();
-  if (!any && options.format != "raw") {
-    const auto* known = std::find(std::begin(kKnownFormats), std::end(kKnownFormats), options.format);
-    if (known != std::end(kKnownFormats)) return not_built(path, options.format, false);
-    return Error{"unknown image format '" + options.format + "'", "use format=raw"};
-  }
-  auto file = RawFile::open_file(path, options.read_only || options.snapshot);
+ImageInfo Node::info() const { return {.format = format(), .virtual_size = size()}; }
+
+Result<std::shared_ptr<Node>> open_at_depth(const std::string& path, const OpenOptions& options, int depth) {
+  if (depth > kMaxDepth)
+    return Error{"the chain of backing images of '" + path + "' is longer than " + std::to_string(kMaxDepth),
+                 "perhaps an image backs itself: img rebase -u mends that"};
+  const std::string& format = options.format;
+  if (!format.empty() && format != "raw" &&
+      std::find(std::begin(kKnownFormats), std::end(kKnownFormats), format) == std::end(kKnownFormats))
+    return Error{"unknown image format '" + format + "'", "use format=raw or format=qcow2"};
+  auto file = open_file(path, {options.read_only || options.snapshot,
+                               options.shared ? Sharing::Shared : Sharing::Locked, options.unsafe});
   if (!file) return file.error();
-  std::shared_ptr<Node> node = file.take();
-  if (any) {
-    const std::string_view format = detect(*node);
-    if (format != "raw") return not_built(path, format, true);
-  }
-  if (!options.snapshot || options.read_only) return node;
-  auto overlay = Overlay::create(std::move(node));
+  auto node = open_format(file.take(), options, depth);
+  if (!node || !options.snapshot || options.read_only) return node;
+  auto overlay = Overlay::create(node.take());
   if (!overlay) return overlay.error();
   return std::shared_ptr<Node>(overlay.take());
+}
+
+Result<std::shared_ptr<Node>> open(const std::string& path, const OpenOptions& options) {
+  return open_at_depth(path, options, 0);
+}
+
+Result<std::string> probe_format(const std::string& path, bool shared) {
+  auto file = open_file(path, {.read_only = true, .sharing = shared ? Sharing::Shared : Sharing::Locked});
+  if (!file) return file.error();
+  return std::string(detect(**file));
 }
 
 }  // namespace doppel::block

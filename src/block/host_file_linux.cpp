@@ -1,0 +1,262 @@
+// open_file: an image on the host. Locked against a second writer (image_lock.h).
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "block/file.h"
+#include "block/image_lock.h"
+
+namespace doppel::block {
+namespace {
+
+Error open_error(const std::string& path, int error, bool read_only) {
+  const std::string what = "can't open '" + path + "': ";
+  switch (error) {
+    case ENOENT: return {what + "no such file", "check the path, or create the image first"};
+    case ENOTDIR: return {what + "part of the path is not a folder", "check the path"};
+    case EACCES:
+    case EPERM:
+      if (!read_only && access(path.c_str(), R_OK) == 0) {
+        return {what + "no permission to write", "make it writable, or use readonly=on or snapshot=on"};
+      }
+      return {what + "no permission", "change the file's permissions or run as its owner"};
+    case EROFS: return {what + "it is on a read-only file system", "use readonly=on or snapshot=on"};
+    case EISDIR: return {what + "it is a folder", "give the path of an image file"};
+    case ETXTBSY: return {what + "it is being executed", "stop that program, or use readonly=on"};
+    case ENXIO: return {what + "no such device, or a socket or pipe", "give the path of an image file"};
+    case ENOMEDIUM: return {what + "no medium in the drive", "insert a disc"};
+    default: return {what + std::strerror(error), ""};
+  }
+}
+
+Result<u64> size_of(int fd, const std::string& path) {
+  struct stat st {};
+  if (fstat(fd, &st) != 0) return Error{"can't read the size of '" + path + "': " + std::strerror(errno), ""};
+  if (S_ISDIR(st.st_mode)) return Error{"can't open '" + path + "': it is a folder", "give the path of an image file"};
+  if (S_ISREG(st.st_mode)) return static_cast<u64>(st.st_size);
+  if (!S_ISBLK(st.st_mode)) {
+    return Error{"can't use '" + path + "' as a disk: it is neither a file nor a block device",
+                 "give the path of an image file"};
+  }
+  const off_t end = lseek(fd, 0, SEEK_END);
+  if (end < 0) return Error{"can't read the size of '" + path + "': " + std::strerror(errno), ""};
+  return static_cast<u64>(end);
+}
+
+// Whole transfers; reads past the end give zeroes.
+int read_all(int fd, u64 offset, std::span<u8> data) {
+  while (!data.empty()) {
+    const ssize_t n = pread(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno;
+    }
+    if (n == 0) {
+      std::fill(data.begin(), data.end(), u8{0});
+      return 0;
+    }
+    offset += static_cast<u64>(n);
+    data = data.subspan(static_cast<size_t>(n));
+  }
+  return 0;
+}
+
+int write_all(int fd, u64 offset, std::span<const u8> data) {
+  while (!data.empty()) {
+    const ssize_t n = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno;
+    }
+    if (n == 0) return ENOSPC;
+    offset += static_cast<u64>(n);
+    data = data.subspan(static_cast<size_t>(n));
+  }
+  return 0;
+}
+
+bool not_supported(int error) {
+  return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL || error == ENOTTY;
+}
+
+class HostFile final : public File {
+ public:
+  HostFile(int fd, std::string path, u64 size, bool is_device, const FileOptions& o)
+      : fd_(fd), path_(std::move(path)), size_(size), is_device_(is_device), options_(o) {}
+  ~HostFile() override { ::close(fd_); }
+  HostFile(const HostFile&) = delete;
+  HostFile& operator=(const HostFile&) = delete;
+  u64 size() const override { return size_.load(std::memory_order_relaxed); }
+  bool read_only() const override { return options_.read_only; }
+  std::string path() const override { return path_; }
+  int read(u64 offset, std::span<u8> data) override;
+  int write(u64 offset, std::span<const u8> data) override;
+  int flush() override;
+  int discard(u64 offset, u64 length) override;
+  int write_zeroes(u64 offset, u64 length) override;
+  int truncate(u64 size) override;
+  int allocate(u64 offset, u64 length) override;
+  Run run_at(u64 offset, u64 length) override;
+  u64 allocated_bytes() const override;
+
+ private:
+  int punch(u64 offset, u64 length);
+  int write_zero_bytes(u64 offset, u64 length);
+  int check_range(u64 offset, u64 length) const;
+  void grow(u64 end) {
+    u64 now = size_.load(std::memory_order_relaxed);
+    while (now < end && !size_.compare_exchange_weak(now, end, std::memory_order_relaxed)) {
+    }
+  }
+  int fd_;
+  std::string path_;
+  std::atomic<u64> size_;
+  bool is_device_;
+  FileOptions options_;
+};
+
+int HostFile::check_range(u64 offset, u64 length) const {
+  if (options_.read_only) return EROFS;
+  constexpr u64 kMax = INT64_MAX;
+  if (offset > kMax || length > kMax - offset) return EFBIG;
+  return is_device_ && offset + length > size() ? ENOSPC : 0;
+}
+
+int HostFile::read(u64 offset, std::span<u8> data) {
+  if (offset > static_cast<u64>(INT64_MAX)) {
+    std::fill(data.begin(), data.end(), u8{0});
+    return 0;
+  }
+  return read_all(fd_, offset, data);
+}
+
+int HostFile::write(u64 offset, std::span<const u8> data) {
+  if (const int error = check_range(offset, data.size())) return error;
+  if (const int error = write_all(fd_, offset, data)) return error;
+  grow(offset + data.size());
+  return 0;
+}
+
+int HostFile::flush() {
+  if (options_.read_only || options_.unsafe) return 0;
+  int result = 0;
+  do {
+    result = fdatasync(fd_);
+  } while (result != 0 && errno == EINTR);
+  return result == 0 || errno == EROFS || errno == EINVAL ? 0 : errno;
+}
+
+int HostFile::punch(u64 offset, u64 length) {
+  return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                   static_cast<off_t>(length)) == 0
+             ? 0
+             : errno;
+}
+
+int HostFile::write_zero_bytes(u64 offset, u64 length) {
+  static constexpr std::array<u8, 64 << 10> kZeroes{};
+  while (length != 0) {
+    const u64 n = std::min<u64>(length, kZeroes.size());
+    if (const int error = write_all(fd_, offset, std::span(kZeroes).first(n))) return error;
+    offset += n;
+    length -= n;
+  }
+  return 0;
+}
+
+int HostFile::discard(u64 offset, u64 length) {
+  if (const int error = check_range(offset, length)) return error;
+  if (length == 0) return 0;
+  const int error = punch(offset, length);
+  return not_supported(error) ? 0 : error;
+}
+
+int HostFile::write_zeroes(u64 offset, u64 length) {
+  if (const int error = check_range(offset, length)) return error;
+  if (length == 0) return 0;
+  int error = punch(offset, length);
+  if (not_supported(error)) {
+    error = write_zero_bytes(offset, length);
+  } else if (error == 0 && offset + length > size()) {
+    error = ftruncate(fd_, static_cast<off_t>(offset + length)) == 0 ? 0 : errno;
+  }
+  if (error == 0) grow(offset + length);
+  return error;
+}
+
+int HostFile::truncate(u64 size) {
+  if (const int error = check_range(size, 0)) return error;
+  if (is_device_) return size <= this->size() ? 0 : ENOSPC;
+  if (ftruncate(fd_, static_cast<off_t>(size)) != 0) return errno;
+  size_.store(size, std::memory_order_relaxed);
+  return 0;
+}
+
+int HostFile::allocate(u64 offset, u64 length) {
+  if (const int error = check_range(offset, length)) return error;
+  if (is_device_ || length == 0) return 0;
+  const int error = posix_fallocate(fd_, static_cast<off_t>(offset), static_cast<off_t>(length));
+  if (error == 0) grow(offset + length);
+  return error;
+}
+
+File::Run HostFile::run_at(u64 offset, u64 length) {
+  const u64 end = size();
+  if (offset >= end) return {0, false};
+  length = std::min(length, end - offset);
+  const auto at = static_cast<off_t>(offset);
+  const off_t data = is_device_ ? at : lseek(fd_, at, SEEK_DATA);
+  if (data < 0) return {length, errno != ENXIO};  // ENXIO: only a hole follows
+  if (data > at) return {std::min(length, static_cast<u64>(data - at)), false};
+  const off_t hole = is_device_ ? -1 : lseek(fd_, at, SEEK_HOLE);
+  return {hole > at ? std::min(length, static_cast<u64>(hole - at)) : length, true};
+}
+
+u64 HostFile::allocated_bytes() const {
+  struct stat st {};
+  return fstat(fd_, &st) == 0 ? static_cast<u64>(st.st_blocks) * 512 : 0;
+}
+
+Result<std::shared_ptr<File>> adopt(int fd, const std::string& path, const FileOptions& options) {
+  auto bytes = size_of(fd, path);
+  Status locked = success();
+  if (bytes && options.sharing == Sharing::Locked) locked = lock_image(fd, path, !options.read_only);
+  if (!bytes || !locked) {
+    ::close(fd);
+    return bytes ? locked.error() : bytes.error();
+  }
+  struct stat st {};
+  fstat(fd, &st);
+  return std::shared_ptr<File>(new HostFile(fd, path, *bytes, S_ISBLK(st.st_mode), options));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<File>> open_file(const std::string& path, const FileOptions& options) {
+  // O_NONBLOCK: a pipe or an empty CD drive must not hang us; it has no effect on files and block devices afterwards.
+  const int fd = ::open(path.c_str(), (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return open_error(path, errno, options.read_only);
+  return adopt(fd, path, options);
+}
+
+Result<std::shared_ptr<File>> create_file(const std::string& path, const FileOptions& options) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+  if (fd < 0) {
+    if (errno == ENOENT) return Error{"can't create '" + path + "': there is no such folder", "make the folder first"};
+    if (errno == ENOSPC) return Error{"can't create '" + path + "': the disk is full", "free some space"};
+    return open_error(path, errno, false);
+  }
+  auto file = adopt(fd, path, options);
+  if (!file) return file.error();
+  if (const int error = (*file)->truncate(0); error != 0 && error != ENOSPC) return open_error(path, error, false);
+  return file;
+}
+
+}  // namespace doppel::block
