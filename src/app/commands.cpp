@@ -5,6 +5,7 @@
 
 #include "app/detect.h"
 #include "app/doctor.h"
+#include "app/img/img.h"
 #include "app/options.h"
 #include "app/run_machine.h"
 #include "base/log.h"
@@ -21,6 +22,7 @@ constexpr const char* kUsage =
     "  qemu-system-x86_64 ...    QEMU's command line (also qemu-system-i386); -help lists the options\n"
     "  explain FILE [OPTION...]  print the machine that run would start, as a QEMU-compatible command line\n"
     "  doctor                    what works on this host, what not, why, and the fix\n"
+    "  img COMMAND ...           disk images: create, info, convert, check, snapshot ... (qemu-img's command line)\n"
     "  list cpus|machines|devices\n"
     "  version\n"
     "Options of run are those of qemu-system-x86_64, e.g. -m 1G -smp 2 -nographic.\n";
@@ -91,6 +93,7 @@ int main_entry(int argc, char** argv) {
   const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "doppel";
   std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
   if (program.starts_with("qemu-system-") || program.starts_with("doppel-system-")) return qemu_command(program, args);
+  if (program == "qemu-img" || program == "doppel-img") return img::main(program, args);
   if (args.empty()) {
     std::fputs(kUsage, stderr);
     return 2;
@@ -102,6 +105,7 @@ int main_entry(int argc, char** argv) {
       return fail({"there is no " + command + " yet", "qemu-system-x86_64 and qemu-system-i386 are built", 1});
     return qemu_command(command, args);
   }
+  if (command == "img" || command == "qemu-img") return img::main(command == "img" ? "doppel img" : "qemu-img", args);
   if (command == "run") return run_file(args, false);
   if (command == "explain") return run_file(args, true);
   if (command == "doctor") return print(doctor());
@@ -109,8 +113,8 @@ int main_entry(int argc, char** argv) {
   if (command == "version" || command == "--version" || command == "-version")
     return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
   if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
-  const std::string near = nearest(
-      command, {"run", "explain", "doctor", "list", "version", "help", "qemu-system-x86_64", "qemu-system-i386"});
+  const std::string near = nearest(command, {"run", "explain", "img", "doctor", "list", "version", "help",
+                                             "qemu-system-x86_64", "qemu-system-i386"});
   return fail({"unknown command '" + command + "'",
                near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
 }

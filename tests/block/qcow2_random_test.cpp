@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "block/qcow2_images.h"
 
@@ -124,7 +125,7 @@ class RandomRun {
     }
     if (snapshots_.empty()) return;
     const size_t which = below(snapshots_.size());
-    if (may_go_back_ && below(2) == 0) {
+    if (below(2) == 0) {
       const Status s = node_->locked([&](Image& image) { return apply_snapshot(image, snapshots_[which].first); });
       if (kind_.options.refcount_order <= 1 && !s) return;
       ASSERT_TRUE(s) << s.error().text();
@@ -180,7 +181,22 @@ class RandomRun {
     }
   }
 
-  bool may_go_back_ = true;
+  // For other programs to look at: NAME.qcow2, NAME.raw and perhaps NAME.base.
+  void save(const std::string& folder) {
+    ASSERT_EQ(node_->close(), 0);
+    const auto put = [&](const char* suffix, const std::vector<u8>& bytes) {
+      std::ofstream out(folder + "/" + kind_.name + suffix, std::ios::binary);
+      out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    };
+    std::vector<u8> disk;
+    for (const u32 stamp : model_.now) {
+      const auto sector = sectors_of(stamp, 1);
+      disk.insert(disk.end(), sector.begin(), sector.end());
+    }
+    put(".qcow2", file_->bytes);
+    put(".raw", disk);
+    if (kind_.backing) put(".base", static_cast<MemoryNode&>(*backing_).data);
+  }
 
  private:
   void cut(size_t at, const std::vector<Model>& states, const std::vector<size_t>& ends) {
@@ -237,6 +253,7 @@ TEST(Qcow2Random, AgreesWithAnArray) {
         if (!HasFailure()) run.compare(0, run.disk_size() / kSector);
         if (HasFailure()) FAIL() << kind.name << " seed " << seed;
       }
+      if (const char* folder = std::getenv("DOPPEL_TEST_IMAGES")) run.save(folder);
     }
   }
 }

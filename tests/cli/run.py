@@ -107,6 +107,22 @@ def test_run_detects(t):
     check(code == 1 and "/nonexistent" in err, err)
 
 
+def test_qcow2_disk(t):
+    """A disk in a qcow2 image boots; its overlay too; thrown away, the image stays as it is, bit for bit."""
+    base, top = t.dir / "disk.qcow2", t.dir / "top.qcow2"
+    for args in (["convert", "-f", "raw", "-O", "qcow2", t.boot_sector(), base], ["create", "-f", "qcow2", "-b", base, "-F", "qcow2", top]):
+        code, _, err = t.run("img", *args)
+        check(code == 0, err)
+    before = base.read_bytes(), top.read_bytes()
+    code, out, _ = t.run("explain", top)
+    check(code == 0 and "format=qcow2" in out, out)
+    for extra in ([], ["--throwaway"], ["-snapshot"]):
+        code, _, err = t.run("run", top, "-display", "none", "--wait-for", "SECOND-SECTOR-OK", *extra)
+        check(code == 0, err)
+    check((base.read_bytes(), top.read_bytes()) == before, "an image changed though nothing was written")
+    t.fails(["-drive", f"file={t.boot_sector()},format=qcow2"], 1, "no usable qcow2 image")
+
+
 def test_wait_for(t):
     code, _, err = t.run("run", t.boot_sector(), "-display", "none", "--wait-for", "SECOND-SECTOR-OK")
     check(code == 0, err)

@@ -156,12 +156,35 @@ Status Image::rewrite_header() {
   return success();
 }
 
-int Image::set_dirty(bool dirty) {
-  if (header.version < 3 || header.has(kDirty) == dirty) return 0;
+int Image::set_feature(u64 bit, bool on) {
+  if (header.version < 3 || ((header.incompatible & bit) != 0) == on) return 0;
   if (const int error = barrier()) return error;
-  header.incompatible = dirty ? header.incompatible | kDirty : header.incompatible & ~u64{kDirty};
+  header.incompatible = on ? header.incompatible | bit : header.incompatible & ~bit;
   if (const int error = write_fields()) return error;
   return barrier();
+}
+
+int Image::set_dirty(bool dirty) { return set_feature(kDirty, dirty); }
+
+int Image::set_corrupt(bool corrupt) { return set_feature(kCorrupt, corrupt); }
+
+int Image::make_empty() {
+  if (const int error = start_writing()) return error;
+  if (on_write) on_write(0, header.size);
+  for (u64 i = 0; i < l1.size(); i++) {
+    const u64 table = l1[i] & kOffsetMask;
+    if (table == 0) continue;
+    for (u64 k = 0; k < l2_entries(); k++) {
+      L2Entry e;
+      if (const int error = entry_at(table, k, e)) return error;
+      release_entry(e);
+    }
+    l2.forget(table, cluster_size());
+    refcounts.release(table >> header.cluster_bits);
+    set_l1(i, 0);
+    if (const int error = relieve()) return error;
+  }
+  return flush();
 }
 
 int Image::start_writing() {

@@ -86,6 +86,8 @@ class Image {
     unpacked_ = ~u64{0};
   }
   int set_dirty(bool dirty);
+  int set_corrupt(bool corrupt);
+  int make_empty();     // nothing is the image's own any more: all is the backing image's
   int start_writing();  // before the first write: clears features that don't survive it
   void mark_corrupt();
 
@@ -122,6 +124,7 @@ class Image {
  private:
   struct Span;  // of a write inside one L2 table
   int relieve();
+  int set_feature(u64 bit, bool on);
   u64 table_of(u64 offset) const;  // 0: there is none
   int own_table(u64 offset, u64& table);
   u64 index_of(u64 offset) const { return offset >> header.cluster_bits & (l2_entries() - 1); }

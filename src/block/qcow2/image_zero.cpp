@@ -114,7 +114,7 @@ int Image::discard(u64 offset, u64 length) {
     if (piece.entry == L2Entry{}) {
       // Nothing here: to the end of the run, table-wise.
       if (const int error = lookup(offset, end - offset, piece)) return error;
-      offset += align_down(piece.length - 1, size);
+      offset += std::max(align_down(piece.length, size), size) - size;  // whole clusters of it
       continue;
     }
     if (const int error = zero_clusters(offset, 1, false)) return error;

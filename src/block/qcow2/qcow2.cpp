@@ -232,9 +232,9 @@ ImageInfo Qcow2::info() const {
   }
   i.specific.push_back({"compat", std::string(h.version == 2 ? "0.10" : "1.1")});
   i.specific.push_back({"compression type", std::string(h.compression == Compression::Zstd ? "zstd" : "zlib")});
+  if (h.version >= 3) i.specific.push_back({"lazy refcounts", (h.compatible & kLazyRefcounts) != 0});
+  i.specific.push_back({"refcount bits", u64{1} << h.refcount_order});
   if (h.version >= 3) {
-    i.specific.push_back({"lazy refcounts", (h.compatible & kLazyRefcounts) != 0});
-    i.specific.push_back({"refcount bits", u64{1} << h.refcount_order});
     if (!h.data_file.empty()) {
       i.specific.push_back({"data file", h.data_file});
       i.specific.push_back({"data file raw", (h.autoclear & kRawDataFile) != 0});

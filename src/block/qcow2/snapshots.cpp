@@ -287,6 +287,20 @@ Status apply_snapshot(Image& image, const std::string& id_or_name) {
   return error != 0 ? Status(failed(image, "go back to a snapshot", error)) : success();
 }
 
+Status view_snapshot(Image& image, const std::string& id_or_name) {
+  auto table = load_snapshots(image);
+  if (!table) return table.error();
+  const Snapshot* s = find(table->rows, id_or_name);
+  if (s == nullptr) return Error{"snapshot not found", ""};
+  std::vector<u64> l1;
+  if (const int error = load_l1(image, *s, l1)) return failed(image, "read a snapshot", error);
+  l1.resize(std::max<u64>(l1.size(), image.header.l1_entries_for(s->info.disk_size)));
+  image.l1 = std::move(l1);
+  image.header.size = s->info.disk_size;
+  image.forget_packed();
+  return success();
+}
+
 Status delete_snapshot(Image& image, const std::string& id_or_name) {
   auto table = load_snapshots(image);
   if (!table) return table.error();

@@ -30,6 +30,9 @@ Status create_snapshot(Image& image, const std::string& name);
 Status apply_snapshot(Image& image, const std::string& id_or_name);
 Status delete_snapshot(Image& image, const std::string& id_or_name);
 
+// Reading goes to the snapshot's disk from now on; of an image opened read-only.
+Status view_snapshot(Image& image, const std::string& id_or_name);
+
 // The COPIED flags of all active tables, from the counts.
 int update_copied_flags(Image& image);
 

@@ -1,0 +1,421 @@
+#!/usr/bin/env python3
+"""Disk images, both ways with Debian's qemu-img and qemu-io: tests/img/run.py build/release/doppel [NAME...]
+
+They check and compare what we write, we what they write, over the features of the format; commands print the same."""
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+KINDS = {
+    "default": "",
+    "v2": "compat=0.10",
+    "small": "cluster_size=512",
+    "large": "cluster_size=2M",
+    "bits1": "refcount_bits=1,cluster_size=4k",
+    "bits8": "refcount_bits=8,cluster_size=1k",
+    "bits64": "refcount_bits=64,cluster_size=512",
+    "zstd": "compression_type=zstd",
+    "extended": "extended_l2=on,cluster_size=16k",
+    "lazy": "lazy_refcounts=on",
+}
+
+
+class Failure(Exception):
+    pass
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+class Tester:
+    def __init__(self, program):
+        self.program = pathlib.Path(program).resolve()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="doppel-img."))
+
+    def run(self, *args, ok=(0,), program=None):
+        command = [str(program or self.program), *([] if program else ["img"]), *map(str, args)]
+        p = subprocess.run(command, cwd=self.dir, capture_output=True, timeout=120)
+        out, err = p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
+        check(p.returncode in ok, f"{' '.join(command)}: status {p.returncode}: {out}{err}")
+        self.status = p.returncode
+        return out
+
+    def theirs(self, *args, ok=(0,)):
+        return self.run(*args, ok=ok, program="qemu-img")
+
+    def io(self, image, *commands, options=()):
+        args = [x for c in commands for x in ("-c", c)]
+        out = self.run(*options, *args, image, program="qemu-io")
+        check("failed" not in out and "Error" not in out, out)
+
+    def path(self, name):
+        return self.dir / name
+
+    def same(self, a, b, text=""):
+        check(self.path(a).read_bytes() == self.path(b).read_bytes(), f"{a} and {b} differ {text}")
+
+    def raw(self, name, seed, size=3 << 20):
+        """Runs of noise, text and nothing."""
+        r = random.Random(seed)
+        data = bytearray()
+        while len(data) < size:
+            n = r.choice([512, 4096, 10240, 65536, 200000]) & ~511
+            data += r.choice([r.randbytes(n), b"compressible " * (n // 13) + bytes(n % 13), bytes(n)])
+        self.path(name).write_bytes(data[:size])
+
+    def scribble(self, image, seed, size, compressed=None, number=40):
+        """Random requests by qemu-io."""
+        r = random.Random(seed)
+        commands = []
+        if compressed:  # into a new image: qemu-io refuses to overwrite with a compressed cluster
+            for cluster in r.sample(range(size // compressed), min(10, size // compressed)):
+                commands.append(f"write -c -P {r.randrange(1, 255)} {cluster * compressed} {compressed}")
+        for i in range(number):
+            offset, length = r.randrange(size // 512) * 512, r.choice([512, 1024, 4096, 65536, 300 * 512])
+            length = min(length, size - offset)
+            what = r.randrange(10)
+            if what == 0:
+                commands.append(f"write -z {offset} {length}")
+            elif what == 1:
+                commands.append(f"discard {offset} {length}")
+            else:
+                commands.append(f"write -P {r.randrange(1, 255)} {offset} {length}")
+        self.io(image, *commands)
+
+
+def cluster_size(options):
+    m = re.search(r"cluster_size=(\w+)", options)
+    text = m.group(1) if m else "64k"
+    return int(text[:-1]) * {"k": 1024, "M": 1 << 20}[text[-1]] if text[-1] in "kM" else int(text)
+
+
+def options_of(text):
+    return ["-o", text] if text else []
+
+
+def test_they_write_we_read(t):
+    for name, options in KINDS.items():
+        image, size = f"{name}.qcow2", 5 << 20
+        t.theirs("create", "-f", "qcow2", *options_of(options), image, size)
+        compressed = cluster_size(options)
+        t.scribble(image, 1, size, compressed=compressed)
+        if name != "bits1":
+            t.theirs("snapshot", "-c", "before", image)
+            t.scribble(image, 2, size)
+        t.run("check", image)
+        t.run("convert", "-O", "raw", image, "ours.raw")
+        t.theirs("convert", "-O", "raw", image, "theirs.raw")
+        t.same("ours.raw", "theirs.raw", name)
+        check(t.run("compare", image, "theirs.raw") == "Images are identical.\n", name)
+        if name != "bits1":
+            t.run("convert", "-l", "before", "-O", "raw", image, "ours.raw")
+            t.theirs("convert", "-l", "before", "-O", "raw", image, "theirs.raw")
+            t.same("ours.raw", "theirs.raw", name + " before")
+
+
+def test_we_write_they_read(t):
+    t.raw("source.raw", 3)
+    for name, options in KINDS.items():
+        for flags in ([], ["-c"], ["-W", "-m", "2"]):
+            image = f"{name}.qcow2"
+            t.run("convert", *flags, "-O", "qcow2", *options_of(options), "source.raw", image)
+            t.theirs("check", image)
+            t.run("check", image)
+            t.theirs("compare", "source.raw", image)
+        t.scribble(image, 4, 3 << 20)
+        t.theirs("check", image)
+        t.run("check", image)
+
+
+def test_random_images(t):
+    """The images that the random tests of the block layer made, snapshots and all."""
+    program = t.program.parent / "test_block"
+    subprocess.run([program, "--gtest_filter=Qcow2Random.AgreesWithAnArray"], check=True, capture_output=True,
+                   env={**os.environ, "DOPPEL_TEST_IMAGES": str(t.dir), "DOPPEL_TEST_FULL": ""})
+    images = sorted(t.dir.glob("*.qcow2"))
+    check(len(images) >= 15, "too few images")
+    for image in images:
+        if image.with_suffix(".base").exists():
+            t.theirs("rebase", "-u", "-b", image.with_suffix(".base"), "-F", "raw", image)
+        t.theirs("check", image)
+        t.theirs("compare", image, image.with_suffix(".raw"))
+        t.run("compare", image, image.with_suffix(".raw"))
+
+
+def test_chain(t):
+    """The same steps by both: create, write, commit, rebase; the disks are the same after each."""
+    for name in ("default", "v2", "small", "extended", "lazy"):
+        options, size = KINDS[name], 2 << 20
+        t.raw("base.raw", 5, size)
+        shutil.copy(t.path("base.raw"), t.path("base2.raw"))
+        for who, img in (("o", t.run), ("t", t.theirs)):
+            shutil.copy(t.path("base.raw"), t.path(f"{who}.raw"))
+            img("create", "-f", "qcow2", *options_of(options), "-b", f"{who}.raw", "-F", "raw", f"{who}1.qcow2")
+            t.scribble(f"{who}1.qcow2", 6, size)
+            img("create", "-f", "qcow2", *options_of(options), "-b", f"{who}1.qcow2", "-F", "qcow2", f"{who}2.qcow2", size + 65536)
+            t.scribble(f"{who}2.qcow2", 7, size + 65536)
+        t.theirs("compare", "o2.qcow2", "t2.qcow2")
+        t.run("compare", "o2.qcow2", "t2.qcow2")
+        # safe rebase onto the raw base, and onto nothing
+        shutil.copy(t.path("o2.qcow2"), t.path("o3.qcow2"))
+        t.run("rebase", "-b", "base2.raw", "-F", "raw", "o3.qcow2")
+        t.theirs("check", "o3.qcow2")
+        t.theirs("compare", "o3.qcow2", "t2.qcow2")
+        t.run("rebase", "-b", "", "o3.qcow2")
+        t.theirs("check", "o3.qcow2")
+        t.theirs("compare", "o3.qcow2", "t2.qcow2")
+        check("backing" not in t.theirs("info", "o3.qcow2"), "still a backing file")
+        for img, who in ((t.run, "o"), (t.theirs, "t")):
+            img("commit", f"{who}2.qcow2")
+            img("commit", f"{who}1.qcow2")
+        t.theirs("check", "o1.qcow2")
+        t.theirs("check", "o2.qcow2")
+        t.same("o.raw", "t.raw", name)
+        t.theirs("compare", "o2.qcow2", "t2.qcow2")
+
+
+def test_snapshots(t):
+    for name in ("default", "v2", "small", "extended", "zstd", "bits8"):
+        image, size = f"{name}.qcow2", 2 << 20
+        t.run("create", "-f", "qcow2", *options_of(KINDS[name]), image, size)
+        disks = {}
+        for i, img in enumerate((t.run, t.theirs, t.run)):
+            t.scribble(image, 10 + i, size, compressed=cluster_size(KINDS[name]) if i == 0 else None)
+            img("snapshot", "-c", f"s{i}", image)
+            t.theirs("convert", "-O", "raw", image, f"s{i}.raw")
+            t.theirs("check", image)
+            t.run("check", image)
+        ours, theirs = t.run("snapshot", "-l", image), t.theirs("snapshot", "-l", image)
+        check(ours == theirs, f"{ours}{theirs}")
+        for i, img in ((1, t.theirs), (0, t.run), (2, t.run)):
+            img("snapshot", "-a", f"s{i}", image)
+            t.theirs("compare", image, f"s{i}.raw")
+            t.theirs("check", image)
+        t.scribble(image, 20, size)
+        t.run("snapshot", "-d", "s1", image)
+        t.theirs("check", image)
+        t.theirs("snapshot", "-d", "s0", image)
+        t.run("check", image)
+        t.run("snapshot", "-d", "s2", image)
+        t.theirs("check", image)
+
+
+def test_data_file(t):
+    for raw in ("on", "off"):
+        t.run("create", "-f", "qcow2", "-o", f"data_file=o{raw}.dat,data_file_raw={raw}", f"o{raw}.qcow2", "3M")
+        t.theirs("create", "-f", "qcow2", "-o", f"data_file=t{raw}.dat,data_file_raw={raw}", f"t{raw}.qcow2", "3M")
+        for who in "ot":
+            t.scribble(f"{who}{raw}.qcow2", 30, 3 << 20)
+            t.run("check", f"{who}{raw}.qcow2")
+            t.theirs("check", f"{who}{raw}.qcow2")
+        t.run("compare", f"o{raw}.qcow2", f"t{raw}.qcow2")
+        t.raw("source.raw", 31)
+        t.run("convert", "-n", "source.raw", "-O", "qcow2", f"t{raw}.qcow2")
+        t.theirs("check", f"t{raw}.qcow2")
+        t.theirs("compare", f"t{raw}.qcow2", "source.raw")
+    t.same("ton.dat", "source.raw")
+
+
+def test_resize(t):
+    for name in ("default", "v2", "small", "extended"):
+        t.raw("source.raw", 40, 1 << 20)
+        t.run("convert", "-O", "qcow2", *options_of(KINDS[name]), "source.raw", "a.qcow2")
+        t.run("resize", "a.qcow2", "+9M")
+        t.theirs("check", "a.qcow2")
+        t.theirs("compare", "a.qcow2", "source.raw")
+        t.scribble("a.qcow2", 41, 10 << 20)
+        t.run("resize", "--shrink", "a.qcow2", "700000")
+        t.theirs("check", "a.qcow2")
+        t.run("resize", "a.qcow2", "2M")
+        t.theirs("convert", "-O", "raw", "a.qcow2", "a.raw")
+        data = t.path("a.raw").read_bytes()
+        check(len(data) == 2 << 20 and not any(data[700416:]), f"{name}: what was cut off is there again")
+
+
+def test_check_repairs(t):
+    t.run("create", "-f", "qcow2", "a.qcow2", "16M")
+    t.io("a.qcow2", "write -P 1 0 1M")
+    good = t.path("a.qcow2").read_bytes()
+
+    def damage(*patches):
+        data = bytearray(good)
+        for offset, value in patches:
+            data[offset:offset + len(value)] = value
+        t.path("b.qcow2").write_bytes(data)
+        return "b.qcow2"
+
+    block = 0x20000
+    t.run("check", damage(), ok=(0,))
+    t.run("check", damage((block + 2 * 6, b"\0\0")), ok=(2,))
+    t.run("check", damage((block + 2 * 6, b"\0\2")), ok=(2,))  # a leak, and a flag that is wrong
+    check(json.loads(t.run("check", "--output=json", "b.qcow2", ok=(2,)))["leaks"] == 1, "leak not counted")
+    t.run("check", "-r", "leaks", "b.qcow2", ok=(0,))
+    t.theirs("check", "b.qcow2")
+    t.run("check", "-r", "all", damage((block + 2 * 6, b"\0\0")), ok=(0,))
+    t.theirs("check", "b.qcow2")
+    t.theirs("compare", "a.qcow2", "b.qcow2")
+    for patches in ([(block, bytes(65536))], [(0x10000, bytes(8))], [(0x10000, bytes.fromhex("0000000000012345"))],
+                    [(0x10000, bytes.fromhex("0000000000050000"))], [(block + 2, b"\0\0"), (block + 8, b"\0\7")]):
+        t.run("check", damage(*patches), ok=(2,))
+        t.run("check", "-r", "all", "b.qcow2", ok=(0,))
+        t.theirs("check", "b.qcow2")
+        t.theirs("compare", "a.qcow2", "b.qcow2")
+    # dirty and corrupt marks
+    t.run("check", "-r", "all", damage((79, b"\2")), ok=(0,))
+    check("corrupt: false" in t.theirs("info", "b.qcow2"), "still marked corrupt")
+    t.run("resize", damage((79, b"\2")), "20M", ok=(1,))
+    t.run("resize", damage((79, b"\1"), (block + 2 * 6, b"\0\0")), "20M")
+    t.theirs("check", "b.qcow2")
+    t.run("check", "source.img", ok=(1,))
+    t.run("create", "r.img", "1M")
+    t.run("check", "r.img", ok=(63,))
+
+
+def test_bitmaps(t):
+    t.theirs("create", "-f", "qcow2", "a.qcow2", "16M")
+    t.theirs("bitmap", "--add", "--disable", "a.qcow2", "off")
+    t.theirs("bitmap", "--add", "-g", "1M", "a.qcow2", "on")
+    before = json.loads(t.theirs("info", "--output=json", "a.qcow2"))["format-specific"]["data"]["bitmaps"]
+    ours = json.loads(t.run("info", "--output=json", "a.qcow2"))["format-specific"]["data"]["bitmaps"]
+    check(sorted(map(str, before)) == sorted(map(str, ours)), f"{before} {ours}")
+    t.raw("source.raw", 50)
+    t.run("convert", "-n", "source.raw", "-O", "qcow2", "a.qcow2")
+    after = json.loads(t.theirs("info", "--output=json", "a.qcow2"))["format-specific"]["data"]["bitmaps"]
+    check(before == after, f"{before} {after}")
+    t.theirs("check", "a.qcow2")
+    t.run("check", "a.qcow2")
+    t.theirs("compare", "a.qcow2", "source.raw")
+    # Both follow the writes: the bitmap that is on says the same by both.
+    t.run("resize", "a.qcow2", "20M", ok=(1,))
+
+
+def strip_json(text):
+    data = json.loads(text)
+    for one in data if isinstance(data, list) else [data]:
+        if isinstance(one, dict):
+            one.pop("actual-size", None)
+            for s in one.get("snapshots", []):
+                s.pop("date-nsec", None)
+    return data
+
+
+def test_same_words(t):
+    """Reports on one image, printed by both."""
+    t.raw("base.raw", 60, 1 << 20)
+    t.theirs("create", "-f", "qcow2", "-o", "compression_type=zstd", "-b", "base.raw", "-F", "raw", "a.qcow2", "9M")
+    t.io("a.qcow2", "write -P 1 1M 2M", "write -z 4M 256k", "write -P 3 5M 512")
+    t.theirs("snapshot", "-c", "one", "a.qcow2")
+    os.makedirs(t.path("sub"))
+    t.theirs("create", "-f", "qcow2", "-b", "../a.qcow2", "-F", "qcow2", "sub/b.qcow2")
+    t.theirs("create", "-f", "qcow2", "-o", "compat=0.10,cluster_size=4k", "v2.qcow2", "1G")
+    for image in ("a.qcow2", "sub/b.qcow2", "v2.qcow2", "base.raw"):
+        for args in (["info"], ["info", "--backing-chain"], ["map"], ["measure", "-O", "qcow2"], ["measure", "-O", "raw"],
+                     ["snapshot", "-l"], ["check"]):
+            ok = (63,) if image == "base.raw" and args == ["check"] else (0,)
+            ours, theirs = t.run(*args, image, ok=ok), t.theirs(*args, image, ok=ok)
+            check(ours == theirs, f"{args} {image}:\n{ours}---\n{theirs}")
+        for args in (["info"], ["info", "--backing-chain"], ["map"], ["measure", "-O", "qcow2"], ["check"]):
+            ok = (63,) if image == "base.raw" and args == ["check"] else (0,)
+            if ok == (63,):
+                continue
+            ours, theirs = t.run(*args, "--output=json", image), t.theirs(*args, "--output=json", image)
+            check(strip_json(ours) == strip_json(theirs), f"{args} {image}:\n{ours}---\n{theirs}")
+
+
+def test_errors(t):
+    """Statuses of wrong command lines are theirs."""
+    t.theirs("create", "-f", "qcow2", "a.qcow2", "1M")
+    t.theirs("create", "-f", "raw", "r.img", "1M")
+    for args in ([], ["nosuch"], ["info"], ["info", "-z", "a.qcow2"], ["info", "none"], ["check", "none"], ["create"],
+                 ["create", "-f", "qcow2", "x"], ["create", "-f", "nosuch", "x", "1M"], ["create", "x", "1q"],
+                 ["create", "-f", "qcow2", "-o", "cluster_size=3k", "x", "1M"], ["create", "-f", "qcow2", "-o", "nosuch=1", "x", "1M"],
+                 ["create", "-f", "qcow2", "-b", "a.qcow2", "x"], ["convert", "a.qcow2"], ["convert", "-O", "nosuch", "a.qcow2", "x"],
+                 ["convert", "-c", "-O", "raw", "a.qcow2", "x"], ["compare", "a.qcow2"], ["compare", "a.qcow2", "none"],
+                 ["compare", "a.qcow2", "r.img"], ["resize", "a.qcow2"], ["resize", "a.qcow2", "1k"], ["snapshot", "-d", "none", "a.qcow2"],
+                 ["snapshot", "-a", "none", "a.qcow2"], ["commit", "a.qcow2"], ["rebase", "a.qcow2"],
+                 ["rebase", "-b", "none", "-F", "raw", "a.qcow2"], ["map", "none"], ["measure"], ["dd", "if=a.qcow2"],
+                 ["dd", "if=a.qcow2", "of=x", "bs=0"]):
+        command = ["qemu-img", *args]
+        theirs = subprocess.run(command, cwd=t.dir, capture_output=True, timeout=60).returncode
+        ours = subprocess.run([t.program, "img", *args], cwd=t.dir, capture_output=True, timeout=60)
+        check(ours.returncode == theirs, f"{args}: {ours.returncode}, theirs {theirs}: {ours.stderr}")
+        check(theirs == 0 or args[:1] == ["compare"] or ours.stderr.strip(), f"{args}: says nothing")
+
+
+def test_by_name(t):
+    """The same program, called qemu-img."""
+    t.path("qemu-img").symlink_to(t.program)
+    me = t.path("qemu-img")
+    check(re.match(r"qemu-img version \d+\.\d+\.\d+ \(Doppel", t.run("--version", program=me)), "version")
+    out = t.run("create", "-f", "qcow2", "a.qcow2", "1M", program=me)
+    check(out == t.theirs("create", "-f", "qcow2", "a.qcow2", "1M"), out)
+    out = t.run("convert", "-p", "-O", "qcow2", "a.qcow2", "b.qcow2", program=me)
+    check("(100.00/100%)" in out, out)
+    p = subprocess.run([me, "info", "none"], cwd=t.dir, capture_output=True, text=True)
+    check(p.returncode == 1 and p.stderr == "qemu-img: Could not open 'none': Could not open 'none': No such file or directory\n", p.stderr)
+
+
+def test_locks(t):
+    t.run("create", "-f", "qcow2", "a.qcow2", "1M")
+    p = subprocess.Popen(["qemu-io", "a.qcow2"], cwd=t.dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        p.stdin.write(b"write 0 512\n")
+        p.stdin.flush()
+        p.stdout.readline()
+        t.run("resize", "a.qcow2", "2M", ok=(1,))
+        t.run("info", "-U", "a.qcow2")
+    finally:
+        p.communicate(b"quit\n", timeout=20)
+    t.run("resize", "a.qcow2", "2M")
+
+
+def test_dd(t):
+    t.raw("source.raw", 70, 1 << 20)
+    for args in (["bs=512", "count=3"], ["bs=1M"], ["skip=5"], ["bs=64k", "skip=2", "count=100"]):
+        t.run("dd", "-f", "raw", "if=source.raw", "of=o.raw", *args)
+        t.theirs("dd", "-f", "raw", "if=source.raw", "of=t.raw", *args)
+        t.same("o.raw", "t.raw", str(args))
+    t.run("dd", "-f", "raw", "-O", "qcow2", "if=source.raw", "of=o.qcow2")
+    t.theirs("compare", "o.qcow2", "source.raw")
+
+
+def test_chain_of_itself(t):
+    t.run("create", "-f", "qcow2", "a.qcow2", "1M")
+    t.run("rebase", "-u", "-b", "a.qcow2", "-F", "qcow2", "a.qcow2")
+    t.run("info", "a.qcow2")
+    p = subprocess.run([t.program, "img", "map", "a.qcow2"], cwd=t.dir, capture_output=True, timeout=60)
+    check(p.returncode == 1 and b"chain of backing images" in p.stderr, p.stderr)
+
+
+def main():
+    words, passed, failed = sys.argv[2:], 0, 0
+    for name, test in sorted(globals().items()):
+        if not name.startswith("test_") or (words and not any(w in name for w in words)):
+            continue
+        t = Tester(sys.argv[1])
+        try:
+            test(t)
+            passed += 1
+            print(f"ok    img/{name[5:]}", flush=True)
+        except (Failure, subprocess.SubprocessError, OSError, ValueError, KeyError) as e:
+            failed += 1
+            print(f"FAIL  img/{name[5:]}", flush=True)
+            text = str(e) if isinstance(e, Failure) else traceback.format_exc()
+            print("\n".join("      " + line for line in text.splitlines()[:30]), flush=True)
+        finally:
+            shutil.rmtree(t.dir, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+sys.exit(main())
