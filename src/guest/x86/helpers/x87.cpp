@@ -104,6 +104,30 @@ Outcome load_format(X86State& s, u64 address, X87Format f) {
   return {};
 }
 
+// A memory operand of arithmetic and comparisons. Not as FLD loads it: a NaN stays signaling, and is for the operation
+// to raise; a denormal counts unless ST(0) comes before it, being a NaN or what is no number of the format.
+Outcome load_operand(X86State& s, u64 address, X87Format f) {
+  const X87Reg& other = st(s, 0);
+  const unsigned e = other.sign_exponent & 0x7fff;
+  const bool other_first = fpu::is_nan(to_f80(other)) || (e != 0 && !(other.significand >> 63));
+  Outcome v;
+  if (f == X87Format::F32) {
+    const u32 bits = mem::load<u32>(s.h, address);
+    if (fpu::is_nan(fpu::f32{bits}))
+      return {{u64{1} << 63 | u64{bits} << 40, static_cast<u16>((bits >> 16 & 0x8000) | 0x7fff), {}}, 0, false};
+    v = load_f32(s, bits);
+  } else if (f == X87Format::F64) {
+    const u64 bits = mem::load<u64>(s.h, address);
+    if (fpu::is_nan(fpu::f64{bits}))
+      return {{u64{1} << 63 | bits << 11, static_cast<u16>((bits >> 48 & 0x8000) | 0x7fff), {}}, 0, false};
+    v = load_f64(s, bits);
+  } else {
+    v = load_format(s, address, f);
+  }
+  if (other_first) v.flags = 0;
+  return v;
+}
+
 void arith_into(X86State& s, unsigned dest, Arith op, const X87Reg& a, const X87Reg& b) {
   const Outcome out = arithmetic(s, op, a, b);
   if (out.flags && blocked(s, out.flags)) return;
@@ -171,7 +195,8 @@ u64 helper_x87_store(X86State* sp, u64 address, u64 format, u64 how) {
     if (none) {
       if (!underflow(s)) return 0;
     } else {
-      // Overflow and underflow stop a store too when unmasked.
+      // Overflow and underflow stop a store too when unmasked; nothing is rounded then.
+      if (unmasked(s, n.flags & (OE | UE))) n.flags &= ~u32{PE};
       if (n.flags && signal(s, n.flags) && unmasked(s, n.flags & ~u32{PE})) return 0;
       set_c1(s, n.c1);
     }
@@ -189,7 +214,9 @@ u64 helper_x87_store(X86State* sp, u64 address, u64 format, u64 how) {
 u64 helper_x87_load_st(X86State* s, u64 i) {
   check_pending(*s);
   if (empty(*s, static_cast<unsigned>(i))) {
-    if (underflow(*s)) push(*s, kIndefinite);
+    if (!underflow(*s)) return 0;
+    s->top = (s->top - 1) & 7;  // whether or not there is room
+    set_st(*s, 0, kIndefinite);
     return 0;
   }
   push(*s, st(*s, static_cast<unsigned>(i)));
@@ -289,16 +316,18 @@ u64 helper_x87_arith(X86State* sp, u64 op, u64 how) {
 u64 helper_x87_arith_mem(X86State* sp, u64 op, u64 address, u64 format) {
   X86State& s = *sp;
   check_pending(s);
-  const Outcome v = load_format(s, address, static_cast<X87Format>(format));
+  const Outcome v = load_operand(s, address, static_cast<X87Format>(format));
   if (empty(s, 0)) {
     if (underflow(s)) set_st(s, 0, kIndefinite);
     return 0;
   }
-  // A signaling NaN was quieted by the load: its flag counts; whether a denormal counts, the operation tells for itself
-  // but for formats whose denormals are normal numbers in 80 bits.
-  const u32 load_flags = fpu::is_nan(to_f80(st(s, 0))) ? v.flags & ~u32{DE_} : v.flags;
-  if (load_flags && blocked(s, load_flags)) return 0;
-  arith_into(s, 0, static_cast<Arith>(op), st(s, 0), v.value);
+  const Outcome out = arithmetic(s, static_cast<Arith>(op), st(s, 0), v.value);
+  // Invalid operands and division by zero come before denormals, these before all that is known with the result.
+  const u32 denormal = out.flags & (IE | ZE) ? 0 : v.flags;
+  if (denormal && blocked(s, denormal)) return 0;
+  if (out.flags && blocked(s, out.flags)) return 0;
+  set_c1(s, out.c1);
+  set_st(s, 0, out.value);
   return 0;
 }
 
@@ -318,7 +347,7 @@ u64 helper_x87_compare(X86State* sp, u64 how) {
 u64 helper_x87_compare_mem(X86State* sp, u64 address, u64 format, u64 pops) {
   X86State& s = *sp;
   check_pending(s);
-  const Outcome v = load_format(s, address, static_cast<X87Format>(format));
+  const Outcome v = load_operand(s, address, static_cast<X87Format>(format));
   u16 conditions = 0;
   if (!empty(s, 0) && v.flags && blocked(s, v.flags)) return 0;
   if (!compare_into(s, empty(s, 0), v.value, false, conditions)) return 0;
