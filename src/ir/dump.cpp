@@ -75,8 +75,11 @@ std::string operands(const Region& r, const Op& op) {
     case Opcode::exit_direct: return "-> " + hex(op.imm) + exit_notes(op);
     case Opcode::exit_indirect:
     case Opcode::exit_loop: return list + exit_notes(op);
+    case Opcode::xf_guard:
+    case Opcode::xf_step_if: return list + " aux " + hex(op.aux) + " -> loop at " + hex(op.imm);
     default: break;
   }
+  if (is_xfloat(op.code)) return list + " sub " + std::to_string(op.sub) + " aux " + hex(op.aux);
   if (op.code < Opcode::vand) return list;
   // Vectors: lane, arguments, and the immediate where there is one.
   std::string text = lane + (list.empty() ? "" : " " + list);

@@ -38,6 +38,10 @@ constexpr Cond invert(Cond c) { return static_cast<Cond>(static_cast<u8>(c) ^ 1)
 
 enum class Lane : u8 { B, H, W, D, PS, PD, SS, SD };
 enum class AtomicOp : u8 { Add, And, Or, Xor, Xchg, Sub };
+// Of the floating-point stack. Arithmetic in the numbers of the x87's opcodes: dest - source, R: source - dest.
+enum class XArith : u8 { Add = 0, Mul = 1, Sub = 4, SubR = 5, Div = 6, DivR = 7 };
+enum class XUnary : u8 { Neg, Abs, Sqrt, Round, Test /* compare with 0.0: conditions, as xf_compare */ };
+enum class XFormat : u8 { F32, F64, I16, I32, I64 };
 
 // FLAGS form (ops.def).
 enum : u16 {
@@ -127,11 +131,21 @@ struct RegRow {
   Type type;    // I8..I64, V128, Flags
   u8 pin_rank;  // 0: never pinned; 1 is pinned first. Only I64 rows (or I32 in a 32-bit guest mode) are pinned
 };
+// Where the floating-point stack lies (offsets as in RegRow; ops xf_*). Register i of the stack is the one numbered
+// (top + i) mod 8. A byte of the layout's rows must not overlap it but with a row of its own for that part.
+struct XStack {
+  u32 regs = 0;           // eight registers, 16 bytes apart: significand, sign and exponent. 0: there is no stack
+  u32 control = 0;        // u16
+  u32 status = 0;         // u16, without the top
+  u32 top = 0, tags = 0;  // u8; tags: bit i set, register number i is empty
+  u32 step = 0;           // u8, see xf_guard
+};
 struct StateLayout {
   const RegRow* rows;
   u16 count;
   RegId pc;     // the pc register's row
   RegId flags;  // the flags row (type Flags)
+  XStack xstack{};
 };
 
 // What a helper does to guest state; the backend syncs pinned registers accordingly.
@@ -170,6 +184,9 @@ struct Region {
   const Op& op(Value v) const { return ops[v]; }
   bool is_const(Value v) const { return ops[v].code == Opcode::konst; }
 };
+
+// Ops of the floating-point stack, and those of them that may leave.
+inline bool is_xfloat(Opcode code) { return code >= Opcode::xf_guard && code <= Opcode::xf_select; }
 
 std::string dump(const Region& region);  // text, one op a line: "%12 = add.i32 %10, %11"
 // Checks types, argument order, ends; returns an empty string or what is wrong. `after` names the pass.

@@ -27,6 +27,8 @@ bool type_fits(const Op& op) {
     case Opcode::vfromint:
     case Opcode::vf_fromint:
     case Opcode::vf_toint: return t == Type::I32 || t == Type::I64;
+    case Opcode::xf_to: return t >= Type::I16 && t <= Type::I64;
+    case Opcode::xf_raw: return t == Type::I16 || t == Type::I64;
     case Opcode::bswap: return is_int(t) && t != Type::I8;
     default: break;
   }
@@ -105,8 +107,47 @@ u8 lane_set(Opcode code) {
   }
 }
 
+constexpr unsigned format_bits(XFormat f) {
+  return f == XFormat::I16 ? 16 : f == XFormat::F32 || f == XFormat::I32 ? 32 : 64;
+}
+
+std::string check_xfloat(const Region& r, const Op& op) {
+  if (r.layout && r.layout->xstack.regs == 0) return "the guest has no floating-point stack";
+  const auto wrong_format = [&](Type t) {
+    return (op.aux & 15) > static_cast<u32>(XFormat::I64) ||
+           format_bits(static_cast<XFormat>(op.aux & 15)) != type_bits(t);
+  };
+  switch (op.code) {
+    case Opcode::xf_arith:
+    case Opcode::xf_arith_mem:
+      if (op.sub > static_cast<u8>(XArith::DivR) || op.sub == 2 || op.sub == 3) return "no such arithmetic";
+      break;
+    case Opcode::xf_unary:
+      if (op.sub > static_cast<u8>(XUnary::Test)) return "no such operation";
+      break;
+    case Opcode::xf_push_const:
+      if (op.aux > 6) return "no such constant";
+      break;
+    case Opcode::xf_push_reg:
+    case Opcode::xf_move:
+    case Opcode::xf_swap:
+    case Opcode::xf_select:
+      if (op.aux > 7) return "no such register";
+      break;
+    default: break;
+  }
+  const bool from_memory =
+      op.code == Opcode::xf_arith_mem || op.code == Opcode::xf_push || op.code == Opcode::xf_compare_mem;
+  if (from_memory && wrong_format(result_type(r.ops[op.arg[0]]))) return "the argument is not of that format";
+  if (from_memory && op.code != Opcode::xf_push && (op.aux & 15) == static_cast<u32>(XFormat::I64))
+    return "no operation on that format";
+  if (op.code == Opcode::xf_to && wrong_format(op.type)) return "the type is not the format's";
+  return {};
+}
+
 std::string check_details(const Region& r, const Op& op) {
   const unsigned bits = type_bits(op.type);
+  if (is_xfloat(op.code)) return check_xfloat(r, op);
   switch (op.code) {
     case Opcode::konst:
       if (op.imm & ~mask_bits(bits)) return "constant wider than its type";
@@ -198,7 +239,8 @@ std::string check_args(const Region& r, size_t i) {
       case 'A': good = t == Type::I32 || t == Type::I64; break;
       default: good = false; break;
     }
-    if (good && (op.code == Opcode::exit_if || (op.code == Opcode::select && k == 0))) good = t == Type::I8;
+    if (good && (op.code == Opcode::exit_if || op.code == Opcode::xf_step_if || (op.code == Opcode::select && k == 0)))
+      good = t == Type::I8;
     if (good && op.code == Opcode::exit_indirect) good = t == Type::I32 || t == Type::I64;
     if (good && op.code == Opcode::flags_pack) good = t == Type::I32;
     if (!good) return which + " has the type " + type_name(t);

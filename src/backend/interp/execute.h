@@ -57,6 +57,10 @@ inline void set_pc_row(const ir::StateLayout& layout, mem::VcpuHeader& cpu, u64 
   write_int(state_at(cpu, row.offset), pc, ir::type_bytes(row.type));
 }
 
+// The stack of 80-bit floats (xfloat.cpp): an op that may leave, true if it does; all others.
+bool xfloat_leaves(const ir::XStack& at, mem::VcpuHeader& cpu, const Op& op, u64 a);
+void run_xfloat(const ir::XStack& at, mem::VcpuHeader& cpu, Frame& f, const Op& op, unsigned i);
+
 template <typename T>
 T swap_bytes(T v) {
   T r = 0;
@@ -265,8 +269,16 @@ Stop Executor<Memory>::run() {
       case Opcode::exit_direct: return stop(StopKind::Direct, op.imm);
       case Opcode::exit_indirect: return stop(StopKind::Indirect, v[op.arg[0]]);
       case Opcode::exit_loop: return stop(StopKind::Loop);
+      case Opcode::xf_guard:
+      case Opcode::xf_step_if:
+        if (!xfloat_leaves(r_.layout->xstack, cpu_, op, op.nargs ? v[op.arg[0]] : 0)) break;
+        set_pc_row(*r_.layout, cpu_, op.imm);
+        running_.insn--;  // not executed, for who counts
+        return stop(StopKind::Loop);
       default:
-        if (ir::is_scalar_op(op.code)) {
+        if (ir::is_xfloat(op.code)) {
+          run_xfloat(r_.layout->xstack, cpu_, f_, op, i);
+        } else if (ir::is_scalar_op(op.code)) {
           v[i] = ir::evaluate(op, result_type(ops[op.arg[0]]), v[op.arg[0]], v[op.arg[1]], v[op.arg[2]]);
         } else if (is_float_op(op)) {
           run_float(f_, op, i, cpu_.fp_env);

@@ -40,6 +40,12 @@ Emitter::Emitter(const BackendConfig& config, const HostFeatures& host, const Pi
   xmm_.temps = 0xffff;
   xmm_.xmm = true;
   home_first_.resize(config.layout->count);
+  const ir::XStack& x = layout_->xstack;
+  for (RegId i = 0; x.regs != 0 && i < layout_->count; i++) {
+    const u32 at = layout_->rows[i].offset;
+    if ((at >= x.regs && at < x.regs + 128) || at == x.top || at == x.tags || at == x.status || at == x.control)
+      x_rows_.push_back(i);
+  }
 }
 
 const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config) {
@@ -63,6 +69,7 @@ const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config)
   std::fill(std::begin(pin_value_), std::end(pin_value_), Value{0});
   eflags_ = ebool_ = 0;
   eflags_af_ = false;
+  x_ = {};
   insn_ = insns_begun_ = 0;
   insn_pc_ = region.pc;
   cur_ = 0;
@@ -133,7 +140,7 @@ void Emitter::entry(const EmitConfig& config) {
 }
 
 void Emitter::exit_to(u32 jump, const Op& op, bool last) {
-  exits_.push_back({jump, insns_begun_, op.imm, (op.aux & 1) != 0, last});
+  exits_.push_back({jump, insns_begun_, op.imm, (op.aux & 1) != 0, last, false, x_});
 }
 
 void Emitter::op_exit_cc(const Op& op) {
@@ -146,15 +153,20 @@ void Emitter::op_exit_if(const Op& op) {
   if (cc == -1) return;
   exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
 }
-void Emitter::op_exit_direct(const Op& op) { exit_to(jmp32(), op, true); }
+void Emitter::op_exit_direct(const Op& op) {
+  x_flush();
+  exit_to(jmp32(), op, true);
+}
 
 void Emitter::op_exit_loop(const Op&) {
+  x_flush();
   if (config_.icount && insns_begun_ != config_.icount_insns)
     add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
   jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Loop)]);
 }
 
 void Emitter::op_exit_indirect(const Op& op) {
+  x_flush();
   clobber_flags();
   if (config_.icount && insns_begun_ != config_.icount_insns)
     add_icount(static_cast<s64>(config_.icount_insns) - insns_begun_);
@@ -204,19 +216,31 @@ void Emitter::probe_jump_cache_const(u64 pc) {
 void Emitter::emit_exits() {
   for (const Exit& e : exits_) {
     u32 jump = e.jump;
-    if (config_.icount && e.insns != config_.icount_insns) {
+    bool here = false;  // its path has begun
+    if (e.x.pending()) {
       patch_here(jump);
-      add_icount(static_cast<s64>(config_.icount_insns) - e.insns);
-      if (e.chain && config_.chain) jump = jmp32();  // this one gets linked
+      x_write_back(e.x, kRdx);
+      here = true;
     }
-    if (!config_.chain) {
-      if (jump == e.jump && !(config_.icount && e.insns != config_.icount_insns)) patch_here(jump);
+    if (config_.icount && e.insns != config_.icount_insns) {
+      if (!here) patch_here(jump);
+      add_icount(static_cast<s64>(config_.icount_insns) - e.insns);
+      here = true;
+    }
+    if (e.step) {
+      if (!here) patch_here(jump);
+      c.mov(state_mem(8, layout_->xstack.step), 1);
+      store_pc(e.pc);
+      jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Loop)]);
+    } else if (!config_.chain) {
+      if (!here) patch_here(jump);
       store_pc(e.pc);
       jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Lookup)]);
     } else if (!e.chain) {
-      if (!(config_.icount && e.insns != config_.icount_insns)) patch_here(jump);
+      if (!here) patch_here(jump);
       probe_jump_cache_const(e.pc);
     } else {
+      if (here) jump = jmp32();  // this one gets linked
       patch_here(jump);
       LinkSlot slot;
       slot.pc = e.pc;
@@ -307,6 +331,7 @@ void Emitter::move_args(const Op& op) {
 void Emitter::op_call(const Op& op) {
   const ir::HelperInfo& helper = helpers_->rows[op.aux];
   const bool writes = (helper.effects & ir::kHelperWritesState) != 0;
+  x_flush();
   clobber_flags();
   for (int i = 0; i < op.nargs; i++) realize(op.arg[i]);
   flush_for_call(writes);
@@ -319,6 +344,7 @@ void Emitter::op_call(const Op& op) {
 
 // The op by a C++ function: operands through the frame's area (fallback.cpp).
 void Emitter::fallback(const Op& op) {
+  x_flush();
   clobber_flags();
   for (int i = 0; i < op.nargs; i++) realize(op.arg[i]);
   for (int i = 0; i < op.nargs; i++) {

@@ -183,6 +183,7 @@ Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const 
   s.xmm_live = any_xmm_live();
   s.insn = insn_;
   s.pc = insn_pc_;
+  s.x = x_;
   slow_.push_back(s);
   return slow_.back();
 }
@@ -414,6 +415,7 @@ void Emitter::emit_slow_paths() {
                 kExtra = header_disp(field::slow_extra);
   for (const SlowPath& s : slow_) {
     patch_here(s.jump);
+    x_before_slow_path(s.x);
     const bool leader = s.host >= 0 && !s.member;
     if (s.vector && s.value >= 0) c.movups(state_mem(128, field::slow_value), Xbyak::Xmm(s.value));
     {
@@ -441,6 +443,7 @@ void Emitter::emit_slow_paths() {
       if (s.result >= 0 && !s.vector) o.load(true, s.result, kRbp, kValue);
     }
     if (s.result >= 0 && s.vector) c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value));
+    x_after_slow_path(s.x);
     patch_to(jmp32(), s.resume);
   }
 }

@@ -90,6 +90,25 @@ struct AccessGroup {
   bool open = true;
 };
 
+// What the host's x87 registers hold (emit_xfloat.cpp). Guest registers by their number from what was the top at the
+// guard.
+struct XCache {
+  bool active = false;
+  bool moved = false;       // the state's top is older
+  u8 top = 0;               // the top now
+  u8 depth = 0;             // of the host's stack
+  s8 at[8] = {};            // its registers, the top first: which guest register; -1: nothing
+  u8 dirty = 0;             // guest registers that are newer there than in the state
+  u8 valid = 0, empty = 0;  // guest registers whose tags have changed to that
+  u16 host = 0, zero = 0;   // bits of the guest's status word: to be had from the host's; 0 but not yet written
+  bool pending() const { return moved || depth || (dirty | valid | empty | host | zero); }
+  void clean() {
+    moved = false;
+    depth = dirty = valid = empty = 0;
+    host = zero = 0;
+  }
+};
+
 enum class SlowKind : u8 { Load, LoadRmw, Store, Probe, Rmw, Cas };
 // What a slow-path stub leaves in slow_extra for slow_access().
 struct SlowDesc {
@@ -160,12 +179,15 @@ class Emitter {
     s32 imm;
     u32 insn;
     u64 pc;
+    XCache x;
   };
   struct Exit {
     u32 jump;   // position of the rel32 that goes to the stub
     u32 insns;  // instructions executed when it is taken
     u64 pc;
     bool chain, last;
+    bool step;  // by an xf_guard
+    XCache x;
   };
   struct MemAddress {  // the virtual address and, after the check, the TLB entry's addend; or a host address
     s8 va = kNoReg;
@@ -313,6 +335,32 @@ class Emitter {
   void move_args(const Op& op);
   void add_icount(s64 n);
 
+  // --- emit_xfloat.cpp
+  void x_op(u8 first, u8 second);
+  void x_frame(u8 opcode, u8 field, s32 at);
+  void x_reg_mem(u8 field, int r, int base, int t);
+  void x_exchange(int n);
+  void x_drop_top();
+  void x_pushed(int r);
+  void x_push_done(bool flags);
+  int x_number(unsigned i) const;
+  int x_find(int r) const;
+  void x_forget(int r);
+  int x_base();
+  void x_begin();
+  void x_room(u8 keep);
+  int x_need(int r, u8 keep);
+  void x_need_top(int r);
+  void x_argument(const Op& op);
+  void x_status(u16 host, u16 zero);
+  bool x_pops_next(unsigned n) const;
+  void x_write_status(const XCache& x, int t);
+  void x_write_back(const XCache& x, int t);
+  void x_flush();
+  void x_step(u32 jump, const Op& op);
+  void x_before_slow_path(const XCache& x);
+  void x_after_slow_path(const XCache& x);
+
   // --- emit_vector.cpp, emit_fp.cpp
   using SseFn = void (*)(Xbyak::CodeGenerator&, const Xbyak::Xmm& d, const Xbyak::Operand& s, u8 imm);
   using AvxFn = void (*)(Xbyak::CodeGenerator&, const Xbyak::Xmm& d, const Xbyak::Xmm& a, const Xbyak::Operand& b,
@@ -392,7 +440,10 @@ class Emitter {
   u8 pin_zx_[16];             // as Val::zx, for the guest register pinned there
   Value pin_value_[16];       // a value equal to the guest register pinned there
   Value next_set_[16];        // analysis: by host register
-  u32 insn_ = 0;              // number of the current guest instruction
+  XCache x_;
+  int x_base_ = kNoReg;        // holds 16 times the top at the guard, during an op
+  std::vector<RegId> x_rows_;  // rows of the layout that are part of the floating-point stack
+  u32 insn_ = 0;               // number of the current guest instruction
   u32 insns_begun_ = 0;
   u64 insn_pc_ = 0;
 };

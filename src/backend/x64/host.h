@@ -59,7 +59,11 @@ constexpr s32 kXmmSlotOffset = 64;
 constexpr s32 kGprSlotOffset = kXmmSlotOffset + kXmmSlots * 16;
 // A byte: MXCSR may have newer sticky bits than the header's fp_env.
 constexpr s32 kFpDirtyOffset = kGprSlotOffset + kGprSlots * 8;
-constexpr s32 kFrameSize = kGprSlotOffset + kGprSlots * 8 + 8;  // 8 modulo 16, so that rsp is a multiple of 16 inside
+// Of the floating-point stack (emit_xfloat.cpp): 16 times the top at the guard (u32), the host's status word (u16), the
+// host's own control word (u16); operands; two registers; FNSTENV's image.
+constexpr s32 kXTopOffset = kFpDirtyOffset + 8, kXStatusOffset = kXTopOffset + 4, kXControlOffset = kXTopOffset + 6,
+              kXAreaOffset = kXTopOffset + 8, kXSaveOffset = kXAreaOffset + 16, kXEnvOffset = kXSaveOffset + 16;
+constexpr s32 kFrameSize = kXEnvOffset + 40;  // 8 modulo 16, so that rsp is a multiple of 16 inside
 static_assert(kFrameSize % 16 == 8);
 
 inline Xbyak::Reg8 r8(int r) { return Xbyak::Reg8(r, r >= 4 && r < 8); }

@@ -71,6 +71,13 @@ class ThunkWriter {
   void write_enter() {
     for (int r : {kRbx, kRbp, kR12, kR13, kR14, kR15}) c_.push(r64(r));
     c_.sub(r64(kRsp), kFrameSize);
+    c_.fnstsw(r16(kRax));  // no sticky flags to begin with
+    c_.test(r8(kRax), 0x7f);
+    c_.db(0x74);
+    c_.db(2);
+    c_.db(0xdb);  // FNCLEX
+    c_.db(0xe2);
+    c_.mov(stack_mem(16, kXControlOffset), 0x37f);
     c_.lea(r64(kRbp), mem(64, r64(kRdi) + kBias));
     c_.mov(r64(kRax), r64(kRsi));
     c_.mov(state_mem(64, field::entry_sp), r64(kRsp));
@@ -98,6 +105,7 @@ class ThunkWriter {
     pinned(pins_.mask, true);
     c_.stmxcsr(state_mem(32, field::fp_env));
     c_.ldmxcsr(state_mem(32, field::host_fp_env));
+    c_.fldcw(stack_mem(16, kXControlOffset));
     c_.mov(r32(kRax), reason);
     c_.add(r64(kRsp), kFrameSize);
     for (int r : {kR15, kR14, kR13, kR12, kRbp, kRbx}) c_.pop(r64(r));

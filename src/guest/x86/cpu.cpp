@@ -91,6 +91,7 @@ void reset_state(X86State& s) {
   s.fsw = 0;
   s.top = 0;
   s.fptag = 0;
+  s.x87_step = 0;
   for (X87Reg& r : s.st) r = {};
   s.fop = 0;
   s.fip = s.fdp = 0;
@@ -129,6 +130,7 @@ void X86Cpu::reset() { reset_state(*s_); }
 u64 X86Cpu::mode() const {
   u64 m = s_->mode_cache;
   if (s_->shadow) m |= kModeShadow;
+  if (s_->x87_step) m |= kModeX87Step;
   // Translated code writes the x87 control word without a call.
   return (s_->fcw & 0x3f) != 0x3f ? m | kModeX87Exc : m & ~u64{kModeX87Exc};
 }

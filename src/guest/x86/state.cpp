@@ -101,6 +101,7 @@ const ir::RegRow kRows[] = {
     ROW("st5.exp", st[5].sign_exponent, I16, 0),
     ROW("st6.exp", st[6].sign_exponent, I16, 0),
     ROW("st7.exp", st[7].sign_exponent, I16, 0),
+    ROW("x87_step", x87_step, I8, 0),
 };
 static_assert(std::size(kRows) == kRegCount);
 
@@ -154,7 +155,12 @@ u64 compute_mode(const X86State& s) {
 
 }  // namespace
 
-const ir::StateLayout kLayout{kRows, kRegCount, kRegRip, kRegFlags};
+const ir::StateLayout kLayout{kRows,
+                              kRegCount,
+                              kRegRip,
+                              kRegFlags,
+                              {offsetof(X86State, st), offsetof(X86State, fcw), offsetof(X86State, fsw),
+                               offsetof(X86State, top), offsetof(X86State, fptag), offsetof(X86State, x87_step)}};
 
 u32 get_eflags(const X86State& s) { return s.eflags | ir::flags_to_eflags(s.flags) | 2; }
 

@@ -166,10 +166,11 @@ enum ModeBits : u64 {
   kModeFlatFsGs =
       1 << 22,  // FS and GS usable without limit checks (limit 4 GiB, writable, present; base may differ). 64-bit: set
   kModeUmip = 1 << 23,
-  kModeTopShift = 24,     // three bits: reserved for x87 TOP
-  kModeTsd = 1 << 27,     // CR4.TSD
-  kModeIobp = 1 << 28,    // a breakpoint is armed in DR7 (code, data or I/O): one-instruction regions that call
-                          // insn_breakpoint first
+  kModeX87Step =
+      1 << 24,          // an x87 register is not valid or empty as translated code wanted it: one instruction by helper
+  kModeTsd = 1 << 27,   // CR4.TSD
+  kModeIobp = 1 << 28,  // a breakpoint is armed in DR7 (code, data or I/O): one-instruction regions that call
+                        // insn_breakpoint first
   kModeFlatFs = 1 << 29,  // FS alone, GS alone, as kModeFlatFsGs
   kModeFlatGs = 1 << 30,
 };
@@ -197,7 +198,8 @@ struct X86State {
   u16 fcw;
   u16 fsw;  // without TOP, which is in `top`
   u8 top;
-  u8 fptag;  // one bit a physical register: 1 = empty
+  u8 fptag;     // one bit a physical register: 1 = empty
+  u8 x87_step;  // see kModeX87Step
   u16 fop;
   u64 fip, fdp;
   u16 fcs, fds;
@@ -274,7 +276,8 @@ enum Reg : ir::RegId {
   kRegCr4,
   kRegTemp0 /* 4 rows, I64: h.scratch[0..3] */,
   kRegStExp0 = kRegTemp0 + 4,
-  /* 8 rows, I16: sign and exponent of the physical x87 registers */ kRegCount = kRegStExp0 + 8
+  /* 8 rows, I16: sign and exponent of the physical x87 registers */ kRegX87Step = kRegStExp0 + 8,
+  kRegCount
 };
 
 // --- exceptions (exception.cpp). All record the exception with the pc of the running instruction (or RIP, when called

@@ -23,6 +23,8 @@ void pass_dead_flags(Region& region, PassContext&) {
       case Opcode::call:
         if (helper_effects(region, op) & kHelperReadsState) live = true;
         break;
+      case Opcode::xf_guard:
+      case Opcode::xf_step_if: live = true; break;
       case Opcode::exit_direct:
       case Opcode::exit_indirect:
       case Opcode::exit_loop: live = !(op.aux & 2); break;

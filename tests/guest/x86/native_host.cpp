@@ -84,6 +84,8 @@ void on_signal(int number, siginfo_t* info, void* context) {
   g_state->rflags = static_cast<u64>(regs[REG_EFL]);
   g_state->rip = static_cast<u64>(regs[REG_RIP]) - (number == SIGTRAP ? 1 : 0);
   g_state->signal = number;
+  const auto* fp = static_cast<ucontext_t*>(context)->uc_mcontext.fpregs;
+  if (fp) std::memcpy(g_state->fxsave, fp, sizeof g_state->fxsave);
   g_state->fault_va = reinterpret_cast<u64>(info->si_addr);
   // SAFETY: the interrupted code is the tested code; execution goes on at the end of doppel_test_native_enter.
   regs[REG_RIP] = static_cast<greg_t>(reinterpret_cast<u64>(doppel_test_native_resume));
@@ -133,6 +135,7 @@ void NativeHost::run(NativeState& state, u64 pc, bool bits32) {
   asm volatile("mov %%ds, %0; mov %%es, %1" : "=r"(ds), "=r"(es));
   if (bits32) asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(kUserData));
   doppel_test_native_enter(&state);
+  asm volatile("fninit");  // the tested code's x87 state came back with us
   asm volatile("mov %0, %%ds; mov %1, %%es" : : "r"(ds), "r"(es));
   state = out;
   for (size_t i = 0; i < std::size(kSignals); i++) sigaction(kSignals[i], &old[i], nullptr);

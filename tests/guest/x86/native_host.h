@@ -11,8 +11,9 @@ struct NativeState {
   u64 gpr[16];
   u64 rflags;
   u64 rip;
-  int signal;    // SIGTRAP: ran into an INT3 (rip is its address)
-  u64 fault_va;  // SIGSEGV
+  int signal;      // SIGTRAP: ran into an INT3 (rip is its address)
+  u64 fault_va;    // SIGSEGV
+  u8 fxsave[512];  // x87 and SSE at the end, as FXSAVE stores them (out only)
 };
 
 // Code and data pages, all below 4 GiB: the data lies between pages that can't be accessed.

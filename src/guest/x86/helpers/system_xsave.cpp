@@ -3,6 +3,7 @@
 // the registers are in stack order; XRSTOR checks everything before it loads anything; MXCSR is loaded with SSE or with
 // AVX bits of the mask.
 #include "guest/x86/helpers/table.h"
+#include "guest/x86/helpers/x87_host.h"
 #include "guest/x86/platform.h"
 #include "guest/x86/system.h"
 
@@ -48,6 +49,7 @@ void load_x87(X86State& s, u64 va, bool wide) {
   const u16 sw = mem::load<u16>(s.h, va + 2);
   s.top = (sw >> 11) & 7;
   s.fsw = sw & 0xc7ff;
+  x87::host_clear_flags();
   s.fptag = static_cast<u8>(~mem::load<u16>(s.h, va + 4));
   s.fop = mem::load<u16>(s.h, va + 6) & 0x7ff;
   if (wide) {
@@ -69,6 +71,7 @@ void load_x87(X86State& s, u64 va, bool wide) {
 void init_x87(X86State& s) {
   s.fcw = 0x37f;
   s.fsw = 0;
+  x87::host_clear_flags();
   s.top = 0;
   s.fptag = 0xff;
   s.fop = 0;

@@ -2,6 +2,7 @@
 // 8-9 to 8-12).
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/helpers/x87.h"
+#include "guest/x86/helpers/x87_host.h"
 #include "guest/x86/platform.h"
 
 namespace doppel::x86 {
@@ -45,6 +46,7 @@ void reset_x87(X86State& s) {
   s.fptag = 0xff;
   s.fip = s.fdp = 0;
   s.fop = s.fcs = s.fds = 0;
+  host_clear_flags();
 }
 
 }  // namespace
@@ -61,6 +63,7 @@ u64 helper_x87_set_cw(X86State* s, u64 value) {
 
 u64 helper_x87_clex(X86State* s) {
   s->fsw &= kConditions;
+  host_clear_flags();
   s->platform->ferr(s->h.index, false);
   return 0;
 }
@@ -124,6 +127,7 @@ u64 helper_x87_load_env(X86State* sp, u64 address, u64 shape) {
     words[i] = big ? mem::load<u32>(s.h, address + 4 * i) : mem::load<u16>(s.h, address + 2 * i);
   s.fcw = static_cast<u16>((words[0] & 0x1f3f) | 0x40);
   s.fsw = static_cast<u16>(words[1] & ~0x3800u);
+  host_clear_flags();
   s.top = (words[1] >> 11) & 7;
   s.fptag = 0;
   for (unsigned i = 0; i < 8; i++) {

@@ -1,6 +1,6 @@
 // The host's x87 for the guest's: exact by nature. On other hosts kHostX87 is false and src/fpu does the work. Control
-// word and sticky flags are the guest's while an operation runs; the host's are put back (0x37f). Nothing else in the
-// program uses x87.
+// word and sticky flags are the guest's while an operation runs; the host's are put back (0x37f, no flags): translated
+// code, too, runs on the host's x87, and takes flags there for the guest's. Nothing else in the program uses x87.
 #pragma once
 #include "base/bits.h"
 
@@ -16,16 +16,14 @@ struct alignas(16) Raw80 {
 constexpr bool kHostX87 = true;
 
 struct HostControl {
-  explicit HostControl(u16 cw) : changed(cw != 0x37f) {
-    asm volatile("fnclex");
-    if (changed) asm volatile("fldcw %0" : : "m"(cw));
-  }
+  explicit HostControl(u16 cw) { asm volatile("fnclex\n\tfldcw %0" : : "m"(cw)); }
   ~HostControl() {
     const u16 normal = 0x37f;
-    if (changed) asm volatile("fldcw %0" : : "m"(normal));
+    asm volatile("fnclex\n\tfldcw %0" : : "m"(normal));
   }
-  bool changed;
 };
+// The guest's sticky flags have been replaced: none may be left here.
+inline void host_clear_flags() { asm volatile("fnclex"); }
 
 // r = st1 OP st0 with a in st1 and b in st0; the opcode bytes are those of the popping form (DE xx).
 #define DOPPEL_X87_BINARY(name, byte)                                                  \
@@ -83,9 +81,10 @@ inline u16 host_special(u8 modrm, const Raw80& a, const Raw80& b, Raw80 (&out)[2
     DOPPEL_X87_SPECIAL(0xf0)
     DOPPEL_X87_SPECIAL(0xf1)
     DOPPEL_X87_SPECIAL(0xf2)
-    DOPPEL_X87_SPECIAL(0xf3) DOPPEL_X87_SPECIAL(0xf4) DOPPEL_X87_SPECIAL(0xf5) DOPPEL_X87_SPECIAL(0xf8)
-        DOPPEL_X87_SPECIAL(0xf9) DOPPEL_X87_SPECIAL(0xfa) DOPPEL_X87_SPECIAL(0xfb) DOPPEL_X87_SPECIAL(0xfc)
-            DOPPEL_X87_SPECIAL(0xfd) DOPPEL_X87_SPECIAL(0xfe) DOPPEL_X87_SPECIAL(0xff) default : break;
+    DOPPEL_X87_SPECIAL(0xf3)
+    DOPPEL_X87_SPECIAL(0xf4) DOPPEL_X87_SPECIAL(0xf5) DOPPEL_X87_SPECIAL(0xf8) DOPPEL_X87_SPECIAL(0xf9)
+        DOPPEL_X87_SPECIAL(0xfa) DOPPEL_X87_SPECIAL(0xfb) DOPPEL_X87_SPECIAL(0xfc) DOPPEL_X87_SPECIAL(0xfd)
+            DOPPEL_X87_SPECIAL(0xfe) DOPPEL_X87_SPECIAL(0xff) default : break;
   }
 #undef DOPPEL_X87_SPECIAL
   return sw;
@@ -95,6 +94,7 @@ constexpr bool kHostX87 = false;
 struct HostControl {
   explicit HostControl(u16) {}
 };
+inline void host_clear_flags() {}
 inline u16 host_add(Raw80&, const Raw80&, const Raw80&) { return 0; }
 inline u16 host_mul(Raw80&, const Raw80&, const Raw80&) { return 0; }
 inline u16 host_sub(Raw80&, const Raw80&, const Raw80&) { return 0; }

@@ -81,7 +81,7 @@ class RegionMaker {
   RegionMaker(const guest::TranslateRequest& request, const Decoder& decoder, const CpuModel& model, ir::Region& out)
       : rq_(request), decoder_(decoder), r_(out), t_(request, decoder, model, out) {
     max_ = request.limits.max_insns;
-    if (request.limits.single_step || (request.mode & (kModeTf | kModeShadow | kModeIobp))) max_ = 1;
+    if (request.limits.single_step || (request.mode & (kModeTf | kModeShadow | kModeIobp | kModeX87Step))) max_ = 1;
     if (max_ > kMaxTrace) max_ = kMaxTrace;
   }
 
@@ -168,6 +168,7 @@ class RegionMaker {
   void begin_instruction() {
     if (count_ == 0) {
       if (rq_.mode & kModeShadow) t_.b.set_reg(kRegShadow, t_.imm(Type::I8, 0));
+      if (rq_.mode & kModeX87Step) t_.b.set_reg(kRegX87Step, t_.imm(Type::I8, 0));
       if (rq_.mode & kModeIobp) t_.call(Helper::insn_breakpoint, {t_.k64(linear(pc_))});
     }
     if (rq_.mode & kModeFlatCode) return;

@@ -26,8 +26,10 @@ void begin_mmx(Translator& t) {
   for (; t.mmx_scanned < ops.size(); ++t.mmx_scanned) {
     const ir::Op& op = ops[t.mmx_scanned];
     x87 |= op.code == Opcode::call && op.aux >= static_cast<u32>(Helper::x87_load);  // x87.def comes last
+    x87 |= ir::is_xfloat(op.code);
   }
   if (x87) t.call(Helper::x87_changed);
+  t.x87.known = false;
 }
 
 void tr_emms(Translator& t, const Insn&) {

@@ -162,9 +162,19 @@ class Translator {
   bool first_insn() const { return region_.insn_count <= 1; }
   void restart_if(Value bool8) { branch_restart(bool8); }
   // Regions whose ends must go through the vCPU loop because the mode changes after their only instruction.
-  bool must_leave() const { return mode & kModeShadow; }
+  bool must_leave() const { return mode & (kModeShadow | kModeX87Step); }
 
   size_t mmx_scanned = 0;  // mmx.cpp: ops of the region already looked at for x87 helpers
+
+  // x87 instructions as ops (x87_stack.cpp). What is known of the registers since the latest xf_guard, whose op gets
+  // what is found to be needed later. Bit i of the masks: the register i above what was the top there.
+  struct X87Stack {
+    bool known = false;
+    u8 top = 0;
+    u8 valid = 0, empty = 0;
+    size_t guard = 0, scanned = 0;
+  };
+  X87Stack x87;
 
   // --- the frontend's business (frontend.cpp, branch.cpp)
   u64 follow_pc = 0;  // set with `follow`: translation goes on there instead of at next_pc()
