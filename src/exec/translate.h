@@ -27,7 +27,8 @@ struct Config {
 
 struct Counters {
   u64 regions = 0, guest_insns = 0, guest_bytes = 0, ir_ops = 0, ir_ops_opt = 0, host_bytes = 0, translate_ns = 0;
-  u64 enters = 0, resumes = 0, lookups = 0, links = 0, invalidated = 0, smc_restarts = 0, faults = 0, requests = 0, one_shots = 0;
+  u64 enters = 0, resumes = 0, lookups = 0, links = 0, invalidated = 0, smc_restarts = 0, faults = 0, requests = 0,
+      one_shots = 0;
 };
 
 constexpr u64 kOneShotMode = u64{1} << 63;  // or-ed to a key's mode: a region of one instruction

@@ -459,13 +459,12 @@ std::string VcpuLoop::jit_info() {
                 translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
                 static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n,
                 static_cast<unsigned long long>(c.enters), static_cast<unsigned long long>(c.resumes),
-                static_cast<unsigned long long>(c.lookups),
-                static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
-                static_cast<unsigned long long>(c.invalidated), static_cast<unsigned long long>(c.smc_restarts),
-                static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults),
-                static_cast<unsigned long long>(t.fills), static_cast<unsigned long long>(t.flushes),
-                static_cast<unsigned long long>(t.flush_pages), static_cast<unsigned long long>(t.space_switches),
-                static_cast<unsigned long long>(t.space_hits));
+                static_cast<unsigned long long>(c.lookups), static_cast<unsigned long long>(c.links),
+                static_cast<unsigned long long>(c.requests), static_cast<unsigned long long>(c.invalidated),
+                static_cast<unsigned long long>(c.smc_restarts), static_cast<unsigned long long>(c.one_shots),
+                static_cast<unsigned long long>(c.faults), static_cast<unsigned long long>(t.fills),
+                static_cast<unsigned long long>(t.flushes), static_cast<unsigned long long>(t.flush_pages),
+                static_cast<unsigned long long>(t.space_switches), static_cast<unsigned long long>(t.space_hits));
   return text;
 }
 

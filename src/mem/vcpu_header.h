@@ -74,8 +74,8 @@ class Runtime {
   // Abandons the helper and the region, back to the vCPU loop. The state must be exact (sync_pc first).
   // The C++ frames that are left must own nothing.
   [[noreturn]] virtual void unwind() = 0;
-  // Called by generated code at an exit that is neither linked nor in the jump cache, with the pc register set: the host
-  // code to go on with, or null to return to the vCPU loop.
+  // Called by generated code at an exit that is neither linked nor in the jump cache, with the pc register set: the
+  // host code to go on with, or null to return to the vCPU loop.
   virtual const u8* resume() { return nullptr; }
   // The guest changed mode, page tables or code mapping: the current jump cache's generation ends.
   virtual void flush_jump_cache() = 0;

@@ -28,7 +28,8 @@ class ThunkWriter {
         c_.mov(state_mem(64, layout_.rows[layout_.pc].offset), r64(kRax));
       }
       t.exit[reason] = reason == static_cast<int>(ExitReason::Lookup) ? c_.getCurr() : begin();
-      if (reason == static_cast<int>(ExitReason::Lookup) || reason == static_cast<int>(ExitReason::Loop)) write_resume();
+      if (reason == static_cast<int>(ExitReason::Lookup) || reason == static_cast<int>(ExitReason::Loop))
+        write_resume();
       write_exit(reason);
     }
     for (int xmm = 0; xmm < 2; xmm++) {
