@@ -168,15 +168,13 @@ void VcpuLoop::code_written(u64 pa, u64 size) {
 
 // Into the jump cache. A region that straddles pages is there as long as both of their mappings.
 void VcpuLoop::remember_jump(const Installed& block, u64 linear) {
-  bool global = tlb_.aux(linear, h_.mmu_mode).global;
   u64 last = linear;
   if (block.phys_page2 != ~u64{0}) {
     last = (linear & mem::kPageMask) + mem::kPageSize;
     const u64 tag = tlb_.entry(last, h_.mmu_mode).exec.load(std::memory_order_relaxed);
     if ((tag & (mem::kPageMask | mem::kTlbInvalid)) != last) return;
-    global = global && tlb_.aux(last, h_.mmu_mode).global;
   }
-  tlb_.insert_jump(cpu_.pc(), linear, last, static_cast<u32>(block.code - h_.code_base), global);
+  tlb_.insert_jump(cpu_.pc(), linear, last, static_cast<u32>(block.code - h_.code_base));
 }
 
 void VcpuLoop::device_access(u64 pa) {
@@ -441,30 +439,33 @@ std::string VcpuLoop::jit_info() {
   const mem::TlbCounters& t = tlb_.counters();
   char text[1200];
   const double n = c.guest_insns ? static_cast<double>(c.guest_insns) : 1.0;
-  std::snprintf(text, sizeof text,
-                "backend             %s\n"
-                "regions             %llu (%zu valid)\n"
-                "guest instructions  %llu (%.1f a region)\n"
-                "IR ops              %.2f an instruction, %.2f optimised\n"
-                "host code           %llu bytes, %.1f an instruction; cache %zu of %zu KiB, %llu flushes\n"
-                "translation time    %.1f ms, %.0f ns an instruction\n"
-                "entered             %llu, resumed %llu, lookups %llu, links %llu, requests %llu\n"
-                "invalidated         %llu, restarts %llu, one-shot regions %llu, faults %llu\n"
-                "TLB                 fills %llu, flushes %llu, page flushes %llu, space switches %llu (%llu kept)\n",
-                translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions),
-                translator_.cache().count(), static_cast<unsigned long long>(c.guest_insns),
-                n / static_cast<double>(std::max<u64>(c.regions, 1)), static_cast<double>(c.ir_ops) / n,
-                static_cast<double>(c.ir_ops_opt) / n, static_cast<unsigned long long>(c.host_bytes),
-                static_cast<double>(c.host_bytes) / n, translator_.cache().used() >> 10,
-                translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
-                static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n,
-                static_cast<unsigned long long>(c.enters), static_cast<unsigned long long>(c.resumes),
-                static_cast<unsigned long long>(c.lookups), static_cast<unsigned long long>(c.links),
-                static_cast<unsigned long long>(c.requests), static_cast<unsigned long long>(c.invalidated),
-                static_cast<unsigned long long>(c.smc_restarts), static_cast<unsigned long long>(c.one_shots),
-                static_cast<unsigned long long>(c.faults), static_cast<unsigned long long>(t.fills),
-                static_cast<unsigned long long>(t.flushes), static_cast<unsigned long long>(t.flush_pages),
-                static_cast<unsigned long long>(t.space_switches), static_cast<unsigned long long>(t.space_hits));
+  std::snprintf(
+      text, sizeof text,
+      "backend             %s\n"
+      "regions             %llu (%zu valid)\n"
+      "guest instructions  %llu (%.1f a region)\n"
+      "IR ops              %.2f an instruction, %.2f optimised\n"
+      "host code           %llu bytes, %.1f an instruction; cache %zu of %zu KiB, %llu flushes\n"
+      "translation time    %.1f ms, %.0f ns an instruction\n"
+      "entered             %llu, resumed %llu, lookups %llu, links %llu, requests %llu\n"
+      "invalidated         %llu, restarts %llu, one-shot regions %llu, faults %llu\n"
+      "TLB                 fills %llu, victims %llu, flushes %llu, page flushes %llu, space switches %llu (%llu kept, "
+      "%llu entries)\n",
+      translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions), translator_.cache().count(),
+      static_cast<unsigned long long>(c.guest_insns), n / static_cast<double>(std::max<u64>(c.regions, 1)),
+      static_cast<double>(c.ir_ops) / n, static_cast<double>(c.ir_ops_opt) / n,
+      static_cast<unsigned long long>(c.host_bytes), static_cast<double>(c.host_bytes) / n,
+      translator_.cache().used() >> 10, translator_.cache().capacity() >> 10,
+      static_cast<unsigned long long>(translator_.cache().flushes), static_cast<double>(c.translate_ns) / 1e6,
+      static_cast<double>(c.translate_ns) / n, static_cast<unsigned long long>(c.enters),
+      static_cast<unsigned long long>(c.resumes), static_cast<unsigned long long>(c.lookups),
+      static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
+      static_cast<unsigned long long>(c.invalidated), static_cast<unsigned long long>(c.smc_restarts),
+      static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults),
+      static_cast<unsigned long long>(t.fills), static_cast<unsigned long long>(t.victim_hits),
+      static_cast<unsigned long long>(t.flushes), static_cast<unsigned long long>(t.flush_pages),
+      static_cast<unsigned long long>(t.space_switches), static_cast<unsigned long long>(t.space_hits),
+      static_cast<unsigned long long>(t.restored));
   return text;
 }
 

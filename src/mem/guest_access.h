@@ -10,12 +10,28 @@ namespace doppel::mem {
 
 enum class Access : u8 { Read, Write, Exec };
 
+// An entry of the guest's page tables as a walk read it (and left it, with the bits it set).
+struct TableEntry {
+  const u8* host = nullptr;
+  u64 value = 0;
+  u32 free_bits = 0;  // whose change takes nothing back that the walk granted
+  u32 bytes = 8;
+  bool holds() const {
+    // SAFETY: entries are aligned to their size, in RAM that lives as long as the machine.
+    const u64 now = bytes == 8 ? __atomic_load_n(reinterpret_cast<const u64*>(host), __ATOMIC_RELAXED)
+                               : __atomic_load_n(reinterpret_cast<const u32*>(host), __ATOMIC_RELAXED);
+    return ((now ^ value) & ~u64{free_bits}) == 0;
+  }
+};
+
 // One page of translation, made by the guest's page walker.
 struct Translation {
   u64 phys = 0;  // physical address of the page start (4 KiB granule, within a large page too)
   bool read = false, write = false, exec = false;
   bool global = false;  // survives a flush of non-global entries
   u64 page_size = kPageSize;
+  TableEntry tables[4];  // on the way, the one that maps the page last; none: they can't be looked at again
+  unsigned table_count = 0;
 };
 
 class MmuHooks {
@@ -72,12 +88,11 @@ void probe(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mmu_mode);
 // Runs `body` with every other vCPU kept out of guest memory: for atomics that cross pages or devices.
 void exclusive(VcpuHeader& cpu, void (*body)(void*), void* context);
 
-// Physical memory; never faults: an unmapped read gives all ones. Page walkers use the _ram forms' compare-and-swap to
-// set A/D.
+// Host address of `size` bytes of writable RAM at `pa`, or null. For page walkers; code watches are not asked.
+u8* phys_pointer(VcpuHeader& cpu, u64 pa, unsigned size);
+// Physical memory; never faults: an unmapped read gives all ones.
 u32 phys_load32(VcpuHeader& cpu, u64 pa);
 u64 phys_load64(VcpuHeader& cpu, u64 pa);
-bool phys_cas32(VcpuHeader& cpu, u64 pa, u32 expected, u32 desired);  // false: memory no longer held `expected`
-bool phys_cas64(VcpuHeader& cpu, u64 pa, u64 expected, u64 desired);
 void phys_read(VcpuHeader& cpu, u64 pa, void* out, u64 size);
 void phys_write(VcpuHeader& cpu, u64 pa, const void* data, u64 size);
 
@@ -90,6 +105,9 @@ void tlb_set_mode(VcpuHeader& cpu, u32 mmu_mode);  // a pointer swap
 // Switches to the address space `tag` (x86: PCID and CR3 base); keeps its old entries when `keep`. A pointer swap when
 // kept.
 void tlb_set_space(VcpuHeader& cpu, u64 tag, bool keep);
+// Switches to the page tables at `root` on a CPU without tags: entries that are not global end, or are kept as
+// KeptSpaces says.
+void tlb_switch_tables(VcpuHeader& cpu, u64 root);
 void tlb_flush_space(VcpuHeader& cpu, u64 tag, bool globals_too);  // another address space's entries
 void tlb_flush_space_page(VcpuHeader& cpu, u64 tag, u64 va);
 void tlb_set_a20(VcpuHeader& cpu, bool enabled);

@@ -177,6 +177,7 @@ void probe(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mode) {
 
 void exclusive(VcpuHeader& cpu, void (*body)(void*), void* context) { cpu.phys->run_exclusive(cpu, body, context); }
 
+u8* phys_pointer(VcpuHeader& cpu, u64 pa, unsigned size) { return cpu.soft_tlb->ram(pa, size); }
 u32 phys_load32(VcpuHeader& cpu, u64 pa) {
   u32 v = ~u32{0};
   if (const u8* p = cpu.phys->ram_pointer(pa, 4, false)) return load_le<u32>(p);
@@ -186,16 +187,6 @@ u32 phys_load32(VcpuHeader& cpu, u64 pa) {
 u64 phys_load64(VcpuHeader& cpu, u64 pa) {
   if (const u8* p = cpu.phys->ram_pointer(pa, 8, false)) return load_le<u64>(p);
   return io_load(cpu, pa, 8);
-}
-bool phys_cas32(VcpuHeader& cpu, u64 pa, u32 expected, u32 desired) {
-  u8* p = cpu.phys->ram_pointer(pa, 4, true);
-  if (!p) return true;  // tables in ROM or a device: the bits can't be set
-  return std::atomic_ref<u32>(*reinterpret_cast<u32*>(p)).compare_exchange_strong(expected, desired);
-}
-bool phys_cas64(VcpuHeader& cpu, u64 pa, u64 expected, u64 desired) {
-  u8* p = cpu.phys->ram_pointer(pa, 8, true);
-  if (!p) return true;
-  return std::atomic_ref<u64>(*reinterpret_cast<u64*>(p)).compare_exchange_strong(expected, desired);
 }
 void phys_read(VcpuHeader& cpu, u64 pa, void* out, u64 size) { cpu.phys->read(pa, out, size); }
 void phys_write(VcpuHeader& cpu, u64 pa, const void* data, u64 size) { cpu.phys->write(pa, data, size); }

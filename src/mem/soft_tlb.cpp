@@ -7,18 +7,19 @@
 
 namespace doppel::mem {
 
-SoftTlb::SoftTlb(VcpuHeader& cpu, AddressSpace& memory) : cpu_(cpu), memory_(memory) {
+SoftTlb::SoftTlb(VcpuHeader& cpu, AddressSpace& memory)
+    : cpu_(cpu), memory_(memory), jumps_(cpu), victims_(kVictimSets * kVictimWays) {
   for (auto& s : spaces_) {
     s = std::make_unique<Space>();
-    s->journal.reserve(kJournal);
-    s->generation = next_generation_++;
+    s->epoch = ++epoch_;
   }
   current_ = spaces_[0].get();
   current_->tag = 0;
   cpu_.soft_tlb = this;
   cpu_.phys = &memory;
   cpu_.tlb = current_->entries[cpu_.mmu_mode];
-  select_jump_cache(0, 0);
+  jumps_.set_owner(*current_);
+  jumps_.select(0, 0);
   memory_.add_tlb(this);
 }
 
@@ -28,7 +29,6 @@ void SoftTlb::select(Space& space) {
   current_ = &space;
   space.stamp = ++stamp_;
   cpu_.tlb = space.entries[cpu_.mmu_mode];
-  update_generation();
 }
 
 void SoftTlb::set_mode(u32 mode) {
@@ -36,52 +36,132 @@ void SoftTlb::set_mode(u32 mode) {
   cpu_.tlb = current_->entries[mode];
 }
 
+const AddressSpace::Flat* SoftTlb::flat(u64 pa) {
+  const u64 generation = memory_.generation();
+  if (flat_ && generation == flat_generation_ && pa >= flat_->start && pa < flat_->end) return flat_;
+  flat_generation_ = generation;
+  return flat_ = memory_.find(pa);
+}
+
+// --- fill
+
 TlbEntry* SoftTlb::fill(u64 va, Access access, u32 mode) {
+  if (TlbEntry* e = from_victims(va, access, mode)) return e;
   Translation t;
   if (!cpu_.mmu->translate(cpu_, va, access, mode, t)) return nullptr;
   counters_.fills++;
   const u64 page = va & kPageMask;
   const u64 phys = t.phys & a20_mask_ & kPageMask;
-  const AddressSpace::Flat* flat = memory_.find(phys);
-  const bool whole = flat && flat->start <= phys && phys + kPageSize <= flat->end;
-  const bool ram = whole && flat->ram;
-  const size_t i = index(va);
+  const AddressSpace::Flat* flat = this->flat(phys);
+  const bool ram = flat && flat->ram && flat->start <= phys && phys + kPageSize <= flat->end;
+  evict(va, mode);
   Space& space = *current_;
-  TlbEntry& e = space.entries[mode][i];
-  TlbAux& a = space.aux[mode][i];
+  TlbEntry& e = space.entries[mode][index(va)];
   u64 flags = ram ? u64{0} : u64{kTlbIo};
   if (!watches_.empty() && watched(page, kPageSize)) flags |= kTlbWatchpoint;
-  a.phys = phys;
-  a.global = t.global;
-  if (!t.global && !space.journal_full) {
-    if (space.journal.size() < kJournal)
-      space.journal.push_back(static_cast<u16>(mode << 12 | i));
-    else
-      space.journal_full = true;
+  std::atomic<u8>* page_flags = ram ? &memory_.page_flags(*flat, phys) : nullptr;
+  space.aux[mode][index(va)] = {phys, t.global, page_flags, t.table_count ? t.tables[t.table_count - 1] : TableEntry{}};
+  if (!t.global) {
+    note(space, mode, index(va));
+    if (kept_) kept_->note_walk(t);
   }
   if (t.page_size > kPageSize) {
-    space.any_large = true;
-    space.large.set(bloom(va >> 21));
+    any_large_ = true;
+    large_.set(bloom(va >> 21));
   }
   u8* host = ram ? flat->ram->host + flat->offset + (phys - flat->start) : nullptr;
   e.addend = ram ? reinterpret_cast<u64>(host) - page : 0;
   e.read.store(t.read ? page | flags : u64{kTlbInvalid}, std::memory_order_relaxed);
   e.exec.store(t.exec ? page | (ram ? u64{0} : u64{kTlbIo}) : u64{kTlbInvalid}, std::memory_order_relaxed);
-  u64 write = kTlbInvalid;
-  if (t.write) {
-    write = page | flags;
-    if (ram && flat->read_only) write |= kTlbIo;
-    e.write.store(write, std::memory_order_seq_cst);
-    if (ram) {
-      // Published first, looked at after: a page that gets code meanwhile is seen here or by set_watch.
-      const u8 f = memory_.page_flags(*flat, phys).load(std::memory_order_seq_cst);
-      if ((f & kPageCode) || ((f & (kPageDirtyLog | kPageDirty)) == kPageDirtyLog))
-        e.write.fetch_or(kTlbWatchWrite, std::memory_order_relaxed);
-    }
-  } else {
-    e.write.store(kTlbInvalid, std::memory_order_relaxed);
-  }
+  const u64 rom = ram && flat->read_only ? u64{kTlbIo} : u64{0};
+  publish_write(e, t.write ? page | flags | rom : u64{kTlbInvalid}, page_flags);
   return &e;
+}
+
+// Published first, looked at after: a page that gets code meanwhile is seen here or by set_watch.
+void SoftTlb::publish_write(TlbEntry& e, u64 write, std::atomic<u8>* flags) {
+  if (write & kTlbInvalid) {
+    e.write.store(kTlbInvalid, std::memory_order_relaxed);
+    return;
+  }
+  e.write.store(write, std::memory_order_seq_cst);
+  if (!flags) return;
+  const u8 f = flags->load(std::memory_order_seq_cst);
+  if ((f & kPageCode) || ((f & (kPageDirtyLog | kPageDirty)) == kPageDirtyLog))
+    e.write.fetch_or(kTlbWatchWrite, std::memory_order_relaxed);
+}
+
+void SoftTlb::note(Space& space, u32 mode, size_t index) {
+  const size_t number = mode * kTlbEntries + index;
+  if (space.noted.test(number)) return;
+  space.noted.set(number);
+  space.journal.push_back(static_cast<u16>(number));
+}
+
+// --- what is not in the table now
+
+namespace {
+
+void clear(TlbEntry& e) {
+  e.read.store(kTlbInvalid, std::memory_order_relaxed);
+  e.write.store(kTlbInvalid, std::memory_order_relaxed);
+  e.exec.store(kTlbInvalid, std::memory_order_relaxed);
+}
+
+// False for entries that are not worth it: invalid ones, devices, pages with watchpoints.
+bool copy_out(const TlbEntry& e, const TlbAux& aux, u32 mode, SpareEntry& out) {
+  const u64 r = e.read.load(std::memory_order_relaxed), x = e.exec.load(std::memory_order_relaxed);
+  const u64 w = e.write.load(std::memory_order_relaxed) & ~u64{kTlbWatchWrite};
+  if (!aux.flags || ((r | w | x) & (kTlbIo | kTlbWatchpoint))) return false;
+  const u64 page = !(r & kTlbInvalid) ? r : !(x & kTlbInvalid) ? x : w;
+  if (page & kTlbInvalid) return false;
+  out = {page, mode, r, w, x, e.addend, aux};
+  return true;
+}
+
+u64 right(const SpareEntry& spare, Access access) {
+  return access == Access::Read ? spare.read : access == Access::Write ? spare.write : spare.exec;
+}
+
+}  // namespace
+
+// Makes room at `va`'s place in the table.
+void SoftTlb::evict(u64 va, u32 mode) {
+  const size_t i = index(va);
+  Victim victim;
+  if (!copy_out(current_->entries[mode][i], current_->aux[mode][i], mode, victim)) return;
+  if (victim.page == (va & kPageMask)) return;
+  victim.epoch = victim.aux.global ? global_epoch_ : current_->epoch;
+  Victim* set = victims(victim.page);
+  if (set[0].page != victim.page || set[0].mode != mode) set[1] = set[0];
+  set[0] = victim;
+}
+
+TlbEntry* SoftTlb::from_victims(u64 va, Access access, u32 mode) {
+  Victim* set = victims(va);
+  for (unsigned way = 0; way < kVictimWays; way++) {
+    Victim& v = set[way];
+    if (v.page != (va & kPageMask) || v.mode != mode || (right(v, access) & kTlbInvalid)) continue;
+    if (v.epoch != (v.aux.global ? global_epoch_ : current_->epoch)) continue;
+    counters_.victim_hits++;
+    const SpareEntry spare = v;
+    v.epoch = 0;
+    evict(va, mode);
+    put_back(spare);
+    return &current_->entries[mode][index(va)];
+  }
+  return nullptr;
+}
+
+void SoftTlb::put_back(const SpareEntry& spare) {
+  const size_t i = index(spare.page);
+  TlbEntry& e = current_->entries[spare.mode][i];
+  current_->aux[spare.mode][i] = spare.aux;
+  if (!spare.aux.global) note(*current_, spare.mode, i);
+  e.addend = spare.addend;
+  e.read.store(spare.read, std::memory_order_relaxed);
+  e.exec.store(spare.exec, std::memory_order_relaxed);
+  publish_write(e, spare.write, spare.aux.flags);
 }
 
 void SoftTlb::set_watch(const u8* host_page, u64 size) {
@@ -99,34 +179,22 @@ void SoftTlb::set_watch(const u8* host_page, u64 size) {
   }
 }
 
-namespace {
-void clear(TlbEntry& e) {
-  e.read.store(kTlbInvalid, std::memory_order_relaxed);
-  e.write.store(kTlbInvalid, std::memory_order_relaxed);
-  e.exec.store(kTlbInvalid, std::memory_order_relaxed);
-}
-}  // namespace
+// --- flushes
 
 void SoftTlb::flush_entries(Space& space, bool globals_too) {
   if (globals_too) {
     for (auto& table : space.entries) {
       for (TlbEntry& e : table) clear(e);
     }
-    space.large.reset();
-    space.any_large = false;
-  } else if (!space.journal_full) {
-    for (const u16 j : space.journal) {
-      if (!space.aux[j >> 12][j & 0xfff].global) clear(space.entries[j >> 12][j & 0xfff]);
-    }
   } else {
-    for (unsigned m = 0; m < kMmuModes; m++) {
-      for (size_t i = 0; i < kTlbEntries; i++) {
-        if (!space.aux[m][i].global) clear(space.entries[m][i]);
-      }
+    for (const u16 j : space.journal) {
+      const size_t mode = j / kTlbEntries, i = j % kTlbEntries;
+      if (!space.aux[mode][i].global) clear(space.entries[mode][i]);
     }
   }
+  for (const u16 j : space.journal) space.noted.reset(j);
   space.journal.clear();
-  space.journal_full = false;
+  space.epoch = ++epoch_;
 }
 
 void SoftTlb::flush_all() {
@@ -136,24 +204,36 @@ void SoftTlb::flush_all() {
     flush_entries(*s, true);
     if (s.get() != current_) s->tag = ~u64{0};
   }
+  large_.reset();
+  any_large_ = false;
+  global_epoch_ = ++epoch_;
+  kept_spaces_.clear();
   end_generation();
 }
 
 void SoftTlb::flush_nonglobal() {
   counters_.flushes++;
   flush_entries(*current_, false);
-  current_->generation = next_generation_++;
-  update_generation();
+  if (kept_) {
+    kept_->clear();
+    jumps_.forget(*kept_);
+  } else {
+    jumps_.forget(*current_);
+  }
 }
 
 void SoftTlb::drop_page(Space& space, u64 va) {
   const size_t i = index(va);
+  const u64 page = va & kPageMask;
   for (auto& table : space.entries) {
     TlbEntry& e = table[i];
-    const u64 page = va & kPageMask;
     if ((e.read & kPageMask) == page || (e.write & kPageMask) == page || (e.exec & kPageMask) == page) clear(e);
   }
-  if (!space.any_large || !space.large.test(bloom(va >> 21))) return;
+  Victim* set = victims(va);
+  for (unsigned way = 0; way < kVictimWays; way++) {
+    if (set[way].page == page) set[way].epoch = 0;
+  }
+  if (!large(va)) return;
   // Pieces of a large page: all of its 4 KiB entries go. 1 GiB and 4 MiB pages too, so drop the whole 1 GiB
   // neighbourhood.
   for (auto& table : space.entries) {
@@ -161,6 +241,8 @@ void SoftTlb::drop_page(Space& space, u64 va) {
       if (((e.read ^ va) >> 30) == 0 || ((e.write ^ va) >> 30) == 0 || ((e.exec ^ va) >> 30) == 0) clear(e);
     }
   }
+  global_epoch_ = ++epoch_;
+  space.epoch = ++epoch_;
 }
 
 void SoftTlb::flush_page(u64 va) {
@@ -168,32 +250,37 @@ void SoftTlb::flush_page(u64 va) {
   for (auto& s : spaces_) {
     if (s->tag != ~u64{0}) drop_page(*s, va);
   }
-  if (jump_pages_.test(bloom(va >> kPageBits)) || current_->large.test(bloom(va >> 21))) end_generation();
+  if (large(va))
+    jumps_.forget_all();
+  else
+    jumps_.forget_page(va);
 }
 
 void SoftTlb::flush_space(u64 tag, bool globals_too) {
   for (auto& s : spaces_) {
     if (s->tag != tag) continue;
     flush_entries(*s, globals_too);
-    s->generation = next_generation_++;
+    jumps_.forget(*s);
   }
-  if (globals_too)
-    end_generation();
-  else
-    update_generation();
+  if (!globals_too) return;
+  global_epoch_ = ++epoch_;
+  end_generation();
 }
 
 void SoftTlb::flush_space_page(u64 tag, u64 va) {
   for (auto& s : spaces_) {
     if (s->tag != tag) continue;
     drop_page(*s, va);
-    s->generation = next_generation_++;
+    jumps_.forget(*s);
   }
-  update_generation();
 }
 
+// --- address spaces
+
+// By tags. A table of its own for each of the latest.
 void SoftTlb::set_space(u64 tag, bool keep) {
   counters_.space_switches++;
+  kept_ = nullptr;
   Space* found = nullptr;
   Space* oldest = nullptr;
   for (auto& s : spaces_) {
@@ -207,6 +294,7 @@ void SoftTlb::set_space(u64 tag, bool keep) {
     }
     current_->tag = tag;
     flush_nonglobal();
+    jumps_.set_owner(*current_);
     return;
   }
   if (found) {
@@ -214,10 +302,66 @@ void SoftTlb::set_space(u64 tag, bool keep) {
   } else {
     found = oldest;
     flush_entries(*found, true);
-    found->generation = next_generation_++;
+    jumps_.forget(*found);
     found->tag = tag;
   }
   select(*found);
+  jumps_.set_owner(*found);
+}
+
+// Without tags: one table for all.
+void SoftTlb::switch_tables(u64 root) {
+  counters_.space_switches++;
+  if (kept_) {
+    put_away(*kept_);
+  } else {
+    if (current_ != spaces_[0].get()) {
+      current_->tag = ~u64{0};
+      flush_entries(*current_, true);
+      select(*spaces_[0]);
+      current_->tag = 0;
+    }
+    flush_entries(*current_, false);
+  }
+  bool found;
+  kept_ = &kept_spaces_.take(root, found);
+  if (found && kept_->tables_hold()) {
+    counters_.space_hits++;
+    bring_back(*kept_);
+  } else {
+    kept_->clear();
+    jumps_.forget(*kept_);
+  }
+  jumps_.set_owner(*kept_);
+}
+
+void SoftTlb::put_away(KeptSpace& to) {
+  to.entries.clear();
+  if (current_->journal.size() <= KeptSpace::kMaxEntries) {
+    SpareEntry spare;
+    for (const u16 j : current_->journal) {
+      const u32 mode = j / kTlbEntries;
+      const size_t i = j % kTlbEntries;
+      const TlbAux& aux = current_->aux[mode][i];
+      if (!aux.global && aux.leaf.host && copy_out(current_->entries[mode][i], aux, mode, spare))
+        to.entries.push_back(spare);
+    }
+  }
+  flush_entries(*current_, false);
+}
+
+void SoftTlb::bring_back(KeptSpace& from) {
+  // Now and then nothing, so that what is no longer used gets lost.
+  if (++from.visits % KeptSpace::kRenewal == 0) from.entries.clear();
+  for (const SpareEntry& spare : from.entries) {
+    if (!spare.aux.leaf.holds()) continue;
+    evict(spare.page, spare.mode);
+    put_back(spare);
+    counters_.restored++;
+  }
+  if (from.code_holds()) return;
+  from.forget_code();
+  jumps_.forget(from);
 }
 
 void SoftTlb::set_a20(bool enabled) {
@@ -245,57 +389,14 @@ bool SoftTlb::watched(u64 va, u64 size) const {
 
 // --- jump caches
 
-void SoftTlb::update_generation() {
-  if (jump_) cpu_.jump_generation = jump_->nonglobal ? current_->generation : global_generation_;
-}
-
-void SoftTlb::end_generation() {
-  serial_++;
-  global_generation_ = next_generation_++;
-  for (auto& s : spaces_) s->generation = next_generation_++;
-  for (JumpCache& c : jump_caches_) c.nonglobal = false;
-  jump_pages_.reset();
-  update_generation();
-}
-
-void SoftTlb::select_jump_cache(u64 mode_word, u64 base) {
-  if (jump_ && jump_->mode == mode_word && jump_->base == base) return;
-  JumpCache* oldest = &jump_caches_[0];
-  for (JumpCache& c : jump_caches_) {
-    if (c.mode == mode_word && c.base == base && !c.entries.empty()) {
-      oldest = &c;
-      break;
-    }
-    if (c.stamp < oldest->stamp) oldest = &c;
+void SoftTlb::insert_jump(u64 pc, u64 linear, u64 last, u32 code) {
+  bool global = true;
+  for (const u64 va : {linear, last}) {
+    const TlbAux& a = aux(va, cpu_.mmu_mode);
+    global = global && a.global;
+    if (!a.global && kept_) kept_->note_code(va & kPageMask, a);
   }
-  if (oldest->entries.empty() || oldest->mode != mode_word || oldest->base != base) {
-    oldest->entries.assign(size_t{1} << kJumpCacheBits, JumpCacheEntry{});
-    oldest->mode = mode_word;
-    oldest->base = base;
-    oldest->nonglobal = false;
-  }
-  oldest->stamp = ++stamp_;
-  jump_ = oldest;
-  cpu_.jump_cache = jump_->entries.data();
-  update_generation();
-}
-
-void SoftTlb::insert_jump(u64 pc, u64 linear, u64 last, u32 code, bool global) {
-  if (!global && !jump_->nonglobal) {
-    jump_->nonglobal = true;
-    update_generation();
-  }
-  jump_->entries[jump_cache_index(pc)] = {pc, cpu_.jump_generation, code};
-  jump_pages_.set(bloom(linear >> kPageBits));
-  jump_pages_.set(bloom(last >> kPageBits));
-}
-
-void SoftTlb::remove_jump(u64 pc, u32 code) {
-  for (JumpCache& c : jump_caches_) {
-    if (c.entries.empty()) continue;
-    JumpCacheEntry& e = c.entries[jump_cache_index(pc)];
-    if (e.pc == pc && e.code == code) e = JumpCacheEntry{};
-  }
+  jumps_.insert(pc, linear, last, code, global);
 }
 
 std::string SoftTlb::describe() const {
@@ -324,6 +425,7 @@ void tlb_flush_nonglobal(VcpuHeader& cpu) { cpu.soft_tlb->flush_nonglobal(); }
 void tlb_flush_page(VcpuHeader& cpu, u64 va) { cpu.soft_tlb->flush_page(va); }
 void tlb_set_mode(VcpuHeader& cpu, u32 mode) { cpu.soft_tlb->set_mode(mode); }
 void tlb_set_space(VcpuHeader& cpu, u64 tag, bool keep) { cpu.soft_tlb->set_space(tag, keep); }
+void tlb_switch_tables(VcpuHeader& cpu, u64 root) { cpu.soft_tlb->switch_tables(root); }
 void tlb_flush_space(VcpuHeader& cpu, u64 tag, bool globals_too) { cpu.soft_tlb->flush_space(tag, globals_too); }
 void tlb_flush_space_page(VcpuHeader& cpu, u64 tag, u64 va) { cpu.soft_tlb->flush_space_page(tag, va); }
 void tlb_set_a20(VcpuHeader& cpu, bool enabled) { cpu.soft_tlb->set_a20(enabled); }

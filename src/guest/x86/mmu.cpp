@@ -1,6 +1,8 @@
 // The CPU as the soft TLB's page walker and fault deliverer; TLB control after changes of CR0, CR3, CR4 and EFER.
 // Translations: mmu modes are in state.h. A write right is given only when the dirty bit is set, so that the first
 // store walks again.
+#include <algorithm>
+
 #include "guest/x86/cpu.h"
 #include "guest/x86/paging.h"
 #include "guest/x86/system.h"
@@ -32,6 +34,8 @@ bool X86Cpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mmu_mod
   out.read = !(mmu_mode == kMmuSupervisorSmap && r.user && (s.cr0 & CR0_PG));
   out.write = out.read && r.writable && r.dirty;
   out.exec = r.executable;
+  out.table_count = r.table_count;
+  std::copy_n(r.tables, r.table_count, out.tables);
   return true;
 }
 
@@ -79,13 +83,15 @@ void flush_tlb(X86State& s) {
 void switch_space(X86State& s, bool keep) {
   if (!s.h.soft_tlb) return;
   // The tag is the PCID alone, as in the SDM (4.10.1): entries of a PCID outlive a change of its tables unless flushed.
-  const u64 tag = (s.cr4 & CR4_PCIDE) ? s.cr3 & 0xfff : 0;
-  mem::tlb_set_space(s.h, tag, keep);
+  if (s.cr4 & CR4_PCIDE)
+    mem::tlb_set_space(s.h, s.cr3 & 0xfff, keep);
+  else
+    mem::tlb_switch_tables(s.h, s.cr3);
 }
 
 void paging_changed(X86State& s) {
   flush_tlb(s);
-  if (s.h.soft_tlb) mem::tlb_set_space(s.h, (s.cr4 & CR4_PCIDE) ? s.cr3 & 0xfff : 0, false);
+  switch_space(s, false);
   update_mode(s);
 }
 

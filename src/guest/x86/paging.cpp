@@ -9,6 +9,8 @@
 // - RSVD faults come before rights.
 #include "guest/x86/paging.h"
 
+#include <atomic>
+
 #include "guest/x86/system.h"
 
 namespace doppel::x86 {
@@ -19,7 +21,7 @@ constexpr u64 NX = u64{1} << 63;
 enum : u32 { kErrP = 1, kErrW = 2, kErrU = 4, kErrRsvd = 8, kErrI = 16 };
 
 struct Level {
-  u64 address;  // of the entry
+  u8* host;  // of the entry; null: not in RAM
   u64 entry;
 };
 
@@ -54,8 +56,12 @@ struct Walker {
   // Reads an entry and remembers where it was; false when it is not present.
   bool read(u64 table, u64 index, u64& entry) {
     const u64 at = a20(table + index * (wide ? 8 : 4));
-    entry = wide ? mem::phys_load64(s.h, at) : mem::phys_load32(s.h, at);
-    levels[count++] = {at, entry};
+    u8* host = mem::phys_pointer(s.h, at, wide ? 8 : 4);
+    if (host)
+      entry = wide ? load_le<u64>(host) : load_le<u32>(host);
+    else
+      entry = wide ? mem::phys_load64(s.h, at) : mem::phys_load32(s.h, at);
+    levels[count++] = {host, entry};
     return entry & P;
   }
   bool reserved_high(u64 entry) const {
@@ -70,6 +76,7 @@ struct Walker {
 
   WalkResult finish(u64 page, u64 size);
   bool set_bits(bool dirty);
+  void report_tables();
   WalkResult walk32();
   WalkResult walk_wide();
 };
@@ -105,16 +112,39 @@ WalkResult Walker::finish(u64 page, u64 size) {
 // False: an entry changed under us.
 bool Walker::set_bits(bool dirty) {
   for (unsigned i = 0; i < count; i++) {
-    u64 want = levels[i].entry | A;
-    if (dirty && i + 1 == count) want |= D;
-    if (want == levels[i].entry) continue;
-    const bool done =
-        wide ? mem::phys_cas64(s.h, levels[i].address, levels[i].entry, want)
-             : mem::phys_cas32(s.h, levels[i].address, static_cast<u32>(levels[i].entry), static_cast<u32>(want));
-    if (!done) return false;
+    Level& l = levels[i];
+    const u64 want = l.entry | A | (dirty && i + 1 == count ? u64{D} : u64{0});
+    if (want == l.entry) continue;
+    if (!l.host) continue;  // tables in ROM or a device: the bits can't be set
+    // SAFETY: page-table entries are aligned to their size.
+    if (wide) {
+      if (!std::atomic_ref<u64>(*reinterpret_cast<u64*>(l.host)).compare_exchange_strong(l.entry, want)) return false;
+    } else {
+      u32 old = static_cast<u32>(l.entry);
+      if (!std::atomic_ref<u32>(*reinterpret_cast<u32*>(l.host)).compare_exchange_strong(old, static_cast<u32>(want)))
+        return false;
+    }
+    l.entry = want;
   }
   if (dirty) r.dirty = true;
   return true;
+}
+
+// What the TLB may compare later. A dirty bit that comes takes nothing back.
+void Walker::report_tables() {
+  r.table_count = 0;
+  if (wide && !(s.efer & EFER_LMA)) {
+    const unsigned i = (va >> 30) & 3;
+    r.tables[r.table_count++] = {reinterpret_cast<const u8*>(&s.pdpte[i]), s.pdpte[i], 0, 8};
+  }
+  for (unsigned i = 0; i < count; i++) {
+    if (!levels[i].host) {
+      r.table_count = 0;
+      return;
+    }
+    const u32 free_bits = i + 1 == count && !(levels[i].entry & D) ? u32{D} : 0;
+    r.tables[r.table_count++] = {levels[i].host, levels[i].entry, free_bits, wide ? 8u : 4u};
+  }
 }
 
 WalkResult Walker::walk32() {
@@ -178,7 +208,9 @@ WalkResult walk(X86State& s, u64 va, WalkKind kind, u32 mmu_mode) {
     Walker w(s, va, kind, mmu_mode);
     WalkResult r = w.wide ? w.walk_wide() : w.walk32();
     if (!r.ok || kind == WalkKind::Debug) return r;
-    if (w.set_bits(kind == WalkKind::Write)) return w.r;
+    if (!w.set_bits(kind == WalkKind::Write)) continue;
+    w.report_tables();
+    return w.r;
   }
 }
 

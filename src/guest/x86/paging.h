@@ -17,6 +17,8 @@ struct WalkResult {
   bool global = false;
   bool user = false;
   u32 error = 0;  // page-fault error code
+  mem::TableEntry tables[4];
+  unsigned table_count = 0;
 };
 
 // `mmu_mode` gives privilege and SMAP. Sets accessed bits, and the dirty bit for a write.

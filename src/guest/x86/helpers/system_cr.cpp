@@ -89,7 +89,10 @@ void write_cr0(X86State& s, u64 value) {
   s.cr0 = value;
   s.efer = efer;
   if ((changed & CR0_PE) && !(value & CR0_PE)) s.cpl = 0;
-  if (changed & (CR0_PG | CR0_WP | CR0_PE)) flush_tlb(s);
+  if (changed & CR0_PG)
+    paging_changed(s);
+  else if (changed & (CR0_WP | CR0_PE))
+    flush_tlb(s);
   update_mode(s);
 }
 
