@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "block/node.h"
+#include "block/open.h"
 #include "block/sync.h"
 
 namespace doppel::app {
@@ -53,9 +54,10 @@ std::string linux_version(const Bytes& b) {
   return text;
 }
 
-Error other_format(const std::string& path, const char* format) {
-  return {path + " is a " + format + " image; that format is not built yet",
-          std::string("convert it first: qemu-img convert -O raw ") + path + " disk.img", 1};
+// Of a disk image; "raw" for anything else, or what can't be opened.
+std::string image_format(const std::string& path) {
+  auto format = block::probe_format(path, true);
+  return format ? format.take() : "raw";
 }
 
 }  // namespace
@@ -83,22 +85,22 @@ Result<Detected> detect(const std::string& path) {
     return Error{path + " is a folder", "give an image, a kernel or a CD", 1};
   const u64 size = std::filesystem::is_regular_file(path, ec) ? std::filesystem::file_size(path, ec) : 0;
   Bytes b = read_head(path, kHead);
-  const bool is_qcow2 = b.has(0, "QFI\xfb");
-  if (is_qcow2) {
+  const std::string format = image_format(path);
+  if (format != "raw") {
     auto inside = read_disk_head(path, kHead);
     if (!inside) return inside.error();
     b = inside.take();
   }
   if (b.data.empty()) return Error{path + " is empty or can't be read", "check its permissions", 1};
-  if (!is_qcow2 && b.has(0x202, "HdrS")) {
+  if (format == "raw" && b.has(0x202, "HdrS")) {
     const bool is_64 = b.get<u16>(0x206) >= 0x20c && (b.get<u16>(0x236) & 1);
     return Detected{"Linux kernel " + linux_version(b) + (is_64 ? " (x86-64)" : " (i386)"),
                     is_64 ? "x86_64" : "i386",
                     {"-kernel", path, "-m", "512"}};
   }
-  if (!is_qcow2 && b.has(0,
-                         "\x7f"
-                         "ELF")) {
+  if (format == "raw" && b.has(0,
+                               "\x7f"
+                               "ELF")) {
     const u16 machine = b.get<u16>(18);
     bool multiboot = false;
     for (size_t i = 0; i + 12 <= std::min<size_t>(b.data.size(), 8192); i += 4)
@@ -109,15 +111,15 @@ Result<Detected> detect(const std::string& path) {
                  "only bzImage and multiboot kernels boot so far", 1};
   }
   if (b.has(0x8001, "CD001")) return Detected{"CD image", "x86_64", {"-cdrom", path, "-boot", "d", "-m", "512"}};
-  if (b.has(0, "KDMV")) return other_format(path, "vmdk");
-  if (b.has(0x40, "\x7f\x10\xda\xbe")) return other_format(path, "vdi");
-  if (b.has(0, "vhdxfile")) return other_format(path, "vhdx");
-  if (b.has(0, "conectix")) return other_format(path, "vhd");
   if (b.get<u16>(510) == 0xaa55) {
-    if (is_qcow2)
-      return Detected{"qcow2 disk image with a boot sector",
-                      "x86_64",
-                      {"-drive", "file=" + path + ",format=qcow2,if=ide", "-m", "512"}};
+    if (format != "raw") {
+      // What is only read gets an overlay.
+      const std::string overlay = format == "qcow2" ? "" : ",snapshot=on";
+      return Detected{
+          format + " disk image with a boot sector" + (overlay.empty() ? "" : " (what is written to it vanishes)"),
+          "x86_64",
+          {"-drive", "file=" + path + ",format=" + format + ",if=ide" + overlay, "-m", "512"}};
+    }
     if (size == 1474560 || size == 737280 || size == 1228800 || size == 368640 || size == 2949120)
       return Detected{"floppy image", "x86_64", {"-fda", path, "-boot", "a"}};
     return Detected{

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "block/file.h"
+#include "block/formats/read_only_image.h"
 #include "block/image_info.h"
 #include "block/overlay.h"
 #include "block/qcow2/qcow2.h"
@@ -38,17 +39,29 @@ constexpr Signature kSignatures[] = {
     {"bochs", "Bochs Virtual HD Image"sv},
     {"luks", "LUKS\xba\xbe"sv},
 };
-constexpr std::string_view kKnownFormats[] = {"qcow2", "qcow", "qed", "vmdk",  "vdi",   "vhdx",
-                                              "vpc",   "luks", "dmg", "bochs", "cloop", "parallels"};
+// Known by name, not built.
+constexpr std::string_view kLater[] = {"qed", "luks", "bochs", "cloop"};
+
+struct Format {
+  std::string_view name;
+  OpenFormat open;
+};
+// Formats that are only read.
+constexpr Format kReadOnly[] = {
+    {"qcow", open_qcow1},          {"vdi", open_vdi}, {"vpc", open_vpc}, {"vhdx", open_vhdx}, {"vmdk", open_vmdk},
+    {"parallels", open_parallels}, {"dmg", open_dmg},
+};
 
 std::string_view detect(File& file) {
   std::array<u8, 512> head{};
   if (file.read(0, head) != 0) return "raw";
   const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
   for (const Signature& s : kSignatures) {
-    if (text.substr(s.offset, s.bytes.size()) == s.bytes) return s.format;
+    if (text.substr(s.offset, s.bytes.size()) != s.bytes) continue;
+    return s.format == "qcow2" && head[7] == 1 ? "qcow" : s.format;
   }
-  // A fixed VHD is a raw disk with a footer.
+  // A fixed VHD is a raw disk with a footer; a DMG has only a trailer.
+  if (file.size() >= 512 && file.read(file.size() - 512, head) == 0 && text.starts_with("koly")) return "dmg";
   if (file.size() >= 1024 && file.read(file.size() - 512, head) == 0 && text.starts_with("conectix")) return "vpc";
   return "raw";
 }
@@ -56,9 +69,22 @@ std::string_view detect(File& file) {
 Error not_built(const std::string& path, std::string_view format, bool detected) {
   const std::string name(format);
   return {"'" + path + "' " + (detected ? "is a " + name + " image: that" : "is given format=" + name + ": this") +
-              " format is not built yet, only raw and qcow2 images",
+              " format is not built yet",
           "convert it: qemu-img convert -O raw '" + path + "' disk.raw" +
               (detected ? ", or use format=raw if it really is a raw disk" : "")};
+}
+
+Error only_read(const std::string& path, std::string_view format) {
+  return {"'" + path + "' is a " + std::string(format) + " image: that format is only read here",
+          "use snapshot=on, or an overlay that keeps the writes: doppel img create -f qcow2 -b '" + path + "' -F " +
+              std::string(format) + " disk.qcow2"};
+}
+
+bool is_format(std::string_view name) {
+  const auto named = [&](const Format& f) { return f.name == name; };
+  return name == "raw" || name == "qcow2" ||
+         std::find(std::begin(kLater), std::end(kLater), name) != std::end(kLater) ||
+         std::any_of(std::begin(kReadOnly), std::end(kReadOnly), named);
 }
 
 Result<std::shared_ptr<Node>> open_format(std::shared_ptr<File> file, const OpenOptions& options, int depth) {
@@ -70,6 +96,11 @@ Result<std::shared_ptr<Node>> open_format(std::shared_ptr<File> file, const Open
     auto image = qcow2::Qcow2::open_image(std::move(file), options, depth);
     if (!image) return image.error();
     return std::shared_ptr<Node>(image.take());
+  }
+  for (const Format& f : kReadOnly) {
+    if (f.name != format) continue;
+    if (!options.read_only && !options.snapshot) return only_read(path, format);
+    return f.open(std::move(file), options, depth);
   }
   return not_built(path, format, any);
 }
@@ -83,8 +114,7 @@ Result<std::shared_ptr<Node>> open_at_depth(const std::string& path, const OpenO
     return Error{"the chain of backing images of '" + path + "' is longer than " + std::to_string(kMaxDepth),
                  "perhaps an image backs itself: img rebase -u mends that"};
   const std::string& format = options.format;
-  if (!format.empty() && format != "raw" &&
-      std::find(std::begin(kKnownFormats), std::end(kKnownFormats), format) == std::end(kKnownFormats))
+  if (!format.empty() && !is_format(format))
     return Error{"unknown image format '" + format + "'", "use format=raw or format=qcow2"};
   auto file = open_file(path, {options.read_only || options.snapshot,
                                options.shared ? Sharing::Shared : Sharing::Locked, options.unsafe});

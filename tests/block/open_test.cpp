@@ -104,12 +104,20 @@ TEST_F(OpenTest, FormatsAreNamed) {
   const std::string qcow2 = file("a.img", "QFI\xfb");
   EXPECT_NE(error_of(qcow2).find("version 0"), std::string::npos) << error_of(qcow2);
   EXPECT_EQ(error_of(qcow2, {.format = "raw"}), "");
-  EXPECT_NE(error_of(file("a", "KDMV")).find("not built yet"), std::string::npos);
-  EXPECT_NE(error_of(file("b", "KDMV")).find("vmdk"), std::string::npos);
-  EXPECT_NE(error_of(file("c", "# Disk DescriptorFile\n")).find("vmdk"), std::string::npos);
-  EXPECT_NE(error_of(file("d", "vhdxfile")).find("vhdx"), std::string::npos);
-  EXPECT_NE(error_of(file("e", std::string(64, '<') + "\x7f\x10\xda\xbe")).find("vdi"), std::string::npos);
-  EXPECT_NE(error_of(file("f", ""), {.format = "vdi"}).find("vdi"), std::string::npos);
+  const OpenOptions reading{.read_only = true};
+  const std::string vdi = std::string(64, '<') + "\x7f\x10\xda\xbe";
+  EXPECT_NE(error_of(file("a", std::string("QED\0", 4))).find("qed image: that format is not built"),
+            std::string::npos);
+  EXPECT_NE(error_of(file("b", "KDMV")).find("a vmdk image: that format is only read"), std::string::npos);
+  EXPECT_NE(error_of(file("b", "KDMV"), reading).find("no usable vmdk image"), std::string::npos);
+  EXPECT_NE(error_of(file("c", "# Disk DescriptorFile\n"), reading).find("names no extents"), std::string::npos);
+  EXPECT_NE(error_of(file("d", "vhdxfile"), reading).find("no usable vhdx image"), std::string::npos);
+  EXPECT_NE(error_of(file("e", vdi), reading).find("version"), std::string::npos);
+  EXPECT_NE(error_of(file("e", "conectix"), reading).find("vpc"), std::string::npos);
+  EXPECT_NE(error_of(file("e", "WithouFreSpacExt"), reading).find("parallels"), std::string::npos);
+  EXPECT_NE(error_of(file("e", std::string("QFI\xfb\0\0\0\1", 8)), reading).find("no usable qcow image"),
+            std::string::npos);
+  EXPECT_NE(error_of(file("f", ""), {.read_only = true, .format = "dmg"}).find("trailer"), std::string::npos);
   EXPECT_NE(error_of(file("g", ""), {.format = "zip"}).find("unknown image format"), std::string::npos);
   EXPECT_EQ(error_of(file("h", "", 0)), "");
 }

@@ -8,6 +8,7 @@ import pathlib
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -279,6 +280,74 @@ def test_check_repairs(t):
     t.run("check", "source.img", ok=(1,))
     t.run("create", "r.img", "1M")
     t.run("check", "r.img", ok=(63,))
+
+
+def make_dmg(path, data):
+    """A disk image as Apple's tools make it: runs of zeroes, raw and deflated."""
+    import base64
+    import zlib
+    body, rows, sectors = b"", b"", len(data) // 512
+    for i in range(0, sectors, 512):
+        part = data[i * 512:(i + 512) * 512]
+        kind, packed = (0, b"") if not any(part) else (1, part) if i % 1024 == 0 else (0x80000005, zlib.compress(part))
+        rows += struct.pack(">IIQQQQ", kind, 0, i, len(part) // 512, len(body), len(packed))
+        body += packed
+    rows += struct.pack(">IIQQQQ", 0xffffffff, 0, sectors, 0, len(body), 0)
+    table = struct.pack(">4sIQQQ", b"mish", 1, 0, sectors, 0).ljust(200, b"\0") + struct.pack(">I", len(rows) // 40) + rows
+    xml = b"<plist><dict><key>resource-fork</key><dict><key>blkx</key><array><dict><key>Data</key><data>" + base64.encodebytes(table) + b"</data></dict></array></dict></dict></plist>"
+    koly = bytearray(512)
+    struct.pack_into(">4sIIIQQQ", koly, 0, b"koly", 4, 512, 1, 0, 0, len(body))
+    struct.pack_into(">QQ", koly, 216, len(body), len(xml))
+    struct.pack_into(">Q", koly, 492, sectors)
+    path.write_bytes(body + xml + bytes(koly))
+
+
+FOREIGN = [("vdi", ""), ("vdi", "static=on"), ("vpc", ""), ("vpc", "subformat=fixed"), ("vpc", "force_size=on"), ("vhdx", ""),
+           ("vhdx", "subformat=fixed"), ("vhdx", "block_size=2M"), ("parallels", ""), ("qcow", ""), ("vmdk", ""), ("vmdk", "subformat=streamOptimized"),
+           ("vmdk", "subformat=twoGbMaxExtentSparse"), ("vmdk", "subformat=monolithicFlat"), ("vmdk", "subformat=twoGbMaxExtentFlat"),
+           ("vmdk", "zeroed_grain=on")]
+
+
+def test_foreign_formats(t):
+    """Formats that are only read: what qemu-img writes, and overlays on it."""
+    t.raw("source.raw", 80, 5 << 20)
+    for number, (fmt, options) in enumerate(FOREIGN):
+        image = f"{number}.{fmt}"
+        t.theirs("convert", "-O", fmt, *options_of(options), "source.raw", image)
+        t.run("convert", "-O", "raw", image, "ours.raw")
+        t.theirs("convert", "-f", fmt, "-O", "raw", image, "theirs.raw")  # they don't find out a fixed VHD
+        t.same("ours.raw", "theirs.raw", image)
+        ours, theirs = (json.loads(img("info", *f, "--output=json", image)) for img, f in ((t.run, []), (t.theirs, ["-f", fmt])))
+        check(ours["format"] == theirs["format"] == fmt and ours["virtual-size"] == theirs["virtual-size"], f"{ours} {theirs}")
+        t.run("create", "-f", "qcow2", "-b", image, "-F", fmt, "top.qcow2")
+        t.scribble("top.qcow2", number, 5 << 20)
+        t.run("convert", "-O", "raw", "top.qcow2", "ours.raw")
+        t.theirs("convert", "-O", "raw", "top.qcow2", "theirs.raw")
+        t.same("ours.raw", "theirs.raw", image + " below qcow2")
+        t.run("resize", image, "10M", ok=(1,))
+    # A chain of qcow, and vmdk with a parent
+    t.theirs("create", "-f", "qcow", "-b", "9.qcow", "-F", "qcow", "top.qcow")
+    t.theirs("create", "-f", "vmdk", "-b", "10.vmdk", "-F", "vmdk", "top.vmdk")
+    for image in ("top.qcow", "top.vmdk"):
+        t.scribble(image, 81, 5 << 20)
+        t.theirs("convert", "-O", "raw", image, "theirs.raw")
+        check(t.run("compare", image, "theirs.raw") == "Images are identical.\n", image)
+    t.theirs("create", "-f", "qcow", "packed.qcow", "1M")
+    t.io("packed.qcow", "write -c -P 7 0 4096", "write -P 8 4096 512", "write -c -P 9 8192 4096")
+    t.theirs("convert", "-O", "raw", "packed.qcow", "theirs.raw")
+    check(t.run("compare", "packed.qcow", "theirs.raw") == "Images are identical.\n", "packed")
+    make_dmg(t.path("a.dmg"), t.path("source.raw").read_bytes())
+    t.run("compare", "a.dmg", "source.raw")
+
+
+def test_foreign_fuzz(t):
+    t.raw("source.raw", 82, 1 << 20)
+    for number, (fmt, options) in enumerate(FOREIGN):
+        if not any(word in options for word in ("fixed", "static", "Flat", "twoGb")):
+            t.theirs("convert", "-O", fmt, *options_of(options), "source.raw", f"{number}.{fmt}")
+    make_dmg(t.path("a.dmg"), t.path("source.raw").read_bytes())
+    p = subprocess.run([t.program.parent / "test_block", "--gtest_filter=FormatFuzz*"], capture_output=True, text=True, env={**os.environ, "DOPPEL_TEST_IMAGES": str(t.dir)})
+    check(p.returncode == 0 and "SKIPPED" not in p.stdout, p.stdout[-2000:] + p.stderr[-2000:])
 
 
 def test_bitmaps(t):

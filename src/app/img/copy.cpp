@@ -42,8 +42,8 @@ class Copier {
     std::vector<u8> data;
     for (Chunk c; next(c);) {
       std::vector<u8> packed;
-      data.resize(c.length);
       if (c.what == Chunk::What::Data) {
+        data.resize(c.length);
         const int error = read(c.offset, data);
         if (error != 0 && !job_.salvage) fail({error, true, c.offset});
         if (error != 0) std::fill(data.begin(), data.end(), u8{0});
