@@ -22,6 +22,7 @@ struct LinkSlot {
   u64 pc = 0;
   u32 patch = 0;           // offset in the region's code of what link() patches
   u32 stub = 0;            // what it holds while unlinked (the backend's own)
+  u32 leave = 0;           // where the stub leaves for the vCPU loop (the backend's own)
   bool chainable = false;  // same page: may be linked; else it goes through the jump cache and never needs a slot
   struct CodeBlock* from = nullptr;
   struct CodeBlock* to = nullptr;
@@ -82,6 +83,9 @@ class Backend {
   virtual void install(const Emitted& emitted, u8* at, CodeBlock& block) = 0;
   virtual void link(LinkSlot& slot, CodeBlock& to) = 0;
   virtual void unlink(LinkSlot& slot) = 0;
+  // For a target that may not be linked (it straddles two pages, whose mapping may change): from now on the exit looks
+  // the jump cache up before it returns to the vCPU loop, and is no `Link` any more. For good.
+  virtual void link_by_jump_cache(LinkSlot& slot) = 0;
   // Runs from `block` until something ends it. Guest faults leave by Runtime::unwind.
   virtual ExitReason enter(mem::VcpuHeader& cpu, CodeBlock& block) = 0;
   // The host code as text, for -d out_asm.

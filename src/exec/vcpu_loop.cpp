@@ -346,12 +346,15 @@ void VcpuLoop::leave(ExitReason reason) {
     }
     Installed* to = lookup(false, true);
     const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
-    if (h_.exit_slot != 0 && slot.from->valid && !to->ranges.empty() && to->phys_page2 == ~u64{0} && to->valid &&
-        !stops && to->phys != ~u64{0} && slot.pc == to->pc && slot.from->mode == to->mode &&
-        slot.from->base == to->base) {
-      translator_.backend().link(slot, *to);
-      attach(slot, *to);
-      translator_.counters().links++;
+    if (h_.exit_slot != 0 && slot.from->valid && !to->ranges.empty() && to->valid && !stops && to->phys != ~u64{0} &&
+        slot.pc == to->pc && slot.from->mode == to->mode && slot.from->base == to->base) {
+      if (to->phys_page2 == ~u64{0}) {
+        translator_.backend().link(slot, *to);
+        attach(slot, *to);
+        translator_.counters().links++;
+      } else {
+        translator_.backend().link_by_jump_cache(slot);
+      }
     }
     h_.exit_slot = 0;
   }

@@ -89,6 +89,8 @@ struct MemInfo {
 
 using Value = u16;  // index of the defining op; 0 is none (op 0 of every region is an `insn`)
 using RegId = u16;
+constexpr u8 kInsnReadsFlags =
+    1;  // sub of an insn: it reads the flags row, though the get_reg is gone (ir/opt/forward.cpp)
 constexpr size_t kMaxOps = 6000;
 constexpr size_t kMaxInsnOps = 1000;  // of one instruction: no region goes on with less room
 

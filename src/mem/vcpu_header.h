@@ -14,7 +14,7 @@ constexpr u64 kPageMask = ~(kPageSize - 1);
 constexpr unsigned kTlbBits = 10;
 constexpr size_t kTlbEntries = size_t{1} << kTlbBits;
 constexpr unsigned kMmuModes = 3;  // a guest gives them meaning (x86: 0 supervisor, 1 user, 2 supervisor under SMAP)
-constexpr unsigned kJumpCacheBits = 12;
+constexpr unsigned kJumpCacheBits = 14;
 
 // A tag is the page's address with bits 8..11 as flags; a comparison with a page-aligned address fails if any flag is
 // set. The flags are above the bits that a check for alignment leaves in the address, so that a misaligned one never

@@ -74,6 +74,21 @@ TEST_F(X64Control, JumpCacheLeadsAcrossPages) {
   EXPECT_EQ(jit.enter(jit.state, *three).pc, 0x3000u);
 }
 
+TEST_F(X64Control, ExitsThatMayNotLinkUseTheJumpCache) {
+  auto one = make(step(0x1000, 0x1010, true), 0), two = make(step(0x1010, 0x3000, false), 4096);
+  jit.backend->link_by_jump_cache(one->links[0]);
+  auto res = jit.enter(jit.state, *one);
+  EXPECT_EQ(res.reason, ExitReason::Lookup);
+  EXPECT_EQ(res.pc, 0x1010u);
+  EXPECT_EQ(jit.state.h.exit_slot, 0u);
+  mem::JumpCacheEntry& entry = jit.jump_cache_[mem::jump_cache_index(0x1010)];
+  entry = {0x1010, jit.state.h.jump_generation, static_cast<u32>(two->code - jit.state.h.code_base)};
+  EXPECT_EQ(jit.enter(jit.state, *one).pc, 0x3000u);
+  EXPECT_EQ(jit.state.r[0], 3u);
+  jit.state.h.jump_generation++;
+  EXPECT_EQ(jit.enter(jit.state, *one).pc, 0x1010u);
+}
+
 TEST_F(X64Control, RequestAndIcount) {
   auto one = make(step(0x1000, 0x1010, true), 0);
   jit.state.h.exit_request = 1;

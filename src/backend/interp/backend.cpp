@@ -66,6 +66,7 @@ class InterpBackend final : public Backend {
   }
   void link(LinkSlot& slot, CodeBlock& to) override { slot.to = &to; }
   void unlink(LinkSlot& slot) override { slot.to = nullptr; }
+  void link_by_jump_cache(LinkSlot&) override {}
 
   ExitReason enter(mem::VcpuHeader& cpu, CodeBlock& first) override {
     Running running;

@@ -90,6 +90,7 @@ class X64Backend final : public Backend {
   // Only the vCPU that owns the code runs it, and not now: plain stores do.
   void link(LinkSlot& slot, CodeBlock& to) override { patch(slot, to.code); }
   void unlink(LinkSlot& slot) override { patch(slot, slot.from->code + slot.stub); }
+  void link_by_jump_cache(LinkSlot& slot) override { patch(slot.from->code + slot.leave, thunks_.probe_jump_cache); }
 
   ExitReason enter(mem::VcpuHeader& cpu, CodeBlock& block) override {
     using Enter = u32 (*)(mem::VcpuHeader*, const u8*);
@@ -144,10 +145,8 @@ class X64Backend final : public Backend {
   bool current_pc(const mem::VcpuHeader&, u64&, u32&) const override { return false; }
 
  private:
-  static void patch(LinkSlot& slot, const u8* to) {
-    u8* at = slot.from->code + slot.patch;
-    store_le<u32>(at, static_cast<u32>(to - (at + 4)));
-  }
+  static void patch(u8* at, const u8* to) { store_le<u32>(at, static_cast<u32>(to - (at + 4))); }
+  static void patch(LinkSlot& slot, const u8* to) { patch(slot.from->code + slot.patch, to); }
 
   const HostFeatures host_;
   const ir::StateLayout& layout_;

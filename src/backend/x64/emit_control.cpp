@@ -256,6 +256,7 @@ void Emitter::emit_exits() {
         o.q(0);
         o.store(true, kRbp, header_disp(field::exit_slot), kRax);
       }
+      slot.leave = static_cast<u32>(c.getSize()) + 1;
       jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Link)]);
       links_.push_back(slot);
     }

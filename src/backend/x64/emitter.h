@@ -38,8 +38,10 @@ struct PinMap {
 // Entry points in the thunk area (thunks.cpp).
 struct Thunks {
   const u8* enter = nullptr;
-  const u8* exit[5] = {};           // by ExitReason; the pc register is in the state
-  const u8* lookup_rax = nullptr;   // as exit[Lookup], with the pc to be stored in RAX
+  const u8* exit[5] = {};          // by ExitReason; the pc register is in the state
+  const u8* lookup_rax = nullptr;  // as exit[Lookup], with the pc to be stored in RAX
+  const u8* probe_jump_cache =
+      nullptr;                      // on at the pc register in the state, if the jump cache knows it; or exit[Lookup]
   const u8* slow[2] = {};           // memory slow path; 1: saves the xmm registers too
   std::vector<const u8*> helper;    // by helper index
   std::vector<const u8*> fallback;  // by Fallback

@@ -32,6 +32,8 @@ class ThunkWriter {
         write_resume();
       write_exit(reason);
     }
+    t.probe_jump_cache = begin();
+    write_probe(t.exit[static_cast<int>(ExitReason::Lookup)]);
     for (int xmm = 0; xmm < 2; xmm++) {
       t.slow[xmm] = begin();
       write_slow(xmm != 0);
@@ -111,6 +113,27 @@ class ThunkWriter {
     c_.add(r64(kRsp), kFrameSize);
     for (int r : {kR15, kR14, kR13, kR12, kRbp, kRbx}) c_.pop(r64(r));
     c_.ret();
+  }
+  // The same probe of the jump cache as in generated code (emit_control.cpp), of the pc register in the state.
+  void write_probe(const u8* lookup) {
+    using Entry = mem::JumpCacheEntry;
+    const ir::RegRow& pc = layout_.rows[layout_.pc];
+    c_.mov(reg(kRax, ir::type_bits(pc.type)), state_mem(ir::type_bits(pc.type), pc.offset));
+    c_.mov(state_mem(64, field::exit_slot), 0);
+    c_.mov(r64(kRcx), r64(kRax));
+    c_.shr(r64(kRcx), mem::kJumpCacheBits);
+    c_.xor_(r32(kRcx), r32(kRax));
+    c_.and_(r32(kRcx), (1u << mem::kJumpCacheBits) - 1);
+    c_.shl(r32(kRcx), 4);
+    c_.add(r64(kRcx), state_mem(64, field::jump_cache));
+    c_.mov(r32(kRdx), state_mem(32, field::jump_generation));
+    c_.cmp(mem(64, r64(kRcx) + static_cast<int>(offsetof(Entry, pc))), r64(kRax));
+    c_.jne(static_cast<const void*>(lookup));
+    c_.cmp(mem(32, r64(kRcx) + static_cast<int>(offsetof(Entry, generation))), r32(kRdx));
+    c_.jne(static_cast<const void*>(lookup));
+    c_.mov(r32(kRdx), mem(32, r64(kRcx) + static_cast<int>(offsetof(Entry, code))));
+    c_.add(r64(kRdx), state_mem(64, field::code_base));
+    c_.jmp(r64(kRdx));
   }
   // The header's fp_env gets MXCSR's sticky bits, if guest code may have set some since it was entered. `frame` bytes
   // lie between RSP and entry_sp.

@@ -1,9 +1,10 @@
 // The passes, one a file, and the scratch arrays they share. Every pass is one or two walks over the ops: O(n), no
-// allocation.
+// allocation. What has a switch of its own in --opt shares a walk with others: walks are what passes cost.
 #pragma once
 #include <memory>
 
 #include "ir/ir.h"
+#include "ir/opt/pipeline.h"
 
 namespace doppel::ir {
 
@@ -13,7 +14,7 @@ constexpr size_t kMaxRegs = 512;
 struct PassContext {
   Value map[kMaxOps + 1];  // value -> the value that stands for it
   bool used[kMaxOps + 1];
-  // Registers: what state.cpp knows of each. A row is valid when its stamp is `epoch`.
+  // Registers: what is known of each. A row is valid when its stamp is `epoch`.
   struct Known {
     Value value;
     Type type;
@@ -43,9 +44,7 @@ inline u32 helper_effects(const Region& region, const Op& call) {
                                                             : static_cast<u32>(kHelperAll);
 }
 
-void pass_state(Region& region, PassContext& context);
-void pass_fold(Region& region, PassContext& context);
-void pass_dead_flags(Region& region, PassContext& context);
-void pass_dce(Region& region, PassContext& context);
+void pass_forward(Region& region, PassContext& context, const OptFlags& flags);
+void pass_backward(Region& region, PassContext& context, const OptFlags& flags);
 
 }  // namespace doppel::ir

@@ -11,17 +11,19 @@ namespace {
 
 struct Row {
   const char* name;
+  void (*run)(Region&, PassContext&, const OptFlags&);
+};
+constexpr Row kPasses[] = {{"forward", pass_forward}, {"backward", pass_backward}};
+
+// The switches of --opt.
+struct Switch {
+  const char* name;
   bool OptFlags::*flag;
-  void (*run)(Region&, PassContext&);
 };
-// dead_flags first: once state has forwarded a read of the flags to its value, the read is not to be seen any more, but
-// a fault between the write and that read still needs the write.
-constexpr Row kPasses[] = {
-    {"dead_flags", &OptFlags::dead_flags, pass_dead_flags},
-    {"state", &OptFlags::state, pass_state},
-    {"fold", &OptFlags::fold, pass_fold},
-    {"dce", &OptFlags::dce, pass_dce},
-};
+constexpr Switch kSwitches[] = {{"fold", &OptFlags::fold},
+                                {"state", &OptFlags::state},
+                                {"dead_flags", &OptFlags::dead_flags},
+                                {"dce", &OptFlags::dce}};
 
 void check(const Region& region, const char* after) {
   const std::string wrong = verify(region);
@@ -42,8 +44,7 @@ void run_pipeline(Region& region, const OptFlags& flags) {
   if (flags.verify) check(region, "translation");
   PassContext& context = pass_context();
   for (const Row& pass : kPasses) {
-    if (!(flags.*pass.flag)) continue;
-    pass.run(region, context);
+    pass.run(region, context, flags);
     if (flags.verify) check(region, pass.name);
   }
 }
@@ -51,7 +52,7 @@ void run_pipeline(Region& region, const OptFlags& flags) {
 std::string parse_opt_flags(const std::string& text, OptFlags& out) {
   OptFlags flags = text.starts_with('-') ? OptFlags{} : OptFlags::none();
   const auto all = [&](bool on) {
-    for (const Row& pass : kPasses) flags.*pass.flag = on;
+    for (const Switch& s : kSwitches) flags.*s.flag = on;
   };
   for (size_t at = 0; at <= text.size();) {
     const size_t comma = std::min(text.find(',', at), text.size());
@@ -68,8 +69,8 @@ std::string parse_opt_flags(const std::string& text, OptFlags& out) {
       continue;
     }
     bool found = false;
-    for (const Row& pass : kPasses) {
-      if (word == pass.name) flags.*pass.flag = on, found = true;
+    for (const Switch& s : kSwitches) {
+      if (word == s.name) flags.*s.flag = on, found = true;
     }
     if (!found) return "unknown optimisation '" + word + "' (known: none, all, verify, state, fold, dead_flags, dce)";
   }
