@@ -41,6 +41,21 @@ enum class AtomicOp : u8 { Add, And, Or, Xor, Xchg, Sub };
 // Of the floating-point stack. Arithmetic in the numbers of the x87's opcodes: dest - source, R: source - dest.
 enum class XArith : u8 { Add = 0, Mul = 1, Sub = 4, SubR = 5, Div = 6, DivR = 7 };
 enum class XUnary : u8 { Neg, Abs, Sqrt, Round, Test /* compare with 0.0: conditions, as xf_compare */ };
+// In the numbers of the x87's opcodes D9 F0 to D9 FF: F2XM1 FYL2X FPATAN FXTRACT FPREM1 FPREM FYL2XP1 FSCALE FSIN FCOS.
+enum class XSpecial : u8 {
+  Exp2Minus1 = 0,
+  LogTimes = 1,
+  Atan = 3,
+  Extract = 4,
+  RemainderIeee = 5,
+  Remainder = 8,
+  LogPlus1Times = 9,
+  Scale = 13,
+  Sin = 14,
+  Cos = 15
+};
+constexpr u16 kXSpecials = 0xe33b;                            // the bits of those that exist
+constexpr u16 kXSpecialPops = 0x020a, kXSpecialTwo = 0x232a;  // those that pop; those that read ST(1)
 enum class XFormat : u8 { F32, F64, I16, I32, I64 };
 
 // FLAGS form (ops.def).

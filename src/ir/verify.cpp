@@ -125,6 +125,9 @@ std::string check_xfloat(const Region& r, const Op& op) {
     case Opcode::xf_unary:
       if (op.sub > static_cast<u8>(XUnary::Test)) return "no such operation";
       break;
+    case Opcode::xf_special:
+      if (op.sub > 15 || !(kXSpecials >> op.sub & 1)) return "no such operation";
+      break;
     case Opcode::xf_push_const:
       if (op.aux > 6) return "no such constant";
       break;

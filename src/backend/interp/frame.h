@@ -1,6 +1,7 @@
 // The interpreter's values: integers and flags zero-extended to 64 bits, vectors as 16 bytes, both indexed by
 // ir::Value.
 #pragma once
+#include "fpu/x87_special.h"
 #include "ir/ir.h"
 
 namespace doppel::backend::interp {
@@ -32,5 +33,8 @@ inline bool is_float_op(const ir::Op& op) {
 // RCPPS and RSQRTPS of one lane (approx.cpp): the host's own approximation on x86, else rounded to 12 bits.
 u32 approximate_rcp(u32 a);
 u32 approximate_rsqrt(u32 a);
+
+// An XSpecial (approx_x87.cpp): by the host's x87 where there is one, else by src/fpu.
+fpu::X87Special x87_special(unsigned code, const fpu::f80& a, const fpu::f80& b, u16 control, fpu::Env& env);
 
 }  // namespace doppel::backend::interp

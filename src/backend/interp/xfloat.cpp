@@ -227,6 +227,24 @@ void compare_memory(Stack& st, const Op& op, u64 bits) {
   st.conditions(kConditions, c, env.flags);
 }
 
+void special(Stack& st, const ir::XStack& at, unsigned code) {
+  fpu::Env env = st.env();
+  const fpu::X87Special r = x87_special(code, st.get(0), st.get(1), st.word(at.control), env);
+  const bool remainder = code == static_cast<unsigned>(ir::XSpecial::Remainder) ||
+                         code == static_cast<unsigned>(ir::XSpecial::RemainderIeee);
+  const u16 changed = remainder ? kConditions : code >= static_cast<unsigned>(ir::XSpecial::Sin) ? C1 | C2 : u16{C1};
+  if (r.pops) {
+    st.set(1, r.st1);
+    st.pop();
+  } else if (r.pushes) {
+    st.set(0, r.st1);
+    st.push(r.st0);
+  } else {
+    st.set(0, r.st0);
+  }
+  st.conditions(changed, r.conditions & changed, env.flags);
+}
+
 u64 compare_flags(Stack& st, const Op& op) {
   fpu::Env env = st.env();
   const u16 c = relation(st.get(0), st.get(op.aux & 7), (op.aux & 16) != 0, env);
@@ -293,6 +311,7 @@ void run_xfloat(const ir::XStack& at, mem::VcpuHeader& cpu, Frame& f, const Op& 
       break;
     case Opcode::xf_pop: st.pop(); break;
     case Opcode::xf_unary: unary(st, static_cast<XUnary>(op.sub)); break;
+    case Opcode::xf_special: special(st, at, op.sub); break;
     case Opcode::xf_compare: {
       fpu::Env env = st.env();
       const u16 c = relation(st.get(0), st.get(op.aux & 7), (op.aux & 16) != 0, env);

@@ -16,7 +16,7 @@ using ir::XFormat;
 using ir::XUnary;
 
 namespace {
-constexpr u16 kSticky = 0x3f, kC1 = 0x200, kConditions = 0x4700;
+constexpr u16 kSticky = 0x3f, kC1 = 0x200, kC2 = 0x400, kConditions = 0x4700;
 constexpr u8 reg_bit(int r) { return static_cast<u8>(1u << r); }
 
 struct MemCode {
@@ -394,7 +394,9 @@ void Emitter::op_xf_raw(const Op& op) {
 
 // --- moves
 
-void Emitter::op_xf_pop(const Op&) {
+void Emitter::op_xf_pop(const Op&) { x_pop(); }
+
+void Emitter::x_pop() {
   const int r = x_number(0);
   x_forget(r);
   x_.empty |= reg_bit(r);
@@ -496,6 +498,49 @@ void Emitter::op_xf_unary(const Op& op) {
   }
   x_.dirty |= reg_bit(r);
   kind <= XUnary::Abs ? x_status(0, kC1) : x_status(kSticky | kC1, 0);
+}
+
+// Some processors leave conditions alone where an operand is a NaN: to have them 0 then, a comparison of 1 with 0.
+void Emitter::x_clear_conditions() {
+  x_room(0);
+  x_op(0xd9, 0xe8);
+  x_op(0xd9, 0xe4);
+  x_op(0xdd, 0xd8);
+}
+
+void Emitter::op_xf_special(const Op& op) {
+  const auto kind = static_cast<ir::XSpecial>(op.sub);
+  x_begin();
+  const int a = x_number(0), b = x_number(1);
+  const bool remainder = kind == ir::XSpecial::Remainder || kind == ir::XSpecial::RemainderIeee;
+  const u16 conditions = remainder ? kConditions : kind >= ir::XSpecial::Sin ? kC1 | kC2 : kC1;
+  if (conditions != kC1) x_clear_conditions();
+  if (ir::kXSpecialTwo >> op.sub & 1) {
+    x_need(b, 0);
+    x_exchange(x_need(a, reg_bit(b)));
+    if (const int p = x_find(b); p != 1) {  // three exchanges bring it below the top
+      x_exchange(p);
+      x_exchange(1);
+      x_exchange(p);
+    }
+  } else {
+    x_need_top(a);
+  }
+  if (kind == ir::XSpecial::Extract) {
+    x_room(reg_bit(a));
+    x_exchange(x_find(a));
+  }
+  x_op(0xd9, 0xf0 | op.sub);
+  x_.dirty |= reg_bit(a);
+  if (ir::kXSpecialPops >> op.sub & 1) {
+    x_forget(a);
+    x_drop_top();
+    x_.dirty |= reg_bit(b);
+    x_pop();
+  } else if (kind == ir::XSpecial::Extract) {
+    x_push_done(true);
+  }
+  x_status(kSticky | conditions, 0);
 }
 
 // --- comparisons

@@ -358,6 +358,8 @@ class Emitter {
   bool x_pops_next(unsigned n) const;
   void x_write_status(const XCache& x, int t);
   void x_write_back(const XCache& x, int t);
+  void x_pop();
+  void x_clear_conditions();
   void x_flush();
   void x_step(u32 jump, const Op& op);
   void x_before_slow_path(const XCache& x);

@@ -429,7 +429,8 @@ u64 helper_x87_unary(X86State* sp, u64 modrm) {
     return 0;
   }
   Special r = special(s, static_cast<u8>(modrm), st(s, 0), st(s, 1));
-  if (r.pushes && !((s.fptag >> ((s.top - 1) & 7)) & 1)) {  // no room for the second result
+  const bool two_results = modrm == 0xf2 || modrm == 0xf4 || modrm == 0xfb;
+  if (two_results && !((s.fptag >> ((s.top - 1) & 7)) & 1)) {  // no room, whether or not there is a second result
     if (signal(s, IE | SF_)) {
       s.fsw |= C1;
       return 0;

@@ -68,23 +68,26 @@ inline u16 host_compare(const Raw80& a, const Raw80& b, bool quiet) {
     asm volatile("fldt %2\n\tfldt %1\n\tfcompp\n\tfnstsw %0" : "=a"(sw) : "m"(a), "m"(b));
   return sw;
 }
-// D9 xx with a in ST(0), b in ST(1); out[0], out[1]: what ST(0) and ST(1) are after it. Ends with FNINIT.
+// D9 xx with a in ST(0), b in ST(1); out[0], out[1]: what ST(0) and ST(1) are after it. Ends with FNINIT;
+// begins with conditions of 0, which some processors leave alone where an operand is a NaN.
 inline u16 host_special(u8 modrm, const Raw80& a, const Raw80& b, Raw80 (&out)[2]) {
   u16 sw = 0;
-#define DOPPEL_X87_SPECIAL(byte)                                                                              \
-  case byte:                                                                                                  \
-    asm volatile("fldt %4\n\tfldt %3\n\t.byte 0xd9, " #byte "\n\tfnstsw %2\n\tfstpt %0\n\tfstpt %1\n\tfninit" \
-                 : "=m"(out[0]), "=m"(out[1]), "=a"(sw)                                                       \
-                 : "m"(a), "m"(b));                                                                           \
+#define DOPPEL_X87_SPECIAL(byte)                                                            \
+  case byte:                                                                                \
+    asm volatile("fld1\n\tftst\n\tfstp %%st(0)\n\tfldt %4\n\tfldt %3\n\t.byte 0xd9, " #byte \
+                 "\n\tfnstsw %2\n\tfstpt %0\n\tfstpt %1\n\tfninit"                          \
+                 : "=m"(out[0]), "=m"(out[1]), "=a"(sw)                                     \
+                 : "m"(a), "m"(b));                                                         \
     break;
   switch (modrm) {
     DOPPEL_X87_SPECIAL(0xf0)
     DOPPEL_X87_SPECIAL(0xf1)
     DOPPEL_X87_SPECIAL(0xf2)
     DOPPEL_X87_SPECIAL(0xf3)
-    DOPPEL_X87_SPECIAL(0xf4) DOPPEL_X87_SPECIAL(0xf5) DOPPEL_X87_SPECIAL(0xf8) DOPPEL_X87_SPECIAL(0xf9)
-        DOPPEL_X87_SPECIAL(0xfa) DOPPEL_X87_SPECIAL(0xfb) DOPPEL_X87_SPECIAL(0xfc) DOPPEL_X87_SPECIAL(0xfd)
-            DOPPEL_X87_SPECIAL(0xfe) DOPPEL_X87_SPECIAL(0xff) default : break;
+    DOPPEL_X87_SPECIAL(0xf4)
+    DOPPEL_X87_SPECIAL(0xf5) DOPPEL_X87_SPECIAL(0xf8) DOPPEL_X87_SPECIAL(0xf9) DOPPEL_X87_SPECIAL(0xfa)
+        DOPPEL_X87_SPECIAL(0xfb) DOPPEL_X87_SPECIAL(0xfc) DOPPEL_X87_SPECIAL(0xfd) DOPPEL_X87_SPECIAL(0xfe)
+            DOPPEL_X87_SPECIAL(0xff) default : break;
   }
 #undef DOPPEL_X87_SPECIAL
   return sw;

@@ -58,10 +58,13 @@ void pushed(Translator& t) {
   t.x87.top = (t.x87.top - 1) & 7;
   mark(t.x87, 0, true);
 }
-void pop(Translator& t) {
-  t.b.op(Opcode::xf_pop, Type::Void, {});
+void popped(Translator& t) {
   mark(t.x87, 0, false);
   t.x87.top = (t.x87.top + 1) & 7;
+}
+void pop(Translator& t) {
+  t.b.op(Opcode::xf_pop, Type::Void, {});
+  popped(t);
 }
 void op(Translator& t, Opcode code, u32 aux = 0, u8 sub = 0) { t.b.op(code, Type::Void, {}, sub, aux); }
 
@@ -182,7 +185,21 @@ bool x87_op_constant(Translator& t, unsigned which) {
   return true;
 }
 
+// D9 F0 to D9 FF, but for FPTAN and FSINCOS, which push only if the operand is in range, and those that move the top
+// alone.
+static bool special(Translator& t, u8 modrm) {
+  const unsigned code = modrm & 15;
+  const bool pushes = code == static_cast<unsigned>(ir::XSpecial::Extract), pops = ir::kXSpecialPops >> code & 1;
+  const bool two = ir::kXSpecialTwo >> code & 1;
+  if (!ready(t, two ? st(0) | st(1) : st(0), pushes ? kBelow : 0)) return false;
+  op(t, Opcode::xf_special, 0, static_cast<u8>(code));
+  if (pushes) pushed(t);
+  if (pops) popped(t);
+  return true;
+}
+
 bool x87_op_unary(Translator& t, u8 modrm) {
+  if (modrm >= 0xf0 && (ir::kXSpecials >> (modrm & 15) & 1)) return special(t, modrm);
   XUnary kind = XUnary::Neg;
   switch (modrm) {
     case 0xe0: break;
