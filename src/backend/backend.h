@@ -23,6 +23,8 @@ struct LinkSlot {
   u32 patch = 0;           // offset in the region's code of what link() patches
   u32 stub = 0;            // what it holds while unlinked (the backend's own)
   u32 leave = 0;           // where the stub leaves for the vCPU loop (the backend's own)
+  u16 recipe = 0;          // the flags row is stale when this exit is taken: recipe - 1 makes it exact (ir.h)
+  u8 skip = 0;             // bytes at the start of the other region that link() jumps over: the exit has done the same
   bool chainable = false;  // same page: may be linked; else it goes through the jump cache and never needs a slot
   struct CodeBlock* from = nullptr;
   struct CodeBlock* to = nullptr;
@@ -62,6 +64,8 @@ struct CodeBlock {
   std::span<LinkSlot> links;
   LinkSlot* incoming = nullptr;  // slots of other regions that are linked to this one
   std::span<const PcMapRow> pc_map;
+  std::span<const ir::FlagRecipe> recipes;
+  std::span<const ir::RecipeOp> recipe_ops;
   std::unique_ptr<ir::Region> region;  // kept for the interpreter and for lockstep
   u64 executions = 0;
 };
@@ -93,10 +97,10 @@ class Backend {
   // Registers pinned for this guest's layout (for docs, `info jit`).
   virtual std::string describe() const = 0;
   // The return address of the call that left generated code for a helper, or null when the interpreter runs (see
-  // current_pc).
+  // current_block).
   virtual const u8* return_address(const mem::VcpuHeader& cpu) const = 0;
-  // The interpreter's way: the pc of the instruction being executed; false for compiled code.
-  virtual bool current_pc(const mem::VcpuHeader& cpu, u64& pc, u32& insn) const = 0;
+  // The interpreter's way: the region and the instruction being executed; null for compiled code.
+  virtual CodeBlock* current_block(const mem::VcpuHeader& cpu, u64& pc, u32& insn) const = 0;
 };
 
 struct BackendConfig {

@@ -86,6 +86,15 @@ Status Translator::create() {
   return success();
 }
 
+namespace {
+// Only a linked exit looks for requests by itself, and makes the flags exact when there is one.
+void make_exits_exact(ir::Region& region) {
+  for (ir::Op& op : region.ops)
+    if (op.code == ir::Opcode::exit_cc || op.code == ir::Opcode::exit_if || op.code == ir::Opcode::exit_direct)
+      op.aux &= ~2u;
+}
+}  // namespace
+
 Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   PageReader reader(cpu_.header(), tlb_, memory_);
@@ -110,6 +119,7 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   region.mode = key.mode;
   region.layout = &cpu_.frontend().layout();
   region.helpers = &cpu_.frontend().helpers();
+  if (!options.chain || config_.icount) make_exits_exact(region);
   counters_.ir_ops += region.ops.size();
   const bool dump = dumping(linear);
   if (dump && log_on(LogItem::InAsm)) dump_guest(region, key.base);
@@ -151,6 +161,8 @@ Installed& Translator::keep(const ir::Region& region, const RegionKey& key, cons
   block.code_size = static_cast<u32>(host.code.size());
   block.links = cache_.arena().copy(std::span<const backend::LinkSlot>(host.links));
   block.pc_map = cache_.arena().copy(std::span<const backend::PcMapRow>(host.pc_map));
+  block.recipes = cache_.arena().copy(std::span<const ir::FlagRecipe>(region.recipes));
+  block.recipe_ops = cache_.arena().copy(std::span<const ir::RecipeOp>(region.recipe_ops));
   for (backend::LinkSlot& l : block.links) l.from = &block;
   if (config_.interpreter || config_.lockstep) block.region = std::make_unique<ir::Region>(region);
   return block;

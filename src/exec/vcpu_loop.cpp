@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "exec/lockstep.h"
+#include "ir/recipe.h"
 
 namespace doppel::exec {
 
@@ -252,8 +253,8 @@ const u8* VcpuLoop::resume() {
 bool VcpuLoop::locate(u64& pc, u32& insn, Installed*& block) {
   if (!in_code_) return false;
   backend::Backend& b = translator_.backend();
-  if (b.current_pc(h_, pc, insn)) {
-    block = running_;
+  if (backend::CodeBlock* interpreted = b.current_block(h_, pc, insn)) {
+    block = static_cast<Installed*>(interpreted);
     return true;
   }
   const u8* at = b.return_address(h_);
@@ -276,12 +277,22 @@ void VcpuLoop::sync_pc() {
   if (locate(pc, insn, block)) cpu_.set_pc(pc);
 }
 
+// A write of the flags that was left out, made up for: somebody is going to look at them.
+void VcpuLoop::restore_flags(const backend::CodeBlock& block, const ir::FlagRecipe& recipe) {
+  // SAFETY: the header is the first member of the guest's state, which its layout describes.
+  u8* state = reinterpret_cast<u8*>(&h_);
+  const ir::StateLayout& layout = cpu_.frontend().layout();
+  ir::store_flags(layout, state,
+                  ir::evaluate_recipe(block.recipe_ops.subspan(recipe.begin, recipe.count), layout, state));
+}
+
 void VcpuLoop::unwind() {
-  if (in_code_ && config_.icount) {
-    u64 pc;
-    u32 insn;
-    Installed* block;
-    if (locate(pc, insn, block) && block) h_.icount_left += block->insn_count - std::min(insn, block->insn_count);
+  u64 pc;
+  u32 insn;
+  Installed* block;
+  if (locate(pc, insn, block) && block) {
+    if (config_.icount) h_.icount_left += block->insn_count - std::min(insn, block->insn_count);
+    if (const ir::FlagRecipe* recipe = ir::recipe_at(block->recipes, insn)) restore_flags(*block, *recipe);
   }
   translator_.counters().faults++;
   end_exclusive();
@@ -338,25 +349,26 @@ void VcpuLoop::begin_slice() {
 }
 
 void VcpuLoop::leave(ExitReason reason) {
-  if (reason == ExitReason::Link && h_.exit_slot != 0) {
-    LinkSlot& slot = *reinterpret_cast<LinkSlot*>(h_.exit_slot);  // SAFETY: slots live as long as their region's code
-    if (!slot.from->valid || slot.to || !slot.chainable) {
-      h_.exit_slot = 0;
-      return;
-    }
-    Installed* to = lookup(false, true);
-    const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
-    if (h_.exit_slot != 0 && slot.from->valid && !to->ranges.empty() && to->valid && !stops && to->phys != ~u64{0} &&
-        slot.pc == to->pc && slot.from->mode == to->mode && slot.from->base == to->base) {
-      if (to->phys_page2 == ~u64{0}) {
-        translator_.backend().link(slot, *to);
-        attach(slot, *to);
-        translator_.counters().links++;
-      } else {
-        translator_.backend().link_by_jump_cache(slot);
-      }
-    }
-    h_.exit_slot = 0;
+  if (h_.exit_slot == 0) return;
+  LinkSlot& slot = *reinterpret_cast<LinkSlot*>(h_.exit_slot);  // SAFETY: slots live as long as their region's code
+  if (slot.recipe) restore_flags(*slot.from, slot.from->recipes[slot.recipe - 1]);
+  if (reason == ExitReason::Link && slot.from->valid && !slot.to && slot.chainable) link(slot);
+  h_.exit_slot = 0;
+}
+
+void VcpuLoop::link(LinkSlot& slot) {
+  Installed* to = lookup(false, true);
+  const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
+  // The lookup may have flushed the slot's region with all code.
+  if (h_.exit_slot == 0 || !slot.from->valid || to->ranges.empty() || !to->valid || stops || to->phys == ~u64{0} ||
+      slot.pc != to->pc || slot.from->mode != to->mode || slot.from->base != to->base)
+    return;
+  if (to->phys_page2 == ~u64{0}) {
+    translator_.backend().link(slot, *to);
+    attach(slot, *to);
+    translator_.counters().links++;
+  } else if (slot.skip == 0) {
+    translator_.backend().link_by_jump_cache(slot);
   }
 }
 
@@ -398,7 +410,7 @@ void VcpuLoop::step() {
   const ExitReason reason =
       config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
   in_code_ = false;
-  if (single) {
+  if (single) {  // its exits leave the flags exact (Translator::compile)
     if (stepping) cpu_.after_single_step();
     if (single_step_ && keyed) {
       single_step_ = false;

@@ -60,9 +60,11 @@ class VcpuLoop final : public mem::Runtime {
   void step();
   void handle_requests();
   void leave(backend::ExitReason reason);
+  void link(backend::LinkSlot& slot);
   void invalidate(u64 pa, u64 size);
   void drop(Installed& block);
   void flush_code();
+  void restore_flags(const backend::CodeBlock& block, const ir::FlagRecipe& recipe);
   bool locate(u64& pc, u32& insn, Installed*& block);
   void run_exclusive(void (*body)(void*), void* context);
   void end_exclusive();

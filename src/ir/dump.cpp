@@ -1,7 +1,8 @@
 // Regions as text: one op a line, guest registers and helpers by name. For -d ir, goldens and reports of the verifier.
 #include <cstdio>
+#include <cstring>
 
-#include "ir/ir.h"
+#include "ir/recipe.h"
 
 namespace doppel::ir {
 namespace {
@@ -43,7 +44,8 @@ std::string memory(const Op& op) {
 
 std::string exit_notes(const Op& op) {
   std::string text = op.aux & 1 ? " same-page" : "";
-  return op.aux & 2 ? text + " flags-dead" : text;
+  if (op.aux & 2) text += " flags-dead";
+  return exit_recipe(op) ? text + " recipe " + std::to_string(exit_recipe(op)) : text;
 }
 
 std::string operands(const Region& r, const Op& op) {
@@ -101,6 +103,24 @@ std::string line(const Region& r, size_t i) {
   return rest.empty() ? text : text + " " + rest;
 }
 
+// "recipe 2, instructions 3 to 5: $0 = get_reg.i64 rax; $1 = flags_logic.i64 $0"
+std::string recipe_text(const Region& r, size_t number) {
+  const FlagRecipe& recipe = r.recipes[number];
+  std::string text = "recipe " + std::to_string(number + 1);
+  if (recipe.first_insn <= recipe.last_insn)
+    text += ", instructions " + std::to_string(recipe.first_insn) + " to " + std::to_string(recipe.last_insn);
+  for (u16 i = 0; i < recipe.count; i++) {
+    const RecipeOp& op = r.recipe_ops[recipe.begin + i];
+    text +=
+        std::string(i == 0 ? ": $" : "; $") + std::to_string(i) + " = " + info(op.code).name + "." + type_name(op.type);
+    if (op.code == Opcode::konst) text += " " + hex(op.imm);
+    if (op.code == Opcode::get_reg) text += " " + reg(r, op.aux);
+    for (size_t a = 0; a < std::strlen(info(op.code).args); a++)
+      text += (a == 0 ? " $" : ", $") + std::to_string(op.arg[a]);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string dump(const Region& region) {
@@ -108,6 +128,7 @@ std::string dump(const Region& region) {
                      std::to_string(region.insn_count) + " instructions, " + std::to_string(region.ops.size()) +
                      " ops\n";
   for (size_t i = 0; i < region.ops.size(); i++) text += line(region, i) + "\n";
+  for (size_t i = 0; i < region.recipes.size(); i++) text += recipe_text(region, i) + "\n";
   return text;
 }
 

@@ -104,8 +104,6 @@ struct MemInfo {
 
 using Value = u16;  // index of the defining op; 0 is none (op 0 of every region is an `insn`)
 using RegId = u16;
-constexpr u8 kInsnReadsFlags =
-    1;  // sub of an insn: it reads the flags row, though the get_reg is gone (ir/opt/forward.cpp)
 constexpr size_t kMaxOps = 6000;
 constexpr size_t kMaxInsnOps = 1000;  // of one instruction: no region goes on with less room
 
@@ -157,11 +155,13 @@ struct XStack {
   u32 top = 0, tags = 0;  // u8; tags: bit i set, register number i is empty
   u32 step = 0;           // u8, see xf_guard
 };
+constexpr RegId kNoRow = 0xffff;
 struct StateLayout {
   const RegRow* rows;
   u16 count;
-  RegId pc;     // the pc register's row
-  RegId flags;  // the flags row (type Flags)
+  RegId pc;                     // the pc register's row
+  RegId flags;                  // the flags row (type Flags)
+  RegId flag_operand = kNoRow;  // an I64 row that only flag recipes use; without: fewer writes of the flags can go
   XStack xstack{};
 };
 
@@ -186,16 +186,37 @@ struct HelperTable {
   u16 count;
 };
 
+// How to make the flags row exact where a write of it was left out: an expression over guest registers as they are
+// there. Made by opt/dead_flags, evaluated by recipe.h. An op's arguments are numbers of earlier ops of its recipe;
+// `aux` is that of ir::Op, the last op's value is the result.
+struct RecipeOp {
+  Opcode code;
+  Type type;
+  u8 sub;
+  u8 arg[3];
+  u16 aux;
+  u64 imm;
+};
+static_assert(sizeof(RecipeOp) == 16);
+struct FlagRecipe {
+  u16 first_insn, last_insn;  // instructions of the region, counted from 0, that may fault while the row is stale
+  u16 begin, count;           // in Region::recipe_ops
+};
+
 struct Region {
   u64 pc = 0;           // architectural pc of the entry
   u64 mode = 0;         // guest mode flags of the key
   u32 insn_count = 0;   // guest instructions in it
   u32 guest_bytes = 0;  // bytes from the first page it was made from
   std::vector<Op> ops;
+  std::vector<FlagRecipe> recipes;
+  std::vector<RecipeOp> recipe_ops;
   const StateLayout* layout = nullptr;
   const HelperTable* helpers = nullptr;
   void clear() {
     ops.clear();
+    recipes.clear();
+    recipe_ops.clear();
     insn_count = guest_bytes = 0;
   }
   const Op& op(Value v) const { return ops[v]; }

@@ -40,7 +40,7 @@ struct Hooks : mem::MmuHooks, mem::Runtime {
   [[noreturn]] void fault(mem::VcpuHeader& cpu, u64 va, mem::Access access) {
     fault_va = va;
     fault_access = access;
-    backend->current_pc(cpu, fault_pc, fault_insn);
+    backend->current_block(cpu, fault_pc, fault_insn);
     std::longjmp(out, 1);
   }
   void raise_fault(mem::VcpuHeader& cpu, u64 va, mem::Access access, u32, bool stack) override {

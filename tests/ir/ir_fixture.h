@@ -27,9 +27,10 @@ struct TestState {
   u8 byte = 0;
   u16 word = 0;
   u32 dword = 0;
+  u64 flag_operand = 0;
   Vec x[4] = {};
 };
-enum : RegId { kR0 = 0, kPc = 8, kFlags, kByte, kWord, kDword, kX0, kRegs = kX0 + 4 };
+enum : RegId { kR0 = 0, kPc = 8, kFlags, kByte, kWord, kDword, kX0, kFlagOperand = kX0 + 4, kRegs };
 
 inline u32 off(const auto TestState::*member) {
   static const TestState s;
@@ -47,9 +48,10 @@ inline const StateLayout& test_layout() {
     v.push_back({"word", off(&TestState::word), Type::I16, 0});
     v.push_back({"dword", off(&TestState::dword), Type::I32, 0});
     for (u32 i = 0; i < 4; i++) v.push_back({vectors[i], off(&TestState::x) + 16 * i, Type::V128, 0});
+    v.push_back({"flag_operand", off(&TestState::flag_operand), Type::I64, 0});
     return v;
   }();
-  static const StateLayout layout{rows.data(), kRegs, kPc, kFlags};
+  static const StateLayout layout{rows.data(), kRegs, kPc, kFlags, kFlagOperand};
   return layout;
 }
 

@@ -8,6 +8,7 @@
 
 #include "backend/x64/emitter.h"
 #include "ir/ir_fixture.h"
+#include "ir/recipe.h"
 #include "mem/soft_tlb.h"
 
 namespace doppel::ir::test {
@@ -63,6 +64,7 @@ class X64Jit {
     bool fault = false;
     ExitReason reason{};
     u64 pc = 0;
+    u32 insn = 0;  // of a fault
   };
   // Emits and installs; `config` may be changed by the caller.
   CodeBlock& compile(const Region& r) {
@@ -85,6 +87,12 @@ class X64Jit {
     std::memcpy(ram_bytes_, bytes.data(), mem::kPageSize);
     CodeBlock& block = compile(r);
     const Result result = enter(state, block);
+    if (const FlagRecipe* recipe =
+            result.fault ? recipe_at(r.recipes, result.insn) : nullptr) {  // as the executor does
+      const std::span<const RecipeOp> ops(r.recipe_ops.data() + recipe->begin, recipe->count);
+      // SAFETY: the rows of the layout are offsets from the start of the state.
+      state.flags = evaluate_recipe(ops, test_layout(), reinterpret_cast<const u8*>(&state));
+    }
     std::memcpy(bytes.data(), ram_bytes_, mem::kPageSize);
     copy_guest(s, state);
     return result;
@@ -127,7 +135,7 @@ class X64Jit {
       result.fault = true;
       const u8* at = backend->return_address(s.h);
       for (const auto& row : block.pc_map) {
-        if (block.code + row.host == at) result.pc = row.pc;
+        if (block.code + row.host == at) result.pc = row.pc, result.insn = row.insn;
       }
       s.pc = result.pc;
     }

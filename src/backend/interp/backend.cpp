@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "backend/interp/guest_memory.h"
+#include "ir/recipe.h"
 
 namespace doppel::backend {
 namespace interp {
@@ -36,13 +37,13 @@ class InterpBackend final : public Backend {
   }
   const u8* return_address(const mem::VcpuHeader&) const override { return nullptr; }
 
-  bool current_pc(const mem::VcpuHeader& cpu, u64& pc, u32& insn) const override {
-    if (cpu.entry_sp == 0) return false;
+  CodeBlock* current_block(const mem::VcpuHeader& cpu, u64& pc, u32& insn) const override {
+    if (cpu.entry_sp == 0) return nullptr;
     const Running& running =
         *reinterpret_cast<const Running*>(cpu.entry_sp);  // SAFETY: set by enter(), which is running
     pc = running.pc;
     insn = running.insn;
-    return true;
+    return running.block;
   }
 
   const Emitted& emit(const ir::Region& region, const EmitConfig& config) override {
@@ -56,6 +57,7 @@ class InterpBackend final : public Backend {
       slot.pc = op.imm;
       slot.patch = static_cast<u32>(i);
       slot.chainable = config.chain && (op.aux & 1);
+      slot.recipe = static_cast<u16>(ir::exit_recipe(op));
       out_.links.push_back(slot);
     }
     return out_;
@@ -89,7 +91,7 @@ class InterpBackend final : public Backend {
     GuestMemory memory(cpu);
     for (CodeBlock* block = &first;;) {
       const BlockCode head = load_head(block->code);
-      running = {block->pc, 0};
+      running = {block->pc, 0, block};
       if (cpu.exit_request.load(std::memory_order_relaxed)) {
         set_pc_row(layout_, cpu, block->pc);
         return ExitReason::Request;
@@ -103,12 +105,14 @@ class InterpBackend final : public Backend {
       }
       block->executions++;
       const Stop stop = Executor(*block->region, cpu, frame, memory, running).run();
+      cpu.exit_slot = 0;
       // What was counted at the entry but lies behind a side exit was not executed.
       if (head.icount && running.insn + 1 < head.insn_count) cpu.icount_left += head.insn_count - (running.insn + 1);
       if (stop.kind == StopKind::Loop) return ExitReason::Loop;
       set_pc_row(layout_, cpu, stop.pc);
       if (stop.kind == StopKind::Indirect) return ExitReason::Lookup;
       LinkSlot& slot = block->links[stop.exits];
+      if (slot.recipe) cpu.exit_slot = reinterpret_cast<u64>(&slot);  // for who stops it before the flags are written
       if (!slot.chainable || !block->valid) return ExitReason::Lookup;
       if (!slot.to) {
         cpu.exit_slot = reinterpret_cast<u64>(&slot);

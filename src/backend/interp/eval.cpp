@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/interp/execute.h"
+#include "ir/recipe.h"
 
 namespace doppel::backend::interp {
 namespace {
@@ -37,6 +38,17 @@ class PortMemory {
   MemoryPort& port_;
 };
 
+void make_flags_exact(const ir::Region& region, mem::VcpuHeader& state, const Stop& stop, u32 insn) {
+  const ir::FlagRecipe* recipe = nullptr;
+  if (stop.kind == StopKind::Fault) recipe = ir::recipe_at(region.recipes, insn);
+  if (stop.kind == StopKind::Direct && ir::exit_recipe(region.ops[stop.op]))
+    recipe = &region.recipes[ir::exit_recipe(region.ops[stop.op]) - 1];
+  if (!recipe) return;
+  u8* at = state_at(state, 0);
+  const std::span<const ir::RecipeOp> ops(region.recipe_ops.data() + recipe->begin, recipe->count);
+  ir::store_flags(*region.layout, at, ir::evaluate_recipe(ops, *region.layout, at));
+}
+
 }  // namespace
 
 Frame& thread_frame() {
@@ -59,6 +71,7 @@ RunResult run_region(const ir::Region& region, mem::VcpuHeader& state, MemoryPor
   PortMemory memory(port);
   Running running;
   const Stop stop = Executor(region, state, thread_frame(), memory, running).run();
+  make_flags_exact(region, state, stop, running.insn);
   result.op = stop.op;
   result.insns = running.insn + 1;
   switch (stop.kind) {

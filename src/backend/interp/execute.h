@@ -8,6 +8,7 @@
 #pragma once
 #include <cstring>
 
+#include "backend/backend.h"
 #include "backend/interp/frame.h"
 #include "base/assert.h"
 #include "ir/evaluate.h"
@@ -30,6 +31,7 @@ struct Stop {
 struct Running {
   u64 pc = 0;
   u32 insn = 0;
+  CodeBlock* block = nullptr;  // the backend's
 };
 
 inline u8* state_at(mem::VcpuHeader& cpu, u32 offset) {

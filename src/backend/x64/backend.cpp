@@ -88,7 +88,7 @@ class X64Backend final : public Backend {
     }
   }
   // Only the vCPU that owns the code runs it, and not now: plain stores do.
-  void link(LinkSlot& slot, CodeBlock& to) override { patch(slot, to.code); }
+  void link(LinkSlot& slot, CodeBlock& to) override { patch(slot, to.code + slot.skip); }
   void unlink(LinkSlot& slot) override { patch(slot, slot.from->code + slot.stub); }
   void link_by_jump_cache(LinkSlot& slot) override { patch(slot.from->code + slot.leave, thunks_.probe_jump_cache); }
 
@@ -142,7 +142,7 @@ class X64Backend final : public Backend {
     return *reinterpret_cast<const u8* const*>(cpu.entry_sp -
                                                8);  // SAFETY: generated code's frame, while a helper runs
   }
-  bool current_pc(const mem::VcpuHeader&, u64&, u32&) const override { return false; }
+  CodeBlock* current_block(const mem::VcpuHeader&, u64&, u32&) const override { return nullptr; }
 
  private:
   static void patch(u8* at, const u8* to) { store_le<u32>(at, static_cast<u32>(to - (at + 4))); }

@@ -122,11 +122,18 @@ void Emitter::add_icount(s64 n) { c.add(state_mem(64, field::icount_left), stati
 
 // --- entry and exits
 
-void Emitter::entry(const EmitConfig& config) {
+// The position of the jump that is taken when somebody wants the vCPU loop.
+u32 Emitter::check_request() {
   Bytes o(c);
   o.rm(0x83, false, 7, kRbp, header_disp(field::exit_request));  // CMP dword, 0
   o.b(0);
-  request_jump_ = o.jcc(5);
+  return o.jcc(5);
+}
+
+void Emitter::entry(const EmitConfig& config) {
+  request_jump_ = check_request();
+  check_size_ = static_cast<u8>(c.getSize());
+  Bytes o(c);
   if (has_fp_) {
     o.rm(0xc6, false, 0, kRsp, kFpDirtyOffset);  // MOV byte, 1
     o.b(1);
@@ -143,19 +150,40 @@ void Emitter::exit_to(u32 jump, const Op& op, bool last) {
   exits_.push_back({jump, insns_begun_, op.imm, (op.aux & 1) != 0, last, false, x_});
 }
 
+// An exit after which the flags row is stale until the next region writes it. Requests are looked for here, where it is
+// known how to make the row exact, and not at that region's entry.
+void Emitter::exit_stale(const Op& op, bool last) {
+  if (x_.pending()) x_write_back(x_, kRdx);
+  const u32 request = check_request();
+  exits_.push_back({jmp32(), insns_begun_, op.imm, true, last, false, {}, static_cast<u16>(op.aux >> 16), request});
+}
+
+namespace {
+bool leaves_stale(const Op& op, const EmitConfig& config) {
+  return (op.aux & 3) == 3 && config.chain && !config.icount;
+}
+}  // namespace
+
 void Emitter::op_exit_cc(const Op& op) {
   const int cc = prepare_cond(op.arg[0], static_cast<Cond>(op.sub));
-  if (cc == -1) return;
-  exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
+  side_exit(op, cc);
 }
-void Emitter::op_exit_if(const Op& op) {
-  const int cc = prepare_bool(op.arg[0]);
+void Emitter::op_exit_if(const Op& op) { side_exit(op, prepare_bool(op.arg[0])); }
+
+void Emitter::side_exit(const Op& op, int cc) {
   if (cc == -1) return;
-  exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
+  if (!leaves_stale(op, config_)) {
+    exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
+    return;
+  }
+  const u32 around = cc == -2 ? 0 : jcc(cc ^ 1);
+  exit_stale(op, false);
+  if (around) patch_here(around);
 }
+
 void Emitter::op_exit_direct(const Op& op) {
   x_flush();
-  exit_to(jmp32(), op, true);
+  leaves_stale(op, config_) ? exit_stale(op, true) : exit_to(jmp32(), op, true);
 }
 
 void Emitter::op_exit_loop(const Op&) {
@@ -243,6 +271,11 @@ void Emitter::emit_exits() {
       if (here) jump = jmp32();  // this one gets linked
       patch_here(jump);
       LinkSlot slot;
+      if (e.request_jump) {
+        patch_here(e.request_jump);
+        slot.recipe = e.recipe;
+        slot.skip = check_size_;
+      }
       slot.pc = e.pc;
       slot.patch = jump;
       slot.stub = static_cast<u32>(c.getSize());

@@ -190,6 +190,8 @@ class Emitter {
     bool chain, last;
     bool step;  // by an xf_guard
     XCache x;
+    u16 recipe = 0;     
+    u32 request_jump = 0;  // as `jump`, taken when a request is there: an exit that leaves the flags stale; else 0
   };
   struct MemAddress {  // the virtual address and, after the check, the TLB entry's addend; or a host address
     s8 va = kNoReg;
@@ -326,6 +328,9 @@ class Emitter {
   // --- emit_control.cpp
   void entry(const EmitConfig& config);
   void exit_to(u32 jump, const Op& op, bool last);
+  void side_exit(const Op& op, int cc);
+  void exit_stale(const Op& op, bool last);
+  u32 check_request();
   void emit_exits();
   void store_pc(u64 pc);
   static void load_rax(Bytes& o, u64 imm);
@@ -434,6 +439,7 @@ class Emitter {
   Value gpr_slot_[kGprSlots];
   Value xmm_slot_[kXmmSlots];
   u32 request_jump_ = 0, icount_jump_ = 0;
+  u8 check_size_ = 0;  // of check_request(), the first bytes of every region
   Value cur_ = 0;
   Value pair_ = 0;          // of the current op: emit it too
   Value eflags_ = 0;        // flags value that EFLAGS hold

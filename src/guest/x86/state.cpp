@@ -102,6 +102,7 @@ const ir::RegRow kRows[] = {
     ROW("st6.exp", st[6].sign_exponent, I16, 0),
     ROW("st7.exp", st[7].sign_exponent, I16, 0),
     ROW("x87_step", x87_step, I8, 0),
+    ROW("flag_operand", flag_operand, I64, 0),
 };
 static_assert(std::size(kRows) == kRegCount);
 
@@ -159,6 +160,7 @@ const ir::StateLayout kLayout{kRows,
                               kRegCount,
                               kRegRip,
                               kRegFlags,
+                              kRegFlagOperand,
                               {offsetof(X86State, st), offsetof(X86State, fcw), offsetof(X86State, fsw),
                                offsetof(X86State, top), offsetof(X86State, fptag), offsetof(X86State, x87_step)}};
 

@@ -235,9 +235,10 @@ struct X86State {
   Xmm vtemp[4];  // operands of vector helpers
   u64 monitor_address;
   u8 monitor_armed;
-  u64 trap_dr6;  // data and I/O breakpoints hit by the running instruction: a #DB trap after it
-  u8 step_held;  // the running instruction makes no single-step trap (SYSCALL that clears TF)
-  u8 pc_exact;   // RIP is the one to report though generated code runs: a task switch is past its point of no return
+  u64 flag_operand;  // of a flag recipe (ir/ir.h)
+  u64 trap_dr6;      // data and I/O breakpoints hit by the running instruction: a #DB trap after it
+  u8 step_held;      // the running instruction makes no single-step trap (SYSCALL that clears TF)
+  u8 pc_exact;  // RIP is the one to report though generated code runs: a task switch is past its point of no return
   u64 msr[kMsrSlots];  // registers of sysregs.def that are only stored
   void* cpu;           // the X86Cpu
 };
@@ -277,6 +278,7 @@ enum Reg : ir::RegId {
   kRegTemp0 /* 4 rows, I64: h.scratch[0..3] */,
   kRegStExp0 = kRegTemp0 + 4,
   /* 8 rows, I16: sign and exponent of the physical x87 registers */ kRegX87Step = kRegStExp0 + 8,
+  kRegFlagOperand,
   kRegCount
 };
 

@@ -1,9 +1,6 @@
 // backward: one walk from the last op to the first, and one forward that closes the gaps.
 // state: a set_reg that a later one overwrites goes when nothing in between can see it: no get_reg of it, no op that
 // may fault, no helper that is not pure, no exit.
-// dead_flags: the same for the flags row, but that ops which may fault do not count as readers (see pipeline.h): only
-// get_regs, instructions whose read of the flags was forwarded, helpers that read state, and exits whose target may
-// read them (aux bit 1 of an exit: it does not).
 // dce: pure ops and get_regs whose value nobody uses go, and so do unused calls of pure helpers; what is left moves up
 // and values are numbered anew. Loads stay (they may fault), and so do float ops (they set sticky flags).
 #include <cstring>
@@ -15,20 +12,13 @@
 namespace doppel::ir {
 namespace {
 
-enum class Kind : u8 { Insn, Pure, Get, Set, Call, End, Exit, Restart, Trap, Other };
+enum class Kind : u8 { Pure, Get, Set, Call, Trap, Other };
 constexpr Kind kind_of(Opcode code, u8 effects) {
   switch (code) {
-    case Opcode::insn: return Kind::Insn;
+    case Opcode::insn: return Kind::Other;
     case Opcode::get_reg: return Kind::Get;
     case Opcode::set_reg: return Kind::Set;
     case Opcode::call: return Kind::Call;
-    case Opcode::exit_cc:
-    case Opcode::exit_if: return Kind::Exit;
-    case Opcode::xf_guard:
-    case Opcode::xf_step_if: return Kind::Restart;
-    case Opcode::exit_direct:
-    case Opcode::exit_indirect:
-    case Opcode::exit_loop: return Kind::End;
     default: return effects == PURE ? Kind::Pure : effects & (TRAP | CONTROL) ? Kind::Trap : Kind::Other;
   }
 }
@@ -44,10 +34,8 @@ class Walk {
       : region_(region),
         c_(c),
         state_(flags.state && region.layout),
-        dead_flags_(flags.dead_flags && region.layout),
         dce_(flags.dce),
-        count_(region.layout ? region.layout->count : 0),
-        flags_row_(region.layout ? region.layout->flags : RegId{0}) {
+        count_(region.layout ? region.layout->count : 0) {
     c_.epoch++;
   }
 
@@ -66,9 +54,6 @@ class Walk {
   bool needed(Op& op, bool used) {
     switch (kKind[static_cast<size_t>(op.code)]) {
       case Kind::Pure: return used || !dce_ || sets_fp_flags(op);
-      case Kind::Insn:
-        if (op.sub & kInsnReadsFlags) flags_live_ = true;
-        return true;
       case Kind::Get:
         if (!used && dce_) return false;
         seen(op.aux);
@@ -80,11 +65,6 @@ class Walk {
         }
         return true;
       case Kind::Call: return call(op, used);
-      case Kind::End: flags_live_ = !(op.aux & 2); break;
-      case Kind::Exit:
-        if (!(op.aux & 2)) flags_live_ = true;
-        break;
-      case Kind::Restart: flags_live_ = true; break;
       case Kind::Trap: break;
       case Kind::Other: return true;
     }
@@ -94,27 +74,22 @@ class Walk {
   bool call(const Op& op, bool used) {
     const u32 effects = helper_effects(region_, op);
     if (effects == kHelperPure) return used || !dce_;
-    if (effects & kHelperReadsState) flags_live_ = true;
     c_.epoch++;
     return true;
   }
   void seen(u32 row) {
     if (row < count_) c_.dead_stamp[row] = 0;
-    if (row == flags_row_) flags_live_ = true;
   }
   bool overwritten(u32 row) {
     if (row >= count_) return false;
-    if (dead_flags_ && row == flags_row_ && !std::exchange(flags_live_, false)) return true;
     if (!state_) return false;
     return std::exchange(c_.dead_stamp[row], c_.epoch) == c_.epoch;
   }
 
   Region& region_;
   PassContext& c_;
-  const bool state_, dead_flags_, dce_;
+  const bool state_, dce_;
   const u32 count_;
-  const RegId flags_row_;
-  bool flags_live_ = true;
 };
 
 void close_gaps(Region& region, PassContext& c) {
@@ -135,7 +110,7 @@ void close_gaps(Region& region, PassContext& c) {
 }  // namespace
 
 void pass_backward(Region& region, PassContext& c, const OptFlags& flags) {
-  if (!flags.state && !flags.dead_flags && !flags.dce) return;
+  if (!flags.state && !flags.dce) return;
   if (region.layout) ASSERT(region.layout->count <= kMaxRegs);
   Walk(region, c, flags).run();
   if (flags.dce) close_gaps(region, c);

@@ -63,10 +63,8 @@ class Walk {
     Op& op = ops_[i];
     if (op.aux >= layout_.count) return i;
     PassContext::Known& known = c_.known[op.aux];
-    const bool flags = op.aux == layout_.flags;
     Value alias = 0;
     if (c_.known_stamp[op.aux] == c_.epoch && forward(known, op, alias)) {
-      if (flags) ops_[insn_].sub |= kInsnReadsFlags;
       if (!alias) return i | kTouched;
       remove_op(op);
       return alias | kTouched;
@@ -89,14 +87,12 @@ class Walk {
   void call(const Op& op) {
     if (helper_effects(region_, op) & kHelperWritesState) c_.epoch++;
   }
-  void insn(Value i) { insn_ = i; }
 
  private:
   Region& region_;
   PassContext& c_;
   Op* ops_;
   const StateLayout& layout_;
-  Value insn_ = 0;
 };
 
 void forward_state(Region& region, PassContext& c, bool fold) {
@@ -111,7 +107,6 @@ void forward_state(Region& region, PassContext& c, bool fold) {
       case Opcode::get_reg: c.map[i] = walk.get(i); break;
       case Opcode::set_reg: walk.set(i); break;
       case Opcode::call: walk.call(op); break;
-      case Opcode::insn: walk.insn(i); break;
       default: break;
     }
     // A get_reg that became a conversion is an op like any other.

@@ -44,6 +44,7 @@ inline u32 helper_effects(const Region& region, const Op& call) {
                                                             : static_cast<u32>(kHelperAll);
 }
 
+void pass_dead_flags(Region& region, PassContext& context, const OptFlags& flags);
 void pass_forward(Region& region, PassContext& context, const OptFlags& flags);
 void pass_backward(Region& region, PassContext& context, const OptFlags& flags);
 

@@ -1,10 +1,9 @@
 // The only list of passes. `verify` runs after every pass in debug builds. Every pass is linear in the number of ops.
 //
 // What a pass may assume and must keep: guest registers are exact at every op that may fault, at helpers that read
-// state and at exits; `insn` marks stay. The one relaxation is dead_flags: a write of the flags row that is overwritten
-// later in the region is removed although an op in between may fault, so the arithmetic bits of EFLAGS that the fault
-// handler sees (and its IRET restores) may be stale. The program can't tell, because it overwrites them before it reads
-// them. --opt=-dead_flags keeps them exact.
+// state and at exits; `insn` marks stay. The flags row alone may be stale where a recipe of the region says how to make
+// it exact (dead_flags): at faults, and at exits to code that overwrites it at once. The executor does so before
+// anybody can look.
 #pragma once
 #include "ir/ir.h"
 
@@ -26,8 +25,6 @@ struct OptFlags {
 // success, else the error.
 std::string parse_opt_flags(const std::string& text, OptFlags& out);
 
-// `flags_dead_on_exit` of an exit op is bit 1 of its aux: the frontend looked ahead and the flags row is overwritten
-// there.
 void run_pipeline(Region& region, const OptFlags& flags);
 
 }  // namespace doppel::ir

@@ -19,14 +19,17 @@ constexpr TranslateFn kHandlers[] = {
 };
 static_assert(std::size(kHandlers) == static_cast<size_t>(Mnemonic::Count));
 
-// What an instruction does to the arithmetic flags, for the look at an exit's target. A fault does not count as a look
-// at them (ir/opt/pipeline.h): the instruction is run again, and comes to the same overwriting one.
+// What an instruction does to the arithmetic flags, for the look at an exit's target. One that may fault shows them to
+// the handler, and nobody there knows how to make them exact.
 enum class FlagUse : u8 {
   None,  // neither reads nor writes them
   Kill,  // writes all of them without a look at the old ones
   Stop,  // anything else
 };
 FlagUse flag_use(const Insn& in) {
+  if (in.mnemonic == Mnemonic::LEA) return FlagUse::None;
+  for (const Operand& o : in.op)
+    if (o.is_mem() || o.kind == OpKind::Seg) return FlagUse::Stop;
   switch (in.mnemonic) {
     case Mnemonic::ADD:
     case Mnemonic::SUB:
@@ -40,14 +43,11 @@ FlagUse flag_use(const Insn& in) {
     case Mnemonic::MOVZX:
     case Mnemonic::MOVSX:
     case Mnemonic::MOVSXD:
-    case Mnemonic::LEA:
     case Mnemonic::NOP:
     case Mnemonic::NOT:
     case Mnemonic::BSWAP:
     case Mnemonic::CBW:
-    case Mnemonic::CWD:
-    case Mnemonic::PUSH:
-    case Mnemonic::POP: return FlagUse::None;
+    case Mnemonic::CWD: return FlagUse::None;
     default: return FlagUse::Stop;
   }
 }
@@ -179,6 +179,7 @@ class RegionMaker {
   // Exits to instructions of this very region (loops): are the flags overwritten there before anything can see them?
   // Only the region's own bytes are looked at, since only their change would end the region.
   void mark_dead_flags() {
+    if (!(rq_.mode & kModeFlatCode)) return;  // each region begins with a check of CS's limit
     for (ir::Op& op : r_.ops) {
       if (op.code != Opcode::exit_cc && op.code != Opcode::exit_if && op.code != Opcode::exit_direct) continue;
       for (u32 i = 0; i < count_; i++) {

@@ -1,0 +1,53 @@
+// Finds out whether the value of a flags write that is to go can be made again from guest registers, at each place in a
+// stretch of ops: for dead_flags. Costs one walk over the stretch, and at most kMaxRecipeOps ops of expression.
+#pragma once
+#include "ir/ir.h"
+#include "ir/recipe.h"
+
+namespace doppel::ir {
+
+class RecipeMaker {
+ public:
+  // For the write of the flags row at `set`, in the instruction that begins at op `begin`; the recipe has to hold at
+  // every op after `set` up to and with `end`.
+  RecipeMaker(const Region& region, size_t begin, size_t set, size_t end);
+  // True: `ops`, `count` are the recipe, and when `operand` is not 0, the layout's flag_operand row must get that value
+  // at `set`. False: the write has to stay.
+  bool make();
+  RecipeOp ops[kMaxRecipeOps];
+  u16 count = 0;
+  Value operand = 0;
+
+ private:
+  static constexpr unsigned kMaxSets = 24, kMaxDepth = 8;
+  struct Set {
+    RegId reg;
+    Value value;
+    size_t at;
+  };
+  void collect();
+  bool build_all(bool with_operand);
+  int build(Value v);  // the number of the recipe op that makes it, or -1
+  int expression(Value v);
+  int inverse(Value v);
+  int held(Value v);  // by a register that was written in the stretch
+  int leaf(Value v);  // a register that is not written after it was read
+  int stored(Value v);
+  int emit(const RecipeOp& op, Value from);
+  int read(RegId reg, Type type, unsigned lsb, Value from);
+  // Where in the register value `x` the bits of `v` are; -1: not known to be there.
+  int position(Value x, Value v) const;
+  // The op of v's type whose value is at the bottom of `x`.
+  Value bottom(Value x, Type type) const;
+  const Op& op(Value v) const { return r_.ops[v]; }
+
+  const Region& r_;
+  const size_t begin_, set_, end_;
+  Set sets_[kMaxSets];
+  unsigned set_count_ = 0, depth_ = 0;
+  bool usable_ = true, with_operand_ = false;
+  Value from_[kMaxRecipeOps];  // the value a recipe op stands for; 0: none
+  Value busy_[kMaxDepth];
+};
+
+}  // namespace doppel::ir
