@@ -190,7 +190,7 @@ class Emitter {
     bool chain, last;
     bool step;  // by an xf_guard
     XCache x;
-    u16 recipe = 0;     
+    u16 recipe = 0;
     u32 request_jump = 0;  // as `jump`, taken when a request is there: an exit that leaves the flags stale; else 0
   };
   struct MemAddress {  // the virtual address and, after the check, the TLB entry's addend; or a host address
