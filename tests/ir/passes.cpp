@@ -110,7 +110,8 @@ TEST(DeadFlags, WhatIsBetween) {
     Build t;
     const Value v = t.b.get_reg(Type::I64, 1);
     t.b.set_reg(kFlags, t.flags_of(v));
-    if (row.between != 7) t.b.insn(0x1001), t.r.insn_count = 2;  // 7: a fault in the instruction of the write would see it too early
+    if (row.between != 7)
+      t.b.insn(0x1001), t.r.insn_count = 2;  // 7: a fault in the instruction of the write would see it too early
     if (row.between == 1 || row.between == 7) t.b.load(Type::I8, v);
     if (row.between == 2) t.b.exit_if(t.b.get_reg(Type::I8, 1), 0x2000, true);
     if (row.between == 3) t.b.op(Opcode::exit_if, Type::Void, {t.b.get_reg(Type::I8, 1)}, 0, 3, 0x2000);
