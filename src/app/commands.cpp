@@ -6,6 +6,7 @@
 #include "app/detect.h"
 #include "app/doctor.h"
 #include "app/img/img.h"
+#include "app/img/io.h"
 #include "app/options.h"
 #include "app/run_machine.h"
 #include "base/log.h"
@@ -94,6 +95,7 @@ int main_entry(int argc, char** argv) {
   std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
   if (program.starts_with("qemu-system-") || program.starts_with("doppel-system-")) return qemu_command(program, args);
   if (program == "qemu-img" || program == "doppel-img") return img::main(program, args);
+  if (program == "qemu-io" || program == "doppel-io") return img::io_main(program, args);
   if (args.empty()) {
     std::fputs(kUsage, stderr);
     return 2;

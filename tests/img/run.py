@@ -458,6 +458,41 @@ def test_dd(t):
     t.theirs("compare", "o.qcow2", "source.raw")
 
 
+IO_COMMANDS = ["write 0 64k", "write -P 0x11 64k 512", "read -P 0x11 64k 512", "read -P 0x12 64k 512", "read -v 64k 32", "write -q 0 512", "write 1 512",
+               "write 4M 512", "write 0", "write foo 1", "nope", "length", "alloc 0 128k", "alloc 1M", "map", "truncate 8M", "discard 0 64k",
+               "flush", "aio_write 0 4k", "aio_read -P 1 0 4k", "aio_flush", "writev 0 512 1k", "readv 0 512 512", "info", "write -z 0 64k",
+               "write -z -u 0 64k", "write -c 1M 64k", "sleep 10", "quit", "open", "open io.qcow2", "close", "write -z -P 3 0 1", "read 0 0",
+               "write -P 300 0 512", "read -s 0 -l 512 -P 0 0 512", "write -n 0 512", "write -f 0 512", "reopen -r",
+               "read -P 0xcd -s 512 -l 1k 0 4k", "sigraise 15", "map"]
+
+
+def test_io(t):
+    """qemu-io's commands, with its words and statuses."""
+    t.path("qemu-io").symlink_to(t.program)
+
+    def strip(text):
+        return re.sub(r"[\d.]+ sec \(.*\)", "TIME", text)
+
+    for program, image in (("qemu-io", "t.qcow2"), (t.path("qemu-io"), "o.qcow2")):
+        t.theirs("create", "-f", "qcow2", image, "4M")
+    for command in IO_COMMANDS:
+        results = []
+        for program, image in (("qemu-io", "t.qcow2"), (t.path("qemu-io"), "o.qcow2")):
+            p = subprocess.run([program, "-c", command, image], cwd=t.dir, capture_output=True, text=True, timeout=30)
+            results.append((p.returncode, strip(p.stdout), p.stderr))
+        check(results[0] == results[1], f"{command}: theirs {results[0]}, ours {results[1]}")
+    t.run("compare", "t.qcow2", "o.qcow2")
+    t.theirs("check", "o.qcow2")
+    both = []
+    for program in ("qemu-io", t.path("qemu-io")):
+        p = subprocess.run([program, "o.qcow2"], cwd=t.dir, capture_output=True, text=True, timeout=30, input="read -P 0xcd 64k 512\nread 0 1k\nlength\nq\n")
+        both.append((p.returncode, strip(p.stdout)))
+    check(both[0] == both[1], f"{both}")
+    for args, ok in ((["-r", "-c", "write 0 512", "o.qcow2"], 1), (["-c", "read 0 512", "none"], 1), (["-s", "-c", "write -P 9 0 64k", "o.qcow2"], 0)):
+        t.run(*args, program=t.path("qemu-io"), ok=(ok,))
+    t.run("compare", "t.qcow2", "o.qcow2")
+
+
 def test_chain_of_itself(t):
     t.run("create", "-f", "qcow2", "a.qcow2", "1M")
     t.run("rebase", "-u", "-b", "a.qcow2", "-F", "qcow2", "a.qcow2")

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "app/img/arguments.h"
+#include "app/img/io.h"
 #include "app/options.h"
 
 namespace doppel::app::img {
@@ -42,6 +43,7 @@ int help(const std::string& program) {
   std::printf("%susage: %s [standard options] command [command options]\n\nCommand syntax:\n", kVersion,
               program.c_str());
   for (const Command& c : kCommands) std::printf("  %s %s\n", c.name, c.syntax);
+  std::puts("  io [-c command]... [-f fmt] [-r] [-s] [-U] [filename]");
   std::puts(
       "\nSizes take the suffixes k, M, G, T, P and E. Formats that can be made: raw qcow2.\nSupported formats: qcow2 "
       "raw");
@@ -54,6 +56,7 @@ int main(const std::string& program, const std::vector<std::string>& args) {
   set_program(program);
   if (args.empty()) return usage("Not enough arguments");
   const std::string& name = args[0];
+  if (name == "io") return io_main(program + " io", {args.begin() + 1, args.end()});
   if (name == "--help" || name == "-h" || name == "help") return help(program);
   if (name == "--version" || name == "-V") return std::fputs(kVersion, stdout), 0;
   const std::vector<std::string> rest(args.begin() + 1, args.end());

@@ -16,6 +16,7 @@ struct ImageReport {
 
 std::string text_report(const ImageReport& report);
 std::string json_report(const std::vector<ImageReport>& chain, bool as_list);
+std::string specific_text(const block::ImageInfo& info);  // "Format specific information:" and its lines
 std::string snapshot_table(const std::vector<block::SnapshotInfo>& snapshots);
 
 std::string json_check(const std::string& filename, const std::string& format, const block::qcow2::CheckResult& result);

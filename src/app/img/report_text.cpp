@@ -28,6 +28,15 @@ std::string bitmaps_text(const std::vector<block::BitmapInfo>& bitmaps) {
 
 }  // namespace
 
+std::string specific_text(const block::ImageInfo& info) {
+  std::string out = "Format specific information:\n";
+  for (const block::Fact& fact : info.specific) {
+    out += "    " + fact.first + ": " + fact_text(fact) + "\n";
+    if (fact.first == "lazy refcounts" && info.bitmaps) out += bitmaps_text(*info.bitmaps);
+  }
+  return out;
+}
+
 std::string snapshot_table(const std::vector<block::SnapshotInfo>& snapshots) {
   char line[400];
   std::snprintf(line, sizeof line, "%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
@@ -63,13 +72,7 @@ std::string text_report(const ImageReport& r) {
   }
   if (!i.backing_format.empty()) out += "backing file format: " + i.backing_format + "\n";
   if (!i.snapshots.empty()) out += "Snapshot list:\n" + snapshot_table(i.snapshots);
-  if (i.specific.empty()) return out;
-  out += "Format specific information:\n";
-  for (const block::Fact& fact : i.specific) {
-    out += "    " + fact.first + ": " + fact_text(fact) + "\n";
-    if (fact.first == "lazy refcounts" && i.bitmaps) out += bitmaps_text(*i.bitmaps);
-  }
-  return out;
+  return i.specific.empty() ? out : out + specific_text(i);
 }
 
 }  // namespace doppel::app::img
