@@ -72,6 +72,9 @@ class Image {
   // One whole cluster, packed by compress_cluster; takes the place of what was there.
   int write_compressed(u64 offset, std::span<const u8> packed);
   int lookup(u64 offset, u64 length, Piece& piece);
+  // What lookup found; of kinds but Compressed also while other threads look things up.
+  int read_piece(const Piece& piece, u64 offset, std::span<u8> data);
+  int read_whole_compressed(u64 entry, std::span<u8> cluster);
   int preallocate(u64 offset, u64 length);  // clusters for a range that has none
   Status resize(u64 size);
   int close();
@@ -139,7 +142,6 @@ class Image {
   int zero_clusters(u64 offset, u64 number, bool keep);
   int zero_part(u64 offset, u64 length);
   int zero_units(u64 offset, u64 length);
-  int read_piece(const Piece& piece, u64 offset, std::span<u8> data);
   int read_backing(u64 offset, std::span<u8> data);
   int read_compressed(u64 entry, u64 cluster, u64 inside, std::span<u8> data);
   int allocate_bytes(u64 number, u64& offset);

@@ -95,18 +95,22 @@ int Image::read_backing(u64 offset, std::span<u8> data) {
 
 int Image::read_compressed(u64 entry, u64 cluster, u64 inside, std::span<u8> data) {
   if (unpacked_ != cluster || unpacked_entry_ != entry) {
-    const CompressedPlace place = compressed_place(entry);
-    if (place.offset >= file_->size()) return EIO;
-    std::vector<u8> packed(place.length);
-    if (const int error = file_->read(place.offset, packed)) return error;
     unpacked_data_.resize(cluster_size());
     unpacked_ = ~u64{0};
-    if (!decompress_cluster(header.compression, packed, unpacked_data_)) return EIO;
+    if (const int error = read_whole_compressed(entry, unpacked_data_)) return error;
     unpacked_ = cluster;
     unpacked_entry_ = entry;
   }
   std::copy_n(unpacked_data_.begin() + static_cast<std::ptrdiff_t>(inside), data.size(), data.begin());
   return 0;
+}
+
+int Image::read_whole_compressed(u64 entry, std::span<u8> cluster) {
+  const CompressedPlace place = compressed_place(entry);
+  if (place.offset >= file_->size()) return EIO;
+  std::vector<u8> packed(place.length);
+  if (const int error = file_->read(place.offset, packed)) return error;
+  return decompress_cluster(header.compression, packed, cluster) ? 0 : EIO;
 }
 
 }  // namespace doppel::block::qcow2

@@ -48,6 +48,7 @@ class Qcow2 final : public Node {
  private:
   explicit Qcow2(Image::Params p);
   int check_range(u64 offset, u64 length) const;
+  int read_unlocked(u64 offset, std::span<u8> data);
   mutable std::mutex lock_;
   mutable Image image_;
   std::string path_, data_path_;
