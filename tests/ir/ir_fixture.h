@@ -19,6 +19,11 @@ struct Vec {
   alignas(16) u8 b[16] = {};
   bool operator==(const Vec&) const = default;
 };
+struct Float80 {
+  u64 significand = 0;
+  u16 sign_exponent = 0;
+  u16 pad[3] = {};
+};
 struct TestState {
   mem::VcpuHeader h;
   u64 r[8] = {};
@@ -29,6 +34,9 @@ struct TestState {
   u32 dword = 0;
   u64 flag_operand = 0;
   Vec x[4] = {};
+  Float80 st[8] = {};
+  u16 control = 0x37f, status = 0;
+  u8 top = 0, tags = 0xff, step = 0;
 };
 enum : RegId { kR0 = 0, kPc = 8, kFlags, kByte, kWord, kDword, kX0, kFlagOperand = kX0 + 4, kRegs };
 
@@ -51,7 +59,13 @@ inline const StateLayout& test_layout() {
     v.push_back({"flag_operand", off(&TestState::flag_operand), Type::I64, 0});
     return v;
   }();
-  static const StateLayout layout{rows.data(), kRegs, kPc, kFlags, kFlagOperand};
+  static const StateLayout layout{rows.data(),
+                                  kRegs,
+                                  kPc,
+                                  kFlags,
+                                  kFlagOperand,
+                                  {off(&TestState::st), off(&TestState::control), off(&TestState::status),
+                                   off(&TestState::top), off(&TestState::tags), off(&TestState::step)}};
   return layout;
 }
 

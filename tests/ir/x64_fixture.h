@@ -106,6 +106,12 @@ class X64Jit {
     to.dword = from.dword;
     std::memcpy(to.x, from.x, sizeof to.x);
     to.h.fp_env = from.h.fp_env;
+    std::memcpy(to.st, from.st, sizeof to.st);
+    to.control = from.control;
+    to.status = from.status;
+    to.top = from.top;
+    to.tags = from.tags;
+    to.step = from.step;
   }
   std::string code() const { return block_ ? backend->disassemble(block_->code, block_->code_size, 0) : ""; }
 
@@ -183,6 +189,16 @@ inline bool same(X64Jit& jit, const Region& r, const TestState& start, const std
   for (int i = 0; i < 4; i++) {
     for (int k = 0; k < 2; k++)
       check(("x" + std::to_string(i)).c_str(), load_le<u64>(a.x[i].b + 8 * k), load_le<u64>(b.x[i].b + 8 * k));
+  }
+  check("control", a.control, b.control);
+  check("status", a.status, b.status);
+  check("top", a.top, b.top);
+  check("tags", a.tags, b.tags);
+  check("step", a.step, b.step);
+  for (int i = 0; i < 8; i++) {
+    if ((a.tags >> i) & 1) continue;  // what an empty register holds is undefined
+    check(("st" + std::to_string(i)).c_str(), a.st[i].significand, b.st[i].significand);
+    check(("exponent" + std::to_string(i)).c_str(), a.st[i].sign_exponent, b.st[i].sign_exponent);
   }
   if (std::memcmp(m.bytes.data(), jit_bytes.data(), jit_bytes.size()) != 0) diff += "memory differs\n";
   EXPECT_EQ(diff, "") << dump(r) << jit.code();

@@ -274,7 +274,7 @@ bool xfloat_leaves(const ir::XStack& at, mem::VcpuHeader& cpu, const Op& op, u64
   bool leave = a != 0;
   if (op.code == Opcode::xf_guard) {
     const unsigned relative = std::rotr(st.tags(), st.number(0));
-    leave = ((relative ^ op.aux >> 8) & op.aux & 0xff) != 0;
+    leave = ((relative ^ op.aux >> 8) & op.aux & 0xff) != 0 || (~st.word(at.control) & 0x3f) != 0;
   }
   if (leave) *state_at(cpu, at.step) = 1;
   return leave;

@@ -246,13 +246,18 @@ void Emitter::op_xf_guard(const Op& op) {
   const int t = scratch();
   const unsigned mask = op.aux & 0xff, empty = (op.aux >> 8) & mask;
   c.movzx(r32(kRcx), state_mem(8, at.top));
+  const int u = scratch();
+  c.movzx(r32(u), state_mem(16, at.control));
+  c.not_(r32(u));
+  c.and_(r32(u), 0x3f);
   if (mask) {
     c.movzx(r32(t), state_mem(8, at.tags));
     c.ror(r8(t), Xbyak::Reg8(kRcx));
+    if (empty) c.xor_(r32(t), empty);
     if (mask != 0xff) c.and_(r32(t), mask);
-    c.cmp(r32(t), empty);
-    x_step(jcc(5), op);
+    c.or_(r32(u), r32(t));
   }
+  x_step(jcc(5), op);
   c.shl(r32(kRcx), 4);
   c.mov(stack_mem(32, kXTopOffset), r32(kRcx));
   c.fldcw(state_mem(16, at.control));
@@ -514,7 +519,15 @@ void Emitter::op_xf_special(const Op& op) {
   const int a = x_number(0), b = x_number(1);
   const bool remainder = kind == ir::XSpecial::Remainder || kind == ir::XSpecial::RemainderIeee;
   const u16 conditions = remainder ? kConditions : kind >= ir::XSpecial::Sin ? kC1 | kC2 : kC1;
-  if (conditions != kC1) x_clear_conditions();
+  if (conditions != kC1) {
+    if (x_.host & kConditions & ~conditions) {  // others are to be had from the host yet
+      const int t = scratch();
+      x_write_status(x_, t);
+      unlock(gpr_, t);
+      x_.host = x_.zero = 0;
+    }
+    x_clear_conditions();
+  }
   if (ir::kXSpecialTwo >> op.sub & 1) {
     x_need(b, 0);
     x_exchange(x_need(a, reg_bit(b)));
