@@ -100,6 +100,18 @@ TEST(StatePass, SetOfWhatItHoldsGoes) {
   EXPECT_EQ(count(t.r, Opcode::set_reg), 1u) << dump(t.r);
 }
 
+TEST(StatePass, SetOfTheSameConstantGoes) {
+  Build t;
+  t.b.set_reg(1, t.b.konst(Type::I64, 5));
+  t.b.load(Type::I8, t.b.get_reg(Type::I64, 2));
+  t.b.set_reg(1, t.b.konst(Type::I32, 5));
+  t.b.load(Type::I8, t.b.get_reg(Type::I64, 2));
+  t.b.set_reg(1, t.b.konst(Type::I64, 6));
+  t.b.exit_loop();
+  run_pipeline(t.r, only(&OptFlags::state));
+  EXPECT_EQ(count(t.r, Opcode::set_reg), 2u) << dump(t.r);
+}
+
 // What lies between two writes of the flags decides whether the first one stays, and whether a recipe takes its place.
 TEST(DeadFlags, WhatIsBetween) {
   struct Row {

@@ -203,6 +203,32 @@ TEST_F(X64Control, AddWithFlagsAndBranch) {
   EXPECT_EQ(lines[4].substr(0, 3), "je ");
 }
 
+TEST_F(X64Control, ScaledIndexAloneIsOneLea) {
+  b.insn(0x1000, 2);
+  b.set_reg(2, b.load(Type::I32, b.shli(b.get_reg(Type::I32, 1), 3), {}, 0x10040));
+  b.exit_direct(0x1002, true);
+  const auto lines = body(jit, r);
+  ASSERT_FALSE(lines.empty());
+  EXPECT_NE(lines[0].find("[rsi*8 + 0x10040]"), std::string::npos) << jit.code();
+}
+
+TEST_F(X64Control, LowLanesStayInVectorRegisters) {
+  b.insn(0x1000, 2);
+  const Value sum = b.vec(Opcode::vadd, Lane::W, {b.get_reg(Type::V128, kX0), b.get_reg(Type::V128, kX0 + 1)});
+  const Value low = b.op(Opcode::vextract, Type::I64, {sum}, static_cast<u8>(Lane::D));
+  const Value again = b.op(Opcode::vfromint, Type::I64, {low});
+  b.set_reg(kX0 + 2, again);
+  b.exit_direct(0x1002, true);
+  auto block = make(r, 0);
+  store_le<u64>(jit.state.x[0].b, 0x100000002);
+  store_le<u64>(jit.state.x[1].b, 0x300000004);
+  store_le<u64>(jit.state.x[0].b + 8, 7);
+  jit.enter(jit.state, *block);
+  EXPECT_EQ(load_le<u64>(jit.state.x[2].b), 0x400000006u);
+  EXPECT_EQ(load_le<u64>(jit.state.x[2].b + 8), 0u);
+  for (const std::string& line : body(jit, r)) EXPECT_EQ(line.find("rax"), std::string::npos) << jit.code();
+}
+
 TEST_F(X64Control, DescribesItsPins) {
   EXPECT_NE(jit.backend->describe().find("r0=rbx"), std::string::npos);
   X64Jit none(0);

@@ -173,13 +173,14 @@ bool Emitter::match_address(Value address, Value at) {
     x = strip(op_of(x).arg[0]);
     folded = true;
   }
+  auto scaled = [&](Value s) {
+    if (!foldable(s, Opcode::shl) || !is_const(op_of(s).arg[1])) return false;
+    const u64 k = const_value(op_of(s).arg[1]) & (t == Type::I64 ? 63 : 31);
+    return k >= 1 && k <= 3;
+  };
+  if (y == 0 && address != at && scaled(x)) std::swap(x, y);  // an index alone
   if (y != 0) {
-    auto scaled = [&](Value s) {
-      if (!foldable(s, Opcode::shl) || !is_const(op_of(s).arg[1])) return false;
-      const u64 k = const_value(op_of(s).arg[1]) & (t == Type::I64 ? 63 : 31);
-      return k >= 1 && k <= 3;
-    };
-    if (!scaled(y) && scaled(x)) std::swap(x, y);
+    if (x != 0 && !scaled(y) && scaled(x)) std::swap(x, y);
     if (scaled(y)) {
       e.scale = const_value(op_of(y).arg[1]) & 31;
       y = op_of(y).arg[0];
@@ -189,7 +190,7 @@ bool Emitter::match_address(Value address, Value at) {
     }
     if (is_const(y)) return false;
   }
-  if (!folded || is_const(x)) return false;
+  if (!folded || (x != 0 && is_const(x))) return false;
   e.base = x;
   e.index = y;
   exprs_.push_back(e);
@@ -362,6 +363,13 @@ void Emitter::analyze() {
         v.alt = b;
         use_at(op.arg[0], i);
         use_at(b, i);
+        break;
+      }
+      case Opcode::vfromint: {
+        const Op& from = op_of(op.arg[0]);
+        const bool low = from.code == Opcode::vextract && from.type == Type::I64 && from.imm == 0;
+        if (low) v.alt = from.arg[0];  // from one xmm register to another, not through a general one
+        use_at(low ? v.alt : op.arg[0], i);
         break;
       }
       case Opcode::exit_cc:

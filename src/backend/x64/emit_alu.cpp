@@ -115,6 +115,7 @@ void Emitter::binary(const Op& op, Alu k, bool commutes) {
 // The address as an operand of LEA; its registers are locked.
 Xbyak::RegExp Emitter::expr_operand(const AddressExpr& e, s64 extra) {
   const int disp = static_cast<s32>(e.disp + extra);
+  if (e.base == 0) return r64(use(e.index)) * (1 << e.scale) + disp;
   const int base = use(e.base);
   if (e.index == 0) return r64(base) + disp;
   const int index = use(e.index);

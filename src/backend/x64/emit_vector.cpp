@@ -378,6 +378,12 @@ void Emitter::op_vextract(const Op& op) {
 }
 
 void Emitter::op_vfromint(const Op& op) {
+  if (const Value whole = vals_[cur_].alt) {
+    const Xmm s(use(whole));
+    const Xmm d(def(cur_, true));
+    host_.avx ? c.vmovq(d, s) : c.movq(d, s);
+    return;
+  }
   const int a = use(op.arg[0]);
   const Xmm d(def(cur_));
   if (vals_[op.arg[0]].type == Type::I64) {

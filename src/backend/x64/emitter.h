@@ -56,7 +56,7 @@ struct Val {
   Value pair = 0;      // the op emitted together with this one (analysis.cpp)
   Value hint = 0;      // a set_reg of a pinned register that may get this value straight from its op
   Value home_next = 0;
-  Value alt = 0;  // replaces the second argument (deposit)
+  Value alt = 0;  // replaces the second argument (deposit), or the vector whose low lane is the argument (vfromint)
   u16 uses = 0;
   u16 home = 0;       // RegId + 1 of a state row that holds it
   u16 expr = 0;       // index + 1 of its address expression
@@ -72,7 +72,7 @@ struct Val {
   s32 root_disp = 0;
 };
 
-// base + (index << scale) + disp, folded into one address or LEA.
+// base + (index << scale) + disp, folded into one address or LEA. Base or index may be 0: none.
 struct AddressExpr {
   Value base = 0, index = 0;
   u8 scale = 0;

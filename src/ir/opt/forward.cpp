@@ -77,12 +77,16 @@ class Walk {
     Op& op = ops_[i];
     if (op.aux >= layout_.count) return;
     PassContext::Known& known = c_.known[op.aux];
-    if (c_.known_stamp[op.aux] == c_.epoch && known.whole && known.value == op.arg[0]) {
+    if (c_.known_stamp[op.aux] == c_.epoch && known.whole && same(known.value, op.arg[0])) {
       remove_op(op);
       return;
     }
     known = {op.arg[0], op.type, true};
     c_.known_stamp[op.aux] = c_.epoch;
+  }
+  // One value, or constants that are equal when zero-extended.
+  bool same(Value a, Value b) const {
+    return a == b || (ops_[a].code == Opcode::konst && ops_[b].code == Opcode::konst && ops_[a].imm == ops_[b].imm);
   }
   void call(const Op& op) {
     if (helper_effects(region_, op) & kHelperWritesState) c_.epoch++;
