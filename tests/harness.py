@@ -85,6 +85,23 @@ class Screen:
     def row(self, y):
         return self.pixels[y * self.width * 3:(y + 1) * self.width * 3]
 
+    def cell(self, column, line, width=8, height=16):
+        """The picture of one character of a text console, background and foreground told apart."""
+        x, y = column * width, line * height
+        rows = [self.row(y + i)[x * 3:(x + width) * 3] for i in range(height)]
+        return tuple(tuple(r[i:i + 3] != b"\0\0\0" for i in range(0, len(r), 3)) for r in rows)
+
+    def find_text_line(self, text):
+        """The line of an 8 x 16 text console on black that reads `text`, or None. Without knowing the font: the same
+        characters look the same, different ones differ, blanks are empty."""
+        for line in range(self.height // 16 - 1, -1, -1):
+            seen = {}
+            if all(seen.setdefault(c, self.cell(i, line)) == self.cell(i, line) for i, c in enumerate(text)):
+                empty = [c for c, picture in seen.items() if not any(map(any, picture))]
+                if len(set(seen.values())) == len(seen) and empty in ([], [" "]):
+                    return line
+        return None
+
     def share(self, colour, left=0, top=0, right=None, bottom=None, tolerance=0):
         """How much of a rectangle has a colour, 0 to 1."""
         right, bottom = right or self.width, bottom or self.height

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [pc-iso] [pc-grub-iso] [pc-disk]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
+#   guests/installer-{i386,amd64}-{text,gtk}/{vmlinuz,initrd.gz}   the Debian 12 installer's
 # What is there already is left alone. Needs no root but for two device nodes in the initramfs.
 . "$(dirname "$0")/lib.sh"
 
@@ -92,6 +93,21 @@ pc_disk() {
     rm -rf "$w"
 }
 
+# The installer's network boot files as Debian packs them (240 MB of packages).
+installer() {      # ARCH
+    local arch=$1 kind tree
+    [ -f "$OUT/installer-$arch-gtk/initrd.gz" ] && return 0
+    echo "doppel: unpacking Debian's installer for $arch" >&2
+    tree=$(deb_unpack amd64 "debian-installer-12-netboot-$arch")
+    for kind in text gtk; do
+        local from=$tree/usr/lib/debian-installer/images/12/$arch/$kind/debian-installer/$arch to=$OUT/installer-$arch-$kind
+        mkdir -p "$to"
+        cp "$from/linux" "$to/vmlinuz"
+        cp "$from/initrd.gz" "$to/initrd.gz.tmp" && mv "$to/initrd.gz.tmp" "$to/initrd.gz"
+    done
+    rm -rf "$tree"
+}
+
 [ $# -gt 0 ] || set -- amd64-pc
 for guest; do
     case $guest in
@@ -100,6 +116,7 @@ for guest; do
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc pc-iso pc-grub-iso pc-disk)" >&2; exit 2 ;;
+        installers) installer i386 && installer amd64 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import GUESTS, Emulator, Failure, check, run_tests  # noqa: E402
+from harness import GUESTS, Emulator, Failure, Screen, check, run_tests, wait_until  # noqa: E402
 
 
 class Run:
@@ -135,6 +135,136 @@ def test_iso_grub(t):
 def test_disk_grub(t):
     t.boot("-cpu", "pentium3", "-m", "256", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
            "-drive", f"file={GUESTS / 'pc-disk/disk.img'},format=raw,snapshot=on", arch="i386").exited().need("Doppel i386 guest", *GOOD).never(*BAD)
+
+
+# --- menus and screens
+
+def has_bar(screen, colour, line, other):
+    """A text line's cells are coloured, another line's are not."""
+    def share(n):
+        return screen.share(colour, 0, n * 16, screen.width, n * 16 + 16, 40)
+    return share(line) > share(other) + 0.25
+
+
+def test_iso_isolinux_menu(t):
+    """ISOLINUX's prompt on the text screen, then the system behind it."""
+    with Emulator(t.program, "-icount", "shift=3", "-no-shutdown", "-cpu", "pentium3", "-m", "256", "-cdrom", GUESTS / "pc-iso/boot.iso", "--stop-at", "1200", arch="i386") as m:
+        m.wait_paused()
+        text = m.text()
+        check("ISOLINUX" in text and re.search(r"^boot: *$", text, re.M), "ISOLINUX does not ask:\n" + text)
+        m.keep_screen("isolinux")
+        m.command("cont")
+        m.wait_for_serial("GUEST-OK")
+
+
+def menu_then_system(t, media, name):
+    """GRUB's menu, its bar moved by a key, then the system in a graphics mode, its last message read from the picture."""
+    with Emulator(t.program, "-no-shutdown", "-icount", "shift=3", "-cpu", "pentium3", "-m", "256", *media, "--stop-at", "2000", arch="i386") as m:
+        m.wait_paused()
+        text = m.text()
+        lines = text.splitlines()
+        entry = next((i for i, line in enumerate(lines) if "Doppel i386 guest" in line), None)
+        check(entry and "GNU GRUB" in text and "Reboot" in lines[entry + 1], "no menu:\n" + text)
+        grey = (170, 170, 170)
+        check(has_bar(m.screen(), grey, entry, entry + 1), "the first entry is not marked")
+        m.keep_screen(f"{name}-menu")
+        m.command("cont")
+        m.command("sendkey down")
+        wait_until("the bar to move down", lambda: has_bar(m.screen(), grey, entry + 1, entry))
+        m.command("sendkey up")
+        wait_until("the bar to move up", lambda: has_bar(m.screen(), grey, entry, entry + 1))
+        m.command("sendkey ret")
+        m.wait_for_serial("Power down")
+        m.wait_paused()
+        m.keep_screen(f"{name}-end")
+        end = m.screen()
+        check((end.width, end.height) == (1024, 768), f"the guest's screen is {end.width} x {end.height}")
+        said = re.findall(r"^\[ *[0-9.]+\] .*", m.serial().decode().replace("\r", ""), re.M)
+        for line in (said[-3], next(line for line in said if line.endswith("frame buffer device"))):
+            check(end.find_text_line(line), f"{line!r} is nowhere on the screen")
+        check(not end.find_text_line(said[0]), "a line that has scrolled away is on the screen")
+
+
+def test_iso_grub_menu(t):
+    menu_then_system(t, ["-cdrom", GUESTS / "pc-grub-iso/grub.iso"], "grub-iso")
+
+
+def test_disk_grub_menu(t):
+    menu_then_system(t, ["-drive", f"file={GUESTS / 'pc-disk/disk.img'},format=raw,snapshot=on"], "grub-disk")
+
+
+# --- Debian's installer
+
+def installer(t, arch, kind, *args, append):
+    name = f"installer-{arch}-{kind}"
+    return Emulator(t.program, "-m", "1024", "-kernel", GUESTS / name / "vmlinuz", "-initrd", GUESTS / name / "initrd.gz", "-append", append + " --- quiet", *args,
+                    arch="i386" if arch == "i386" else "x86_64")
+
+
+def installer_text(t, arch):
+    """The first question on the VGA text console; the arrow key moves the bar."""
+    with installer(t, arch, "text", append="vga=normal nomodeset") as m:
+        m.wait_for_text(r"Select a language[^$]*English +- +English", 600)
+        english = next(i for i, line in enumerate(m.text().splitlines()) if re.search("English +- +English", line))
+        red = (170, 0, 0)
+        wait_until("the bar on English", lambda: has_bar(m.screen(), red, english, english + 1))
+        m.keep_screen(f"installer-{arch}-text")
+        m.command("sendkey down")
+        wait_until("the bar to move", lambda: has_bar(m.screen(), red, english + 1, english))
+
+
+def installer_gtk(t, arch, append, size):
+    """The first question in a graphics mode: the language list, white with one bar, which the arrow keys move."""
+    with installer(t, arch, "gtk", append=append) as m:
+        def bar():
+            s = m.screen()
+            if (s.width, s.height) != size:
+                return None
+            # One column in the right half of the list, where no text is: the list is white but for the bar.
+            x, bands = int(s.width * 0.7), []
+            top, bottom = int(s.height * 0.35), int(s.height * 0.85)
+            column = [s.row(y)[x * 3:x * 3 + 3] for y in range(top, bottom)]
+            white = max(set(column), key=column.count)  # 16-bit modes have no pure one
+            if min(white) < 240:
+                return None
+            for y, p in enumerate(column):
+                if p != white and (y == 0 or column[y - 1] == white):
+                    bands.append([y, y])
+                if p != white:
+                    bands[-1][1] = y
+            if len(bands) != 1 or not 12 <= bands[0][1] - bands[0][0] <= 40:
+                return None
+            return top + bands[0][0]
+        start = wait_until("the list of languages with one bar", bar, 900, 1)
+        m.keep_screen(f"installer-{arch}-gtk")
+        screen = m.screen()
+        banner = Screen(b"P6 %d 40 255\n" % screen.width + screen.pixels[:screen.width * 40 * 3])
+        check(len(banner.colours()) > 200, f"the banner has {len(banner.colours())} colours")
+        m.command("sendkey up")
+        wait_until("the bar to move up", lambda: (bar() or start) < start, 120, 0.5)
+        m.command("sendkey down")
+        wait_until("the bar to come back", lambda: bar() == start, 120, 0.5)
+
+
+def test_installer_i386_text(t):
+    installer_text(t, "i386")
+
+
+def test_installer_amd64_text(t):
+    installer_text(t, "amd64")
+
+
+def test_full_installer_i386_gtk(t):
+    installer_gtk(t, "i386", "vga=788", (1024, 768))
+
+
+def test_full_installer_amd64_gtk(t):
+    installer_gtk(t, "amd64", "vga=788", (1024, 768))
+
+
+def test_full_installer_amd64_gtk_vbe(t):
+    """The mode that the BIOS's VBE calls set, without a driver of the kernel's for the adapter."""
+    installer_gtk(t, "amd64", "vga=788 modprobe.blacklist=bochs", (800, 600))
 
 
 # --- -icount: the same run again
