@@ -184,12 +184,15 @@ void add_drive(Options& o, const std::string& file, const char* interface, const
 
 Status take_fw_cfg(Options& o, const std::string& text) {
   std::string name, contents;
+  bool given = false;
   for (const auto& [key, value] : parse_key_values(text, "name")) {
     if (key == "name")
       name = value;
-    else if (key == "string")
+    else if (key == "string") {
       contents = value;
-    else if (key == "file") {
+      given = true;
+    } else if (key == "file") {
+      given = true;
       std::ifstream in(value, std::ios::binary);
       if (!in) return Error{"can't read the fw_cfg file " + value, "check the path", 1};
       std::stringstream all;
@@ -198,6 +201,7 @@ Status take_fw_cfg(Options& o, const std::string& text) {
     } else
       return bad_property("fw_cfg", key, {"name", "file", "string"});
   }
+  if (!given) return Error{"-fw_cfg has neither file= nor string=", "-fw_cfg name=opt/org.example,string=text", 1};
   if (name.empty() || name.size() > 55)
     return Error{"-fw_cfg needs a name of at most 55 characters", "-fw_cfg name=opt/org.example,string=text", 1};
   o.machine.fw_cfg.emplace_back(name, contents);
@@ -270,6 +274,21 @@ Status take_device(Options& o, const std::string& text) {
   if (d.driver == "help" || d.driver == "?") {
     o.text = machine::devices_help();
     return success();
+  }
+  const std::vector<std::string> known = machine::device_properties(d.driver);
+  if (known.empty()) {
+    const std::string near = nearest(d.driver, machine::device_names());
+    return Error{"there is no device '" + d.driver + "'",
+                 near.empty() ? "-device help lists them" : "did you mean '" + near + "'? -device help lists them", 1};
+  }
+  if (d.properties.contains("help") || d.properties.contains("?")) {
+    o.text = d.driver + " options:\n";
+    for (const std::string& k : known) o.text += "  " + k + "=<value>\n";
+    return success();
+  }
+  for (const auto& [key, value] : d.properties) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      return bad_property("device " + d.driver, key, known);
   }
   o.machine.devices.push_back(d);
   return success();

@@ -34,15 +34,25 @@ struct DeviceHelp {
   const char* name;
   const char* bus;
   const char* description;
+  std::vector<std::string> properties;  // beside id=
 };
-constexpr DeviceHelp kDevices[] = {
-    {"VGA", "PCI", "standard VGA with Bochs VBE"},
-    {"floppy", "floppy-bus", "floppy drive: drive=, unit="},
-    {"ide-cd", "IDE", "CD-ROM drive: drive=, bus=ide.0|ide.1, unit=, bootindex="},
-    {"ide-hd", "IDE", "hard disk: drive=, bus=ide.0|ide.1, unit=, serial=, bootindex="},
-    {"isa-debug-exit", "ISA", "a write ends the emulator: iobase=0x501, iosize=2"},
-    {"pc-testdev", "ISA", "device of CPU unit tests"},
-};
+const std::vector<DeviceHelp>& devices() {
+  static const std::vector<DeviceHelp> rows = {
+      {"VGA", "PCI", "standard VGA with Bochs VBE", {}},
+      {"floppy", "floppy-bus", "floppy drive: drive=, unit=", {"drive", "unit", "bootindex", "bus"}},
+      {"ide-cd",
+       "IDE",
+       "CD-ROM drive: drive=, bus=ide.0|ide.1, unit=, bootindex=",
+       {"drive", "bus", "unit", "serial", "bootindex"}},
+      {"ide-hd",
+       "IDE",
+       "hard disk: drive=, bus=ide.0|ide.1, unit=, serial=, bootindex=",
+       {"drive", "bus", "unit", "serial", "bootindex"}},
+      {"isa-debug-exit", "ISA", "a write ends the emulator: iobase=0x501, iosize=2", {"iobase", "iosize"}},
+      {"pc-testdev", "ISA", "device of CPU unit tests", {}},
+  };
+  return rows;
+}
 
 // "pc-i440fx-8.2" and its like are the board without its version.
 std::string without_version(const std::string& name) { return name.starts_with("pc-i440fx-") ? "pc-i440fx" : name; }
@@ -67,9 +77,25 @@ std::string boards_help() {
   return text;
 }
 
+std::vector<std::string> device_names() {
+  std::vector<std::string> names;
+  for (const DeviceHelp& device : devices()) names.emplace_back(device.name);
+  return names;
+}
+
+std::vector<std::string> device_properties(const std::string& driver) {
+  for (const DeviceHelp& device : devices()) {
+    if (driver != device.name) continue;
+    std::vector<std::string> all = device.properties;
+    all.emplace_back("id");
+    return all;
+  }
+  return {};
+}
+
 std::string devices_help() {
   std::string text;
-  for (const DeviceHelp& device : kDevices) {
+  for (const DeviceHelp& device : devices()) {
     text += std::string("name \"") + device.name + "\", bus " + device.bus + ", desc \"" + device.description + "\"\n";
   }
   return text;

@@ -11,8 +11,11 @@ namespace fs = std::filesystem;
 constexpr const char* kSystemDirs[] = {"/usr/share/seabios", "/usr/share/qemu", "/usr/share/doppel",
                                        "/usr/local/share/doppel"};
 
+// What the packages' own files are called; empty: a name of the user's.
 std::string package_of(const std::string& name) {
-  return name.starts_with("bios") || name.starts_with("vgabios") ? "seabios" : "qemu-system-data";
+  if (name.starts_with("bios") || name.starts_with("vgabios")) return "seabios";
+  const bool rom = name.starts_with("linuxboot") || name.starts_with("multiboot") || name.starts_with("kvmvapic");
+  return rom ? "qemu-system-data" : "";
 }
 
 bool is_file(const fs::path& path) {
@@ -38,8 +41,10 @@ Result<std::string> find_firmware(const std::vector<std::string>& extra_dirs, co
     if (is_file(dir / name)) return (dir / name).string();
   }
   if (is_file(name)) return name;
+  const std::string package = package_of(name);
   return Error{"the firmware file '" + name + "' was not found",
-               "install the Debian package " + package_of(name) + ", or give its folder with -L"};
+               package.empty() ? "check the name, or give its folder with -L"
+                               : "install the Debian package " + package + ", or give its folder with -L"};
 }
 
 Result<std::vector<u8>> load_firmware(const std::vector<std::string>& extra_dirs, const std::string& name) {

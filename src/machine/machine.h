@@ -105,5 +105,7 @@ class Machine {
 Result<std::unique_ptr<Machine>> build(MachineConfig config);
 std::string boards_help();
 std::string devices_help();
+std::vector<std::string> device_names();
+std::vector<std::string> device_properties(const std::string& driver);  // empty: no such device
 
 }  // namespace doppel::machine
