@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The command line, the monitor, the screen and the debugger: tests/cli/run.py build/release/doppel [NAME...]"""
+import ctypes
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -35,10 +37,13 @@ class Tester:
         return subprocess.Popen([self.program, f"qemu-system-{arch}", *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.dir)
 
     def boot_sector(self):
-        image = self.dir / "floppy.img"
+        return self.sector("floppy", "tests/boot/boot_sector.s")
+
+    def sector(self, name, source):
+        image = self.dir / f"{name}.img"
         if not image.exists():
-            o, b = self.dir / "boot.o", self.dir / "boot.bin"
-            subprocess.run(["as", "--32", "-o", o, ROOT / "tests/boot/boot_sector.s"], check=True)
+            o, b = self.dir / f"{name}.o", self.dir / f"{name}.bin"
+            subprocess.run(["as", "--32", "-o", o, ROOT / source], check=True)
             subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", b, o], check=True)
             image.write_bytes(b.read_bytes().ljust(1474560, b"\0"))
         return image
@@ -65,7 +70,18 @@ def test_bad_input(t):
     t.fails(["-kernel", junk], 1, "junk", "kernel")
     t.fails(["-kernle", "x"], 2, "unknown option", "did you mean '-kernel'")
     t.fails(["-kernel"], 2, "needs an argument")
-    t.fails(["-device", "nosuchthing"], 1, "nosuchthing")
+    t.fails(["-device", "nosuchthing"], 1, "nosuchthing", "-device help")
+    t.fails(["-device", "isa-debug-exi"], 1, "did you mean 'isa-debug-exit'")
+    t.fails(["-device", "isa-debug-exit,iobse=1"], 1, "did you mean 'iobase'")
+    t.fails(["-fw_cfg", "name=opt/x"], 1, "file=", "string=")
+    t.fails(["-stop-at", "100"], 1, "-icount")
+    t.fails(["-smp", "2", "-icount", "shift=3"], 1, "-icount", "-smp 1")
+    t.fails(["-kernel", t.dir], 1, "folder")
+    t.fails(["-kernel", GUESTS / "amd64-pc/vmlinuz", "-initrd", "/nonexistent"], 1, "initrd", "/nonexistent")
+    t.fails(["-cpu", "qemu64,+sse9"], 1, "sse9", "did you mean")
+    t.fails(["-display", "vnc"], 1, "vnc", "sdl")
+    t.fails(["-accel", "kvm"], 1, "kvm", "tcg")
+    t.fails(["-uuid", "x"], 1, "UUID")
     t.fails(["-cpu", "qemu65"], 1, "qemu65", "qemu64")
     t.fails(["-cpu", "qemu64,+nosuchflag"], 1, "nosuchflag")
     t.fails(["-M", "pd"], 1, "pd")
@@ -83,13 +99,35 @@ def test_bad_input(t):
     t.fails(["-serial", "tpc::1"], 2, "tpc")
     qcow2 = t.dir / "x.qcow2"
     qcow2.write_bytes(b"QFI\xfb" + bytes(600))
-    t.fails(["-hda", qcow2], 1, "qcow2", "not built yet")
+    t.fails(["-hda", qcow2], 1, "qcow2", "version")
 
 
 def test_firmware_missing(t):
-    empty = t.dir / "empty"
-    empty.mkdir(exist_ok=True)
-    t.fails(["-bios", "no-such-bios.bin"], 1, "no-such-bios.bin")
+    t.fails(["-bios", "no-such-firmware.bin"], 1, "no-such-firmware.bin", "check the name")
+    # The whole search, with the folders of the packages hidden from this one process.
+    hide = "mount -t tmpfs none /usr/share/seabios && mount -t tmpfs none /usr/share/qemu && exec \"$0\" \"$@\""
+    unshare = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
+    p = subprocess.run([*unshare, "sh", "-c", hide, t.program, "qemu-system-x86_64", "-display", "none"], capture_output=True, timeout=60)
+    err = p.stderr.decode()
+    check(p.returncode == 1 and len(err.splitlines()) == 1 and "bios-256k.bin" in err and "Debian package seabios" in err, f"{p.returncode}: {err}")
+
+
+def test_lists(t):
+    """What there is to choose from, and that each of it can be chosen."""
+    for what, option, word in (("cpus", "-cpu", "Nehalem"), ("machines", "-machine", "pc"), ("devices", "-device", "isa-debug-exit")):
+        code, listed, _ = t.run("list", what)
+        code2, helped, _ = t.qemu(option, "help")
+        check(code == code2 == 0 and listed == helped and word in listed, f"list {what}: {listed}\n{option} help: {helped}")
+    code, out, _ = t.qemu("-device", "ide-hd,help")
+    check(code == 0 and "drive=" in out, out)
+    code, out, _ = t.run("list", "cpus")
+    models = re.findall(r"^x86 (\S+)", out, re.M) or re.findall(r"^\s+(\S+)", out, re.M)
+    for model in ("486", "pentium", "pentium3", "qemu32", "qemu64", "Nehalem", "max"):
+        check(model in models, f"no {model} in {models}")
+        code, out, err = t.qemu("-display", "none", "-serial", "stdio", "-monitor", "none", "-cpu", model, "-fda", t.boot_sector(), "-device", "isa-debug-exit,iobase=0x501,iosize=1")
+        check(code == 0x55 and "SECOND-SECTOR-OK" in out, f"-cpu {model}: {code} {out} {err}")
+    t.fails(["-M", "virt"], 1, "virt", "-machine help")
+    check(t.run("list", "gusts")[0] == 2, "list gusts")
 
 
 def test_floppy(t):
@@ -207,27 +245,161 @@ def test_gdb_i386(t):
     gdb_session(t, "i386-pc", "i386", ("eip", "eax"))
 
 
-def test_window(t):
-    """The SDL window under Xvfb shows the guest's text screen and takes keys."""
-    display = f":{90 + os.getpid() % 100}"
-    x = subprocess.Popen(["Xvfb", display, "-screen", "0", "1024x768x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    p = None
-    try:
+class Window:
+    """A virtual display, and the emulator's window on it."""
+
+    def __init__(self, t, *args, arch="x86_64"):
+        read, write = os.pipe()
+        self.x = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x1024x24"], pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as number:  # written when the server listens
+            self.env = dict(os.environ, DISPLAY=":" + number.readline().strip(), SDL_VIDEODRIVER="x11")
+        try:
+            self.machine = Emulator(t.program, "-name", "Test", *args, arch=arch, display="sdl", env=self.env)
+            self.id = wait_until("the window with the focus", self.focus, step=0.5)
+        except BaseException:
+            self.x.kill()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.machine.close()
+        self.x.kill()
+        self.x.wait()
+
+    def tool(self, *args, fails=False):
+        p = subprocess.run(["xdotool", *map(str, args)], capture_output=True, env=self.env, timeout=120)
+        check(fails or p.returncode == 0, f"xdotool {args}: {p.stderr.decode()}")
+        return p.stdout.decode().strip()
+
+    def focus(self):
+        """Gives the window the focus; its number, when both stay (SDL makes a window anew for its renderer)."""
+        check(self.machine.process.poll() is None, "the emulator has ended")
+        found = self.tool("search", "--name", "Test - Doppel", fails=True).split()
+        if len(found) != 1:
+            return None
+        self.tool("windowfocus", found[0], fails=True)
         time.sleep(1)
-        path = t.dir / "win.sock"
-        env = dict(os.environ, DISPLAY=display, SDL_VIDEODRIVER="x11")
-        p = subprocess.Popen([t.program, "qemu-system-x86_64", "-name", "Test", "-fda", str(t.boot_sector()), "-monitor", f"unix:{path},server=on,wait=off", "-serial", "null"], env=env,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        m = Monitor(path)
-        time.sleep(4)
-        shot = subprocess.run(["xwd", "-root", "-silent", "-display", display], capture_output=True)
-        check(shot.returncode == 0 and len(set(shot.stdout[-1024 * 700 * 4:])) > 1, "the window shows nothing")
-        m.s.sendall(b"quit\n")
-        check(p.wait(20) == 0, "quit")
-    finally:
-        if p and p.poll() is None:
-            p.kill()
-        x.kill()
+        same = self.tool("search", "--name", "Test - Doppel", fails=True).split() == found
+        return found[0] if same and self.tool("getwindowfocus", fails=True) == found[0] else None
+
+    def type_line(self, text):
+        self.tool("type", "--delay", "60", text)
+        self.tool("key", "Return")
+
+    def title(self):
+        return self.tool("getwindowname", self.id)
+
+    def wait_title(self, *parts, absent=()):
+        wait_until(f"the title to say {parts} without {absent}", lambda: all(p in self.title() for p in parts) and not any(p in self.title() for p in absent))
+
+    def size(self):
+        return tuple(int(v) for v in re.findall(r"(?:WIDTH|HEIGHT)=(\d+)", self.tool("getwindowgeometry", "--shell", self.id)))
+
+    def picture(self):
+        """The window's pixels: width, height, rows of 32-bit values."""
+        raw = subprocess.run(["xwd", "-silent", "-id", self.id], capture_output=True, env=self.env, check=True).stdout
+        head = struct.unpack(">25I", raw[:100])
+        skip, width, height, line = head[0] + head[19] * 12, head[4], head[5], head[12]
+        return width, height, [raw[skip + y * line:skip + y * line + width * 4] for y in range(height)]
+
+    def close_button(self):
+        """What a window manager's close button sends: WM_DELETE_WINDOW (ICCCM 4.2.8.1)."""
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        x11.XInternAtom.restype = ctypes.c_ulong
+        display = ctypes.c_void_p(x11.XOpenDisplay(self.env["DISPLAY"].encode()))
+        atom = [x11.XInternAtom(display, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW")]
+        event = (ctypes.c_long * 24)()  # XClientMessageEvent: type, serial, send_event, display, window, message_type, format, data
+        event[0], event[4], event[5], event[6], event[7] = 33, int(self.id), atom[0], 32, atom[1]
+        x11.XSendEvent(display, ctypes.c_ulong(int(self.id)), 0, ctypes.c_long(0), ctypes.byref(event))
+        x11.XFlush(display)
+        x11.XCloseDisplay(display)
+
+
+def test_window_keyboard(t):
+    """Typing into the guest through the window; its title; closing it presses the power button."""
+    guest = GUESTS / "amd64-pc"
+    with Window(t, "-m", "256", "-no-reboot", "-kernel", guest / "vmlinuz", "-initrd", guest / "initrd.gz",
+                "-append", "console=tty0 quiet nomodeset guest_quiet guest_end=shell") as w:
+        m = w.machine
+        m.wait_for_text(r"(?m)^/ #")
+        w.type_line("echo Typed-$((6*7)) >/dev/ttyS0")
+        m.wait_for_serial("Typed-42")
+        width, height, rows = w.picture()
+        check((width, height) == (720, 400), f"the window is {width} x {height}")
+        screen = m.screen()
+        same = sum(rows[y][x * 4:x * 4 + 3] == screen.row(y)[x * 3:x * 3 + 3][::-1] for y in range(0, 384) for x in range(0, 720))
+        check(same > 0.99 * 720 * 384, f"the window shows another screen: {same} pixels agree")
+        w.wait_title("Test - Doppel", absent=["Stopped"])
+        m.command("stop")
+        w.wait_title("[Stopped]")
+        m.command("cont")
+        w.wait_title("Test - Doppel", absent=["Stopped"])
+        w.tool("windowsize", w.id, 1000, 700)
+        wait_until("the new size", lambda: w.size() == (1000, 700))
+
+        def scaled():
+            width, height, rows = w.picture()
+            used = [y for y in range(height) if any(rows[y])]
+            return width == 1000 and any(any(row[700 * 4:]) or any(row[:200 * 4]) for row in rows) and used and used[-1] > 300
+        wait_until("the picture to fill the resized window", scaled)
+        w.tool("key", "ctrl+alt+u")
+        wait_until("the guest's own size", lambda: w.size() == (720, 400))
+        w.type_line("poweroff -f")
+        m.exited(0)
+
+
+def test_window_close(t):
+    with Window(t, "-fda", t.sector("mouse_sector", "tests/cli/mouse_sector.s")) as w:
+        w.machine.wait_for_serial("MOUSE-READY")
+        w.close_button()
+        w.wait_title("[Power off requested: close again to end]")
+        check("running" in w.machine.command("info status"), "the first click ended the machine")
+        w.close_button()
+        w.machine.exited(0)
+
+
+def test_window_mouse(t):
+    """A click takes the mouse, Ctrl+Alt+G gives it back; movements and buttons reach the guest while it has it."""
+    with Window(t, "-fda", t.sector("mouse_sector", "tests/cli/mouse_sector.s")) as w:
+        m = w.machine
+        m.wait_for_serial("MOUSE-READY")
+
+        def packets():
+            return [tuple(int(v, 16) for v in p) for p in re.findall(rb"M (\w\w) (\w\w) (\w\w)\n", m.serial())]
+        w.wait_title("click to use the mouse")
+        w.tool("mousemove", "--window", w.id, 200, 200)
+        w.tool("mousemove_relative", 10, 5)
+        w.tool("click", 1)
+        w.wait_title("press Ctrl+Alt+G to release the mouse")
+        check(packets() == [], f"before the grab the guest saw {packets()}")
+
+        def moved(dx, dy, right, up):
+            before = len(packets())
+            w.tool("mousemove_relative", "--", dx, dy)
+
+            def seen():
+                new = packets()[before:]
+                return any((s & 0x10 == 0 and x > 0 if right else s & 0x10 and x > 0) and (y > 0 and (s & 0x20 == 0 if up else s & 0x20)) for s, x, y in new)
+            wait_until(f"a movement by {dx}, {dy}", seen, 30)
+        moved(30, 20, True, False)
+        moved(-20, -30, False, True)
+        for button, bit in ((1, 1), (3, 2), (2, 4)):
+            before = len(packets())
+            w.tool("click", button)
+            wait_until(f"button {button}", lambda: [bool(p[0] & bit) for p in packets()[before:] if not p[1] and not p[2]][-2:] == [True, False], 30)
+        w.tool("key", "ctrl+alt+g")
+        w.wait_title("click to use the mouse")
+        before = len(packets())
+        w.tool("mousemove_relative", 40, 40)
+        m.command("info status")
+        time.sleep(0.5)
+        check(len(packets()) == before, "the guest sees the mouse after it was given back")
+        m.monitor.quit()
+        m.exited(0)
 
 
 sys.exit(run_tests("cli", globals(), Tester(sys.argv[1]), sys.argv[2:]))
