@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include "block/qcow2_images.h"
 
@@ -199,6 +200,18 @@ class RandomRun {
   }
 
  private:
+  // Lines that mean harm. Version 2 can't mark itself dirty while a snapshot changes counts and flags: there the flags
+  // may disagree with the counts, which costs a copy or nothing.
+  u64 harm(const std::string& text) const {
+    u64 lines = 0;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) {
+      const bool flag = line.find("OFLAG_COPIED") != std::string::npos;
+      if (!line.starts_with("Leaked") && !(flag && kind_.options.version == 2)) lines++;
+    }
+    return lines;
+  }
+
   void cut(size_t at, const std::vector<Model>& states, const std::vector<size_t>& ends) {
     // The last request that was over, and the one that was under way.
     const size_t under_way = static_cast<size_t>(std::lower_bound(ends.begin(), ends.end(), at) - ends.begin());
@@ -209,7 +222,7 @@ class RandomRun {
     CheckResult r;
     const std::string text = findings(copy, &r);
     if (!header->has(kDirty)) {
-      ASSERT_EQ(r.corruptions + r.check_errors, 0u)
+      ASSERT_EQ(harm(text) + r.check_errors, 0u)
           << kind_.name << " cut at " << at << " of " << file_->log.size() << ":\n"
           << text;
     }
@@ -225,8 +238,7 @@ class RandomRun {
     }
     ASSERT_EQ(write_sync(*node, 0, std::span(data).first(8192)), 0);
     ASSERT_EQ(node->close(), 0);
-    findings(copy, &r);
-    ASSERT_EQ(r.corruptions + r.check_errors, 0u) << kind_.name << ": after going on";
+    ASSERT_EQ(harm(findings(copy, &r)) + r.check_errors, 0u) << kind_.name << ": after going on";
   }
 
   const ImageKind& kind_;

@@ -1,7 +1,8 @@
 // Internal snapshots: a table of L1 tables, whose clusters are counted once more for each.
 // Source: qcow2.txt, "Snapshots". While counts and flags change, the image is marked dirty (version 3), so that a power
-// cut leaves an image that is repaired when it is opened; version 2 has no such mark, there counts rise before and fall
-// after the table changes.
+// cut leaves an image that is repaired when it is opened; version 2 has no such mark: there counts rise before and fall
+// after the table changes, and a power cut in between leaves clusters leaked and COPIED flags that disagree with
+// counts.
 #pragma once
 #include <vector>
 
