@@ -111,6 +111,8 @@ void tlb_switch_tables(VcpuHeader& cpu, u64 root);
 void tlb_flush_space(VcpuHeader& cpu, u64 tag, bool globals_too);  // another address space's entries
 void tlb_flush_space_page(VcpuHeader& cpu, u64 tag, u64 va);
 void tlb_set_a20(VcpuHeader& cpu, bool enabled);
+// The jump cache that generated code looks in: of this mode word and code base.
+void tlb_select_code(VcpuHeader& cpu, u64 mode_word, u64 base);
 // Pages that hold data watchpoints: their accesses take the slow path and reach watchpoint_hit.
 void tlb_watch_range(VcpuHeader& cpu, u64 va, u64 size);
 void tlb_clear_watches(VcpuHeader& cpu);

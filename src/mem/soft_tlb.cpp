@@ -428,6 +428,7 @@ void tlb_set_space(VcpuHeader& cpu, u64 tag, bool keep) { cpu.soft_tlb->set_spac
 void tlb_switch_tables(VcpuHeader& cpu, u64 root) { cpu.soft_tlb->switch_tables(root); }
 void tlb_flush_space(VcpuHeader& cpu, u64 tag, bool globals_too) { cpu.soft_tlb->flush_space(tag, globals_too); }
 void tlb_flush_space_page(VcpuHeader& cpu, u64 tag, u64 va) { cpu.soft_tlb->flush_space_page(tag, va); }
+void tlb_select_code(VcpuHeader& cpu, u64 mode_word, u64 base) { cpu.soft_tlb->select_jump_cache(mode_word, base); }
 void tlb_set_a20(VcpuHeader& cpu, bool enabled) { cpu.soft_tlb->set_a20(enabled); }
 void tlb_watch_range(VcpuHeader& cpu, u64 va, u64 size) { cpu.soft_tlb->watch_range(va, size); }
 void tlb_clear_watches(VcpuHeader& cpu) { cpu.soft_tlb->clear_watches(); }

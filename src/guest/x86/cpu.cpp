@@ -127,13 +127,7 @@ X86Cpu::~X86Cpu() = default;
 
 void X86Cpu::reset() { reset_state(*s_); }
 
-u64 X86Cpu::mode() const {
-  u64 m = s_->mode_cache;
-  if (s_->shadow) m |= kModeShadow;
-  if (s_->x87_step) m |= kModeX87Step;
-  // Translated code writes the x87 control word without a call.
-  return (s_->fcw & 0x3f) != 0x3f ? m | kModeX87Exc : m & ~u64{kModeX87Exc};
-}
+u64 X86Cpu::mode() const { return mode_word(*s_); }
 
 bool X86Cpu::goes_on(guest::CodePosition& at) const {
   const X86State& s = *s_;

@@ -175,7 +175,7 @@ void deliver_interrupt(X86State& s, const Delivery& d) {
   else
     deliver_protected(s, d, ext);
   s.shadow = 0;
-  update_mode(s);
+  update_code_mode(s);
 }
 
 void deliver_vm86_redirected(X86State& s, u8 vector, u64 return_rip) {
@@ -195,7 +195,7 @@ void deliver_vm86_redirected(X86State& s, u8 vector, u64 return_rip) {
   s.eflags &= iopl(s) < 3 ? ~u32{VIF} : ~u32{IF};
   load_vm86_segment(s, CS, static_cast<u16>(target >> 16));
   s.rip = target & 0xffff;
-  update_mode(s);
+  update_code_mode(s);
 }
 
 // --- IRET

@@ -68,7 +68,7 @@ void load_data_segment(X86State& s, unsigned reg, u16 selector) {
       load_vm86_segment(s, reg, selector);
     else
       load_real_segment(s, reg, selector);
-    update_mode(s);
+    update_code_mode(s);
     return;
   }
   const u32 error = selector & 0xfffcu;
@@ -76,7 +76,7 @@ void load_data_segment(X86State& s, unsigned reg, u16 selector) {
   if (null_selector(selector)) {
     if (reg == SS && !(code64(s) && s.cpl < 3 && rpl == s.cpl)) raise_error(s, GP, 0);
     load_null_segment(s, reg, selector);
-    update_mode(s);
+    update_code_mode(s);
     return;
   }
   Descriptor d;
@@ -91,7 +91,7 @@ void load_data_segment(X86State& s, unsigned reg, u16 selector) {
   }
   mark_accessed(s, selector, d);
   s.seg[reg] = d.segment(selector);
-  update_mode(s);
+  update_code_mode(s);
 }
 
 Descriptor check_stack_segment(X86State& s, u16 selector, unsigned cpl, u8 vector, u32 ext) {

@@ -112,30 +112,10 @@ bool flat_limits(const Segment& g) {
   return g.limit == ~u32{0} && (g.attr & kMask) == (kAttrP | kAttrS | kAttrWritable);
 }
 
-u64 compute_mode(const X86State& s) {
+// The bits that system registers decide.
+u64 system_mode(const X86State& s) {
   u64 m = 0;
-  const bool cs64 = (s.efer & EFER_LMA) && (s.seg[CS].attr & kAttrL);
-  const bool vm86 = (s.eflags & VM) && (s.cr0 & CR0_PE);
-  const bool real_rights = !(s.cr0 & CR0_PE) || vm86;
-  if (cs64) {
-    m |= kModeCs64 | kModeSs32 | kModeFlatData | kModeFlatCode | kModeFlatFsGs | kModeFlatFs | kModeFlatGs;
-  } else {
-    const Segment* g = s.seg;
-    if (g[CS].attr & kAttrDB) m |= kModeCs32;
-    if (g[SS].attr & kAttrDB) m |= kModeSs32;
-    // In real mode rights are not looked at, but limits are.
-    const auto flat = [&](unsigned r) {
-      return real_rights ? g[r].limit == ~u32{0} && !(g[r].attr & kAttrExpandDown) : flat_limits(g[r]);
-    };
-    if (flat(DS) && flat(ES) && flat(SS) && (g[DS].base | g[ES].base | g[SS].base) == 0) m |= kModeFlatData;
-    if (g[CS].limit == ~u32{0} && g[CS].base == 0) m |= kModeFlatCode;
-    if (flat(FS)) m |= kModeFlatFs;
-    if (flat(GS)) m |= kModeFlatGs;
-    if ((m & (kModeFlatFs | kModeFlatGs)) == (kModeFlatFs | kModeFlatGs)) m |= kModeFlatFsGs;
-  }
   if (s.cr0 & CR0_PE) m |= kModePe;
-  if (vm86) m |= kModeVm86;
-  m |= static_cast<u64>(s.cpl) << kModeCplShift;
   if (s.efer & EFER_LMA) m |= kModeLma;
   if (s.cr0 & CR0_TS) m |= kModeTs;
   if (s.cr0 & CR0_EM) m |= kModeEm;
@@ -143,14 +123,43 @@ u64 compute_mode(const X86State& s) {
   if (s.cr4 & CR4_OSFXSR) m |= kModeOsfxsr;
   if (s.cr4 & CR4_OSXSAVE) m |= kModeOsxsave;
   if (s.smm) m |= kModeSmm;
-  if (s.eflags & TF) m |= kModeTf;
   if ((s.mxcsr & 0x1f80) != 0x1f80) m |= kModeFpExc;
   if ((s.fcw & 0x3f) != 0x3f) m |= kModeX87Exc;
-  if ((s.cr0 & CR0_AM) && (s.eflags & AC) && s.cpl == 3) m |= kModeAlignCheck;
-  if (s.cpl <= ((s.eflags >> 12) & 3)) m |= kModeIoplOk;
   if (s.cr4 & CR4_UMIP) m |= kModeUmip;
   if (s.cr4 & CR4_TSD) m |= kModeTsd;
   if (s.dr[7] & 0xff) m |= kModeIobp;
+  return m;
+}
+
+u64 segment_mode(const X86State& s, bool real_rights) {
+  const Segment* g = s.seg;
+  u64 m = 0;
+  if (g[CS].attr & kAttrDB) m |= kModeCs32;
+  if (g[SS].attr & kAttrDB) m |= kModeSs32;
+  // In real mode rights are not looked at, but limits are.
+  const auto flat = [&](unsigned r) {
+    return real_rights ? g[r].limit == ~u32{0} && !(g[r].attr & kAttrExpandDown) : flat_limits(g[r]);
+  };
+  if (flat(DS) && flat(ES) && flat(SS) && (g[DS].base | g[ES].base | g[SS].base) == 0) m |= kModeFlatData;
+  if (g[CS].limit == ~u32{0} && g[CS].base == 0) m |= kModeFlatCode;
+  if (flat(FS)) m |= kModeFlatFs;
+  if (flat(GS)) m |= kModeFlatGs;
+  if ((m & (kModeFlatFs | kModeFlatGs)) == (kModeFlatFs | kModeFlatGs)) m |= kModeFlatFsGs;
+  return m;
+}
+
+// Those of segments, privilege and flags.
+u64 code_mode(const X86State& s) {
+  u64 m = static_cast<u64>(s.cpl) << kModeCplShift;
+  const bool vm86 = (s.eflags & VM) && (s.cr0 & CR0_PE);
+  if ((s.efer & EFER_LMA) && (s.seg[CS].attr & kAttrL))
+    m |= kModeCs64 | kModeSs32 | kModeFlatData | kModeFlatCode | kModeFlatFsGs | kModeFlatFs | kModeFlatGs;
+  else
+    m |= segment_mode(s, !(s.cr0 & CR0_PE) || vm86);
+  if (vm86) m |= kModeVm86;
+  if (s.eflags & TF) m |= kModeTf;
+  if ((s.cr0 & CR0_AM) && (s.eflags & AC) && s.cpl == 3) m |= kModeAlignCheck;
+  if (s.cpl <= ((s.eflags >> 12) & 3)) m |= kModeIoplOk;
   return m;
 }
 
@@ -174,11 +183,16 @@ void set_eflags(X86State& s, u32 value, u32 mask) {
   const u32 system = mask & ~kArithFlags & ~u32{2};
   const u32 old = s.eflags;
   s.eflags = (old & ~system) | (value & system);
-  if ((old ^ s.eflags) & (TF | VM | AC | IOPL)) update_mode(s);
+  if ((old ^ s.eflags) & (TF | VM | AC | IOPL)) update_code_mode(s);
 }
 
 void update_mode(X86State& s) {
-  s.mode_cache = compute_mode(s);
+  s.system_mode = system_mode(s);
+  update_code_mode(s);
+}
+
+void update_code_mode(X86State& s) {
+  s.mode_cache = s.system_mode | code_mode(s);
   u32 mmu = kMmuSupervisor;
   if (s.cpl == 3)
     mmu = kMmuUser;
@@ -189,6 +203,18 @@ void update_mode(X86State& s) {
     mem::tlb_set_mode(s.h, mmu);
   else
     s.h.mmu_mode = mmu;
+}
+
+u64 mode_word(const X86State& s) {
+  u64 m = s.mode_cache;
+  if (s.shadow) m |= kModeShadow;
+  if (s.x87_step) m |= kModeX87Step;
+  // Translated code writes the x87 control word without a call.
+  return (s.fcw & 0x3f) != 0x3f ? m | kModeX87Exc : m & ~u64{kModeX87Exc};
+}
+
+void select_code(X86State& s) {
+  if (s.h.soft_tlb) mem::tlb_select_code(s.h, mode_word(s), s.mode_cache & kModeCs64 ? 0 : s.seg[CS].base);
 }
 
 void sync_mxcsr(X86State& s) { s.mxcsr |= s.h.fp_env & 0x3f; }

@@ -229,6 +229,7 @@ struct X86State {
   s16 delivering;           // vector being delivered, or -1: for double and triple faults
   std::atomic<u32> events;  // CpuEvent bits, any thread
   u64 mode_cache;           // see update_mode
+  u64 system_mode;          // its bits that system registers decide
   Platform* platform;
   const CpuModel* model;
   u64 pdpt_version;
@@ -248,7 +249,10 @@ u32 get_eflags(const X86State& s);  // the whole register, bit 1 set
 void set_eflags(X86State& s, u32 value,
                 u32 mask);      // bits in `mask` change; calls update_mode when TF, VM, AC, IOPL change
 void update_mode(X86State& s);  // recomputes mode_cache and the MMU mode after any change of CRs, CPL, segments, EFLAGS
-void sync_mxcsr(X86State& s);   // folds h.fp_env's sticky bits into mxcsr
+void update_code_mode(X86State& s);      // the same when only CPL, segments or EFLAGS changed
+u64 mode_word(const X86State& s);        // GuestCpu::mode
+void select_code(X86State& s);           // generated code's next exit shall look for code of the mode that holds now
+void sync_mxcsr(X86State& s);            // folds h.fp_env's sticky bits into mxcsr
 void set_mxcsr(X86State& s, u32 value);  // value checked by the caller; sets h.fp_env with all exceptions masked
 extern const ir::StateLayout kLayout;    // rows below
 

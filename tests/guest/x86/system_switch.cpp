@@ -91,5 +91,32 @@ TEST(Switch, InterruptIsTakenRightAfterSysret) {
   }
 }
 
+// A segment register that is null in turn changes the mode word; the region goes on in the other mode's code.
+TEST(Switch, SegmentLoadsThatChangeTheModeStayInGeneratedCode) {
+  for (const bool interpreter : {false, true}) {
+    KernelMachine m(interpreter);
+    for (u64 page = 0; page < 0x14000; page += mem::kPageSize) m.map(0, page, page, K::P | K::W | K::G);
+    m.poke(0x10000, {0x31, 0xc0,                                // 0: xor eax, eax
+                     0x8e, 0xe0,                                // mov fs, eax
+                     0xb8, 0x10, 0,    0,    0,                 // mov eax, 0x10
+                     0x8e, 0xe0,                                // mov fs, eax
+                     0x64, 0xff, 0x05, 0x00, 0x30, 0x01, 0x00,  // inc dword fs:[0x13000]
+                     0x49,                                      // dec ecx
+                     0x75, 0xeb,                                // jnz 0
+                     0xf4});                                    // hlt
+    m.start(0x10000, 0x13800);
+    X86State& s = m.state();
+    s.seg[CS].attr = (s.seg[CS].attr & ~u32{kAttrL}) | kAttrDB;
+    update_mode(s);
+    s.gpr[RCX] = 1000;
+    m.run();
+    EXPECT_EQ(m.peek64(0x13000), 1000u);
+    EXPECT_EQ(s.seg[FS].selector, 0x10u);
+    if (interpreter) continue;
+    EXPECT_LT(m.counters().enters, 50u);
+    EXPECT_LT(m.counters().requests, 50u);
+  }
+}
+
 }  // namespace
 }  // namespace doppel::x86::test

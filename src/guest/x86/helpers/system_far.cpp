@@ -17,7 +17,7 @@ void real_jump(X86State& s, u16 selector, u64 offset) {
   else
     load_real_segment(s, CS, selector);
   s.rip = offset;
-  update_mode(s);
+  update_code_mode(s);
 }
 
 // Checks a code segment for a direct transfer.
@@ -90,7 +90,7 @@ bool task_transfer(X86State& s, u16 selector, const Descriptor& d, TaskSource so
   if (tss_selector & 4) raise_error(s, GP, tss_selector & 0xfffcu);
   if (!tss.present()) raise_error(s, NP, tss_selector & 0xfffcu);
   task_switch(s, tss_selector, tss, source, next_pc, nullptr);
-  update_mode(s);
+  update_code_mode(s);
   return true;
 }
 
@@ -232,7 +232,7 @@ u64 helper_far_jmp(X86State* sp, u64 selector_in, u64 offset_in, u64 opsize, u64
   } else if (!d.system() || !task_transfer(s, selector, d, TaskSource::Jmp, next_pc)) {
     raise_error(s, GP, selector & 0xfffcu);
   }
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -281,7 +281,7 @@ u64 helper_far_call(X86State* sp, u64 selector_in, u64 offset_in, u64 opsize, u6
   } else if (!d.system() || !task_transfer(s, selector, d, TaskSource::Call, next_pc)) {
     raise_error(s, GP, selector & 0xfffcu);
   }
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -291,7 +291,7 @@ u64 helper_far_ret(X86State* sp, u64 opsize, u64 release) {
     ret_real(s, static_cast<unsigned>(opsize), static_cast<unsigned>(release));
   else
     ret_protected(s, static_cast<unsigned>(opsize), static_cast<unsigned>(release));
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -307,7 +307,7 @@ u64 helper_iret(X86State* sp, u64 opsize, u64) {
     iret_protected(s, size);
   }
   s.nmi_blocked &= 2;
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -367,7 +367,7 @@ u64 helper_syscall(X86State* sp, u64 next_pc) {
     s.seg[SS] = flat_data(static_cast<u16>(cs + 8), 0);
     s.rip = static_cast<u32>(s.star);
   }
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -393,7 +393,7 @@ u64 helper_sysret(X86State* sp, u64 opsize) {
     s.eflags |= IF;
     s.rip = static_cast<u32>(s.gpr[RCX]);
   }
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -408,7 +408,7 @@ u64 helper_sysenter(X86State* sp) {
   s.seg[SS] = flat_data(static_cast<u16>(cs + 8), 0);
   s.gpr[RSP] = lm ? s.sysenter_esp : static_cast<u32>(s.sysenter_esp);
   s.rip = lm ? s.sysenter_eip : static_cast<u32>(s.sysenter_eip);
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 
@@ -425,7 +425,7 @@ u64 helper_sysexit(X86State* sp, u64 opsize) {
   s.seg[SS] = flat_data(static_cast<u16>(cs + 8), 3);
   s.gpr[RSP] = wide ? s.gpr[RCX] : static_cast<u32>(s.gpr[RCX]);
   s.rip = wide ? s.gpr[RDX] : static_cast<u32>(s.gpr[RDX]);
-  update_mode(s);
+  update_code_mode(s);
   return 0;
 }
 

@@ -121,7 +121,7 @@ u64 helper_load_seg(X86State* s, u64 reg, u64 selector) {
   const u64 before = s->mode_cache;
   load_data_segment(*s, static_cast<unsigned>(reg), static_cast<u16>(selector));
   if (s->mode_cache == before) return 0;
-  pull_exit(*s);  // the caller's exit may be chained to code of the old mode
+  select_code(*s);
   return 1;
 }
 

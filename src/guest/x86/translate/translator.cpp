@@ -227,7 +227,9 @@ void Translator::after_segment_load(unsigned reg, Value changed) {
     ended = true;
     return;
   }
-  branch_if(b.cmp(Cond::NZ, changed, imm(b.type(changed), 0)), next_pc());
+  const Value moved = b.cmp(Cond::NZ, changed, imm(b.type(changed), 0));
+  if (must_leave()) return branch_if(moved, next_pc());
+  b.exit_if(moved, next_pc(), false);  // by the jump cache, which is that of the new mode now
 }
 
 void Translator::end_direct(u64 pc) {

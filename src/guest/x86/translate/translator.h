@@ -10,7 +10,7 @@
 // to the next
 //   instruction BEFORE the call (helpers that jump overwrite s->rip; faults restore the pc of the instruction
 //   themselves) and ends the region with exit_loop.
-// - Helpers that seldom change the mode (load_seg, popf, wrmsr, stac) set exit_request when they did: the region may
+// - Helpers that seldom change the mode (popf, wrmsr, stac) set exit_request when they did: the region may
 // end in a chained
 //   exit after them, because the next region's entry looks at exit_request first. t.call_and_chain(Helper::x, {...}).
 // - An instruction that ends a region without such changes: t.end_direct(t.next_pc()).
