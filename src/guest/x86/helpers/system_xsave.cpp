@@ -13,58 +13,78 @@ namespace {
 constexpr u32 kMxcsrMask = 0xffff;
 enum : u64 { kX87 = 1, kSse = 2 };
 
-void store16(X86State& s, u64 va, u64 v) { mem::store<u16>(s.h, va, static_cast<u16>(v)); }
-void store32(X86State& s, u64 va, u64 v) { mem::store<u32>(s.h, va, static_cast<u32>(v)); }
+// The legacy area: by host address where it lies in one page of plain memory. Faults come before anything is written.
+class Area {
+ public:
+  Area(X86State& s, u64 va, mem::Access access) : h_(s.h), va_(va) {
+    host_ = mem::host_pointer(h_, va, 512, access, h_.mmu_mode);
+    if (!host_) mem::probe(h_, va, 512, access, h_.mmu_mode);
+  }
+  template <typename T>
+  T load(u64 offset) const {
+    return host_ ? load_le<T>(host_ + offset) : mem::load<T>(h_, va_ + offset);
+  }
+  template <typename T>
+  void store(u64 offset, std::type_identity_t<T> v) const {
+    host_ ? store_le<T>(host_ + offset, v) : mem::store<T>(h_, va_ + offset, v);
+  }
+
+ private:
+  mem::VcpuHeader& h_;
+  const u64 va_;
+  u8* host_;
+};
+
 void store64(X86State& s, u64 va, u64 v) { mem::store<u64>(s.h, va, v); }
 
 unsigned xmm_count(const X86State& s) { return code64(s) ? 16 : 8; }
 // The pointers are offset and selector, or 64-bit with REX.W.
-void save_pointers(X86State& s, u64 va, bool wide) {
+void save_pointers(X86State& s, const Area& a, bool wide) {
   if (wide) {
-    store64(s, va + 8, s.fip);
-    store64(s, va + 16, s.fdp);
+    a.store<u64>(8, s.fip);
+    a.store<u64>(16, s.fdp);
     return;
   }
-  store32(s, va + 8, s.fip);
-  store32(s, va + 12, s.fcs);
-  store32(s, va + 16, s.fdp);
-  store32(s, va + 20, s.fds);
+  a.store<u32>(8, static_cast<u32>(s.fip));
+  a.store<u32>(12, static_cast<u32>(s.fcs));
+  a.store<u32>(16, static_cast<u32>(s.fdp));
+  a.store<u32>(20, static_cast<u32>(s.fds));
 }
 
-void save_x87(X86State& s, u64 va, bool wide) {
-  store16(s, va, s.fcw);
-  store16(s, va + 2, (s.fsw & ~0x3800u) | (s.top & 7u) << 11);
-  store16(s, va + 4, static_cast<u8>(~s.fptag));
-  store16(s, va + 6, s.fop);
-  save_pointers(s, va, wide);
+void save_x87(X86State& s, const Area& a, bool wide) {
+  a.store<u16>(0, static_cast<u16>(s.fcw));
+  a.store<u16>(2, static_cast<u16>((s.fsw & ~0x3800u) | (s.top & 7u) << 11));
+  a.store<u16>(4, static_cast<u16>(static_cast<u8>(~s.fptag)));
+  a.store<u16>(6, static_cast<u16>(s.fop));
+  save_pointers(s, a, wide);
   for (unsigned i = 0; i < 8; i++) {
     const X87Reg& r = s.st[(s.top + i) & 7];
-    store64(s, va + 32 + 16 * i, r.significand);
-    store64(s, va + 40 + 16 * i, r.sign_exponent);
+    a.store<u64>(32 + 16 * i, r.significand);
+    a.store<u64>(40 + 16 * i, r.sign_exponent);
   }
 }
 
-void load_x87(X86State& s, u64 va, bool wide) {
-  s.fcw = (mem::load<u16>(s.h, va) & 0x1f7f) | 0x40;
-  const u16 sw = mem::load<u16>(s.h, va + 2);
+void load_x87(X86State& s, const Area& a, bool wide) {
+  s.fcw = (a.load<u16>(0) & 0x1f7f) | 0x40;
+  const u16 sw = a.load<u16>(2);
   s.top = (sw >> 11) & 7;
   s.fsw = sw & 0xc7ff;
   x87::host_clear_flags();
-  s.fptag = static_cast<u8>(~mem::load<u16>(s.h, va + 4));
-  s.fop = mem::load<u16>(s.h, va + 6) & 0x7ff;
+  s.fptag = static_cast<u8>(~a.load<u16>(4));
+  s.fop = a.load<u16>(6) & 0x7ff;
   if (wide) {
-    s.fip = mem::load<u64>(s.h, va + 8);
-    s.fdp = mem::load<u64>(s.h, va + 16);
+    s.fip = a.load<u64>(8);
+    s.fdp = a.load<u64>(16);
   } else {
-    s.fip = mem::load<u32>(s.h, va + 8);
-    s.fcs = mem::load<u16>(s.h, va + 12);
-    s.fdp = mem::load<u32>(s.h, va + 16);
-    s.fds = mem::load<u16>(s.h, va + 20);
+    s.fip = a.load<u32>(8);
+    s.fcs = a.load<u16>(12);
+    s.fdp = a.load<u32>(16);
+    s.fds = a.load<u16>(20);
   }
   for (unsigned i = 0; i < 8; i++) {
     X87Reg& r = s.st[(s.top + i) & 7];
-    r.significand = mem::load<u64>(s.h, va + 32 + 16 * i);
-    r.sign_exponent = mem::load<u16>(s.h, va + 40 + 16 * i);
+    r.significand = a.load<u64>(32 + 16 * i);
+    r.sign_exponent = a.load<u16>(40 + 16 * i);
   }
 }
 
@@ -80,23 +100,23 @@ void init_x87(X86State& s) {
   for (X87Reg& r : s.st) r = {};
 }
 
-void save_mxcsr(X86State& s, u64 va) {
+void save_mxcsr(X86State& s, const Area& a) {
   sync_mxcsr(s);
-  store32(s, va + 24, s.mxcsr);
-  store32(s, va + 28, kMxcsrMask);
+  a.store<u32>(24, static_cast<u32>(s.mxcsr));
+  a.store<u32>(28, static_cast<u32>(kMxcsrMask));
 }
 
-void save_xmm(X86State& s, u64 va) {
+void save_xmm(X86State& s, const Area& a) {
   for (unsigned i = 0; i < xmm_count(s); i++) {
-    store64(s, va + 160 + 16 * i, s.xmm[i].d[0]);
-    store64(s, va + 168 + 16 * i, s.xmm[i].d[1]);
+    a.store<u64>(160 + 16 * i, s.xmm[i].d[0]);
+    a.store<u64>(168 + 16 * i, s.xmm[i].d[1]);
   }
 }
 
-void load_xmm(X86State& s, u64 va) {
+void load_xmm(X86State& s, const Area& a) {
   for (unsigned i = 0; i < xmm_count(s); i++) {
-    s.xmm[i].d[0] = mem::load<u64>(s.h, va + 160 + 16 * i);
-    s.xmm[i].d[1] = mem::load<u64>(s.h, va + 168 + 16 * i);
+    s.xmm[i].d[0] = a.load<u64>(160 + 16 * i);
+    s.xmm[i].d[1] = a.load<u64>(168 + 16 * i);
   }
 }
 
@@ -122,11 +142,12 @@ void xsave_common(X86State& s, u64 va, bool wide, bool compact) {
   check_xsave(s, va);
   const u64 mask = requested(s);
   mem::probe(s.h, va, xsave_size(mask, compact), mem::Access::Write, s.h.mmu_mode);
+  const Area a(s, va, mem::Access::Write);
   const u64 old_bv = compact ? 0 : mem::load<u64>(s.h, va + 512);
-  if (mask & kX87) save_x87(s, va, wide);
+  if (mask & kX87) save_x87(s, a, wide);
   if (mask & kSse) {
-    save_mxcsr(s, va);
-    save_xmm(s, va);
+    save_mxcsr(s, a);
+    save_xmm(s, a);
   }
   store64(s, va + 512, (old_bv & ~mask) | mask);
   if (compact) store64(s, va + 520, mask | u64{1} << 63);
@@ -137,24 +158,24 @@ void xsave_common(X86State& s, u64 va, bool wide, bool compact) {
 u64 helper_fxsave(X86State* sp, u64 va, u64 wide) {
   X86State& s = *sp;
   check_fxsave(s, va);
-  mem::probe(s.h, va, 512, mem::Access::Write, s.h.mmu_mode);
-  save_x87(s, va, wide);
-  save_mxcsr(s, va);
-  if ((s.cr4 & CR4_OSFXSR) && !fast_fxsr(s)) save_xmm(s, va);
+  const Area a(s, va, mem::Access::Write);
+  save_x87(s, a, wide);
+  save_mxcsr(s, a);
+  if ((s.cr4 & CR4_OSFXSR) && !fast_fxsr(s)) save_xmm(s, a);
   return 0;
 }
 
 u64 helper_fxrstor(X86State* sp, u64 va, u64 wide) {
   X86State& s = *sp;
   check_fxsave(s, va);
-  mem::probe(s.h, va, 512, mem::Access::Read, s.h.mmu_mode);
-  const u32 mxcsr = mem::load<u32>(s.h, va + 24);
+  const Area a(s, va, mem::Access::Read);
+  const u32 mxcsr = a.load<u32>(24);
   const bool sse = s.cr4 & CR4_OSFXSR;
   if (sse && (mxcsr & ~kMxcsrMask)) raise_error(s, GP, 0);
-  load_x87(s, va, wide);
+  load_x87(s, a, wide);
   if (sse) {
     set_mxcsr(s, mxcsr);
-    if (!fast_fxsr(s)) load_xmm(s, va);
+    if (!fast_fxsr(s)) load_xmm(s, a);
   }
   update_mode(s);
   return 0;
@@ -179,7 +200,8 @@ u64 helper_xrstor(X86State* sp, u64 va, u64 wide) {
   X86State& s = *sp;
   check_xsave(s, va);
   const u64 mask = requested(s);
-  mem::probe(s.h, va, 576, mem::Access::Read, s.h.mmu_mode);
+  const Area a(s, va, mem::Access::Read);
+  mem::probe(s.h, va + 512, 64, mem::Access::Read, s.h.mmu_mode);
   const u64 bv = mem::load<u64>(s.h, va + 512), comp = mem::load<u64>(s.h, va + 520);
   const bool compact = comp >> 63;
   if (compact && !s.model->has(FeatureWord::D1Eax, 1)) raise_error(s, GP, 0);
@@ -189,12 +211,12 @@ u64 helper_xrstor(X86State* sp, u64 va, u64 wide) {
   for (unsigned i = compact ? 2 : 1; i <= (compact ? 7 : 2); i++) {
     if (mem::load<u64>(s.h, va + 512 + 8 * i) != 0) raise_error(s, GP, 0);
   }
-  const u32 mxcsr = mem::load<u32>(s.h, va + 24);
+  const u32 mxcsr = a.load<u32>(24);
   const bool load_csr = (mask & kSse) && (!compact || (bv & kSse));
   if (load_csr && (mxcsr & ~kMxcsrMask)) raise_error(s, GP, 0);
   if (mask & kX87) {
     if (bv & kX87)
-      load_x87(s, va, wide);
+      load_x87(s, a, wide);
     else
       init_x87(s);
   }
@@ -204,7 +226,7 @@ u64 helper_xrstor(X86State* sp, u64 va, u64 wide) {
     else
       set_mxcsr(s, 0x1f80);
     if (bv & kSse) {
-      load_xmm(s, va);
+      load_xmm(s, a);
     } else {
       for (unsigned i = 0; i < xmm_count(s); i++) s.xmm[i].d[0] = s.xmm[i].d[1] = 0;
     }
