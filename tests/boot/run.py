@@ -318,13 +318,72 @@ def test_full_icount_amd64(t):
     icount_boot(t, "amd64-pc", ALL_WAYS)
 
 
-def test_full_twenty_boots(t):
+# --- many boots, two CPUs
+
+END_STATE = "echo STATE-BEGINS; cat /proc/iomem /proc/ioports /proc/devices /proc/modules /proc/partitions; ls /dev; find /sys/devices -name uevent; awk '{print $1,$NF}' /proc/interrupts; echo STATE-ENDS"
+
+
+def end_state(run):
+    """What the guest reports of its machine at the end, and which kernel messages it printed: without times, addresses of
+    the running kernel, measured rates, and in no order, for the kernel probes devices in parallel."""
+    run.exited().need(*GOOD, r"STATE-ENDS\n").never(*BAD)
+    report = run.text[run.text.rindex("STATE-BEGINS\n"):run.text.rindex("STATE-ENDS\n")]
+    report = re.sub(r"0x[0-9a-f]{8,16}", "ADDRESS", report)  # /proc/modules
+    said = {re.sub(r"\d+", "N", re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{8,16}\b", "X", m)) for m in re.findall(r"^\[ *[0-9.]+\] (.*)", run.text, re.M)}
+    said = {m for m in said if not re.search("random: |tsc|TSC|sched_clock|clocksource: |alibrat|APIC delta|raid|xor: |usec|msecs", m)}
+    return sorted(said) + report.splitlines()
+
+
+def same_boots(t, times):
     for name in ("i386-pc", "amd64-pc"):
-        for i in range(20):
+        first = None
+        for i in range(times):
             try:
-                t.guest(name).exited().need(*GOOD).never(*BAD)
+                state = end_state(t.guest(name, "-drive", f"file={t.scratch()},format=raw,snapshot=on", append="nokaslr guest_run=" + END_STATE.replace(" ", "+")))
             except Failure as e:
                 raise Failure(f"{name}, boot {i + 1}: {e}") from None
+            first = first or state
+            different = [f"- {x}" for x in first if x not in state] + [f"+ {x}" for x in state if x not in first]
+            check(state == first, f"{name}, boot {i + 1} ends in another state than the first:\n" + "\n".join(different[:20]))
+            check(len(state) > 300, f"{name}: a report of {len(state)} lines")
+
+
+def test_two_boots(t):
+    same_boots(t, 2)
+
+
+def test_full_twenty_boots(t):
+    same_boots(t, 20)
+
+
+def thread_times(pid):
+    """CPU time of each thread of a process, in ticks."""
+    times = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+        times[task.name] = int(fields[11]) + int(fields[12])
+    return times
+
+
+def test_smp2_both_host_cpus(t):
+    """Two guest processes keep two host threads busy, one process only one: CPU time of the threads, no measure of speed."""
+    work = "sh -c 'i=40; while [ $i -gt 0 ]; do seq 1 40000 | sha256sum >/dev/null; i=$((i-1)); done'"
+    script = f"echo ONE; taskset 1 {work}; echo TWO; taskset 1 {work} & taskset 2 {work}; wait; echo DONE"
+    with Emulator(t.program, "-m", "256", "-smp", "2", "-no-reboot", "-kernel", GUESTS / "amd64-pc/vmlinuz", "-initrd", GUESTS / "amd64-pc/initrd.gz",
+                  "-append", "console=ttyS0 quiet guest_quiet guest_run=" + script.replace(" ", "+")) as m:
+        marks = []
+        for mark in ("ONE", "TWO", "DONE"):
+            m.wait_for_serial(mark + "\r?\n", 600)
+            marks.append(thread_times(m.process.pid))
+
+        def second_share(a, b):
+            used = sorted((b[k] - a.get(k, 0) for k in b), reverse=True)
+            check(used[0] > 20, f"too little work to measure: {used} ticks")
+            return used[1] / used[0], used
+        alone, both = second_share(marks[0], marks[1]), second_share(marks[1], marks[2])
+        check(alone[0] < 0.4, f"one process keeps two threads busy: {alone[1]} ticks")
+        check(both[0] > 0.6, f"two processes do not keep two threads busy: {both[1]} ticks")
+        m.exited(0, 300)
 
 
 sys.exit(run_tests("boot", globals(), Tester(sys.argv[1]), sys.argv[2:]))
