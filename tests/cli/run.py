@@ -11,6 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import docs_examples  # noqa: E402
 from harness import GUESTS, ROOT, Emulator, Failure, Monitor, check, run_tests, wait_until  # noqa: E402
 
 
@@ -243,6 +244,10 @@ def test_gdb_amd64(t):
 
 def test_gdb_i386(t):
     gdb_session(t, "i386-pc", "i386", ("eip", "eax"))
+
+
+def test_docs_examples(t):
+    docs_examples.run_all(t, kernel_symbols(t, "amd64-pc", "x86_64", ["start_kernel", "rest_init"]))
 
 
 class Window:
