@@ -188,6 +188,11 @@ def test_monitor(t):
         for f, magic in (("a.png", b"\x89PNG"), ("a.ppm", b"P6")):
             m.command(f"screendump {t.dir / f}")
             check((t.dir / f).read_bytes().startswith(magic), f)
+        check(re.search(r"[0-9a-f]{8}", m.command("info tlb")), m.command("info tlb"))
+        check("SECOND-SECTOR-OK" in m.command("info screen"), m.command("info screen"))
+        check(m.command("x /2xb 0x7dfe") == m.command("xp /2xb 0x7dfe"), "x and xp differ in real mode")
+        check("0x00007c00:  xor" in m.command("x /1i 0x7c00"), m.command("x /1i 0x7c00"))
+        check("not" in m.command("sendkey nosuchkey") or "unknown" in m.command("sendkey nosuchkey"), m.command("sendkey nosuchkey"))
         check("unknown command" in m.command("nosuch"), "unknown")
         m.command("cont")
         check("running" in m.command("info status"), "cont")
@@ -197,6 +202,34 @@ def test_monitor(t):
     finally:
         if p.poll() is None:
             p.kill()
+
+
+def test_monitor_guest(t):
+    """Keys and the power button reach a guest; a reset boots it again."""
+    guest = GUESTS / "amd64-pc"
+    with Emulator(t.program, "-m", "256", "-kernel", guest / "vmlinuz", "-initrd", guest / "initrd.gz", "-append", "console=tty0 quiet nomodeset guest_quiet guest_end=shell") as m:
+        m.wait_for_text(r"(?m)^/ #")
+        m.command('type "echo Typed-$((6*7)) >/dev/ttyS0"')
+        m.command("sendkey ret")
+        m.wait_for_serial("Typed-42")
+        status = "echo B-$(dd if=/dev/port bs=1 skip=1537 count=1 2>/dev/null | od -An -tx1 | tr -d ' ') >/dev/ttyS0"
+
+        def button(value):  # bit 8 of the PM1 status register at 0x600 (ACPI 4.8.4.1.1)
+            m.command(f'type "{status}"')
+            m.command("sendkey ret")
+            m.wait_for_serial(f"B-{value}")
+        button("00")
+        m.command("system_powerdown")
+        button("01")
+        m.command("stop")
+        pc = m.command("info registers")
+        check(pc == m.command("info registers"), "a stopped machine runs")
+        m.command("cont")
+        m.command("system_reset")
+        m.wait_for_text(r"Booting from ROM")
+        m.wait_for_text(r"(?m)^/ #")
+        m.monitor.quit()
+        m.exited(0)
 
 
 def kernel_symbols(t, name, arch, symbols):
