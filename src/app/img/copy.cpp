@@ -207,8 +207,9 @@ bool is_zero(std::span<const u8> data) {
   return data.size() <= head || std::memcmp(data.data(), data.data() + head, data.size() - head) == 0;
 }
 
+// Twice the CPUs: some wait for the disk.
 unsigned copy_threads(unsigned wanted) {
-  return std::clamp(std::min(wanted, std::thread::hardware_concurrency()), 1u, 16u);
+  return std::clamp(std::min(wanted, 2 * std::thread::hardware_concurrency()), 1u, 16u);
 }
 
 CopyError copy_disk(const CopyJob& job, Progress& progress) { return Copier(job, progress).run(); }
