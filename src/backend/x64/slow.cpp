@@ -77,8 +77,8 @@ u64 atomic(Atomic& a) {
   if (u8* p = mem::host_pointer(*a.cpu, a.va, sizeof(T), Access::Write, a.cpu->mmu_mode)) {
     atomic_host<T>(a, p);
   } else {
+    mem::probe(*a.cpu, a.va, sizeof(T), Access::Write, a.cpu->mmu_mode);  // first: a fault is that of a write
     mem::probe(*a.cpu, a.va, sizeof(T), Access::Read, a.cpu->mmu_mode);
-    mem::probe(*a.cpu, a.va, sizeof(T), Access::Write, a.cpu->mmu_mode);
     mem::exclusive(*a.cpu, &atomic_alone<T>, &a);
   }
   return static_cast<T>(a.old);
@@ -161,8 +161,8 @@ void wide_cas(VcpuHeader& cpu, u64 va, bool stack, bool big) {
     w.old = w.expected;
     cas_host(p, w.old, w.desired);
   } else {
-    mem::probe(cpu, va, 16, Access::Read, cpu.mmu_mode);
     mem::probe(cpu, va, 16, Access::Write, cpu.mmu_mode);
+    mem::probe(cpu, va, 16, Access::Read, cpu.mmu_mode);
     mem::exclusive(cpu, &wide_alone, &w);
   }
   const u128 old = swap_wide(w.old, big);

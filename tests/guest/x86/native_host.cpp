@@ -87,6 +87,7 @@ void on_signal(int number, siginfo_t* info, void* context) {
   const auto* fp = static_cast<ucontext_t*>(context)->uc_mcontext.fpregs;
   if (fp) std::memcpy(g_state->fxsave, fp, sizeof g_state->fxsave);
   g_state->fault_va = reinterpret_cast<u64>(info->si_addr);
+  g_state->error = static_cast<u64>(regs[REG_ERR]);
   // SAFETY: the interrupted code is the tested code; execution goes on at the end of doppel_test_native_enter.
   regs[REG_RIP] = static_cast<greg_t>(reinterpret_cast<u64>(doppel_test_native_resume));
   regs[REG_EFL] &= ~0xcd5;

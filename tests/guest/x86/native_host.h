@@ -12,7 +12,8 @@ struct NativeState {
   u64 rflags;
   u64 rip;
   int signal;      // SIGTRAP: ran into an INT3 (rip is its address)
-  u64 fault_va;    // SIGSEGV
+  u64 fault_va;    // SIGSEGV by a page fault
+  u64 error;       // its error code
   u8 fxsave[512];  // x87 and SSE at the end, as FXSAVE stores them (out only)
 };
 

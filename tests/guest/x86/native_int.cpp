@@ -55,19 +55,19 @@ bool tested(const Insn& in, Engine engine) {
 #define M(name, handler) case Mnemonic::name:
     M(ADD, )
     M(OR, )
-    M(ADC, ) M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, ) M(MUL, )
-        M(IMUL, ) M(IMUL_GV, ) M(DIV, ) M(IDIV, ) M(CBW, ) M(CWD, ) M(DAA, ) M(DAS, ) M(AAA, ) M(AAS, ) M(AAM, )
-            M(AAD, ) M(ADCX, ) M(ADOX, ) M(CRC32, ) M(ROL, ) M(ROR, ) M(RCL, ) M(RCR, ) M(SHL, ) M(SHR, ) M(SAR, )
-                M(SHLD, ) M(SHRD, ) M(BT, ) M(BTS, ) M(BTR, ) M(BTC, ) M(BSF, ) M(BSR, ) M(TZCNT, ) M(LZCNT, )
-                    M(POPCNT, ) M(BSWAP, ) M(SETCC, ) M(CMOVCC, ) M(MOV, ) M(MOVNTI, ) M(MOVZX, ) M(MOVSX, ) M(MOVSXD, )
-                        M(MOVBE, ) M(LEA, ) M(XCHG, ) M(XADD, ) M(CMPXCHG, ) M(CMPXCHG8B, ) M(XLAT, ) M(LAHF, )
-                            M(SAHF, ) M(CLC, ) M(STC, ) M(CMC, ) M(CLD, ) M(STD, ) M(SALC, ) M(NOP, ) M(PREFETCH, )
-                                M(PUSH, ) M(POP, ) M(PUSHA, ) M(POPA, ) M(PUSHF, ) M(ENTER, ) M(LEAVE, ) M(JCC, )
-                                    M(JMP, ) M(CALL, ) M(LOOP, ) M(LOOPE, ) M(LOOPNE, ) M(JCXZ, ) M(RET, ) M(JMP_IND, )
-                                        M(CALL_IND, ) M(BOUND, ) M(MOVS, ) M(CMPS, ) M(SCAS, ) M(STOS, ) M(LODS, )
-                                            M(UD2, )
+    M(ADC, )
+    M(SBB, ) M(AND, ) M(SUB, ) M(XOR, ) M(CMP, ) M(TEST, ) M(INC, ) M(DEC, ) M(NOT, ) M(NEG, ) M(MUL, ) M(IMUL, )
+        M(IMUL_GV, ) M(DIV, ) M(IDIV, ) M(CBW, ) M(CWD, ) M(DAA, ) M(DAS, ) M(AAA, ) M(AAS, ) M(AAM, ) M(AAD, )
+            M(ADCX, ) M(ADOX, ) M(CRC32, ) M(ROL, ) M(ROR, ) M(RCL, ) M(RCR, ) M(SHL, ) M(SHR, ) M(SAR, ) M(SHLD, )
+                M(SHRD, ) M(BT, ) M(BTS, ) M(BTR, ) M(BTC, ) M(BSF, ) M(BSR, ) M(TZCNT, ) M(LZCNT, ) M(POPCNT, )
+                    M(BSWAP, ) M(SETCC, ) M(CMOVCC, ) M(MOV, ) M(MOVNTI, ) M(MOVZX, ) M(MOVSX, ) M(MOVSXD, ) M(MOVBE, )
+                        M(LEA, ) M(XCHG, ) M(XADD, ) M(CMPXCHG, ) M(CMPXCHG8B, ) M(XLAT, ) M(LAHF, ) M(SAHF, ) M(CLC, )
+                            M(STC, ) M(CMC, ) M(CLD, ) M(STD, ) M(SALC, ) M(NOP, ) M(PREFETCH, ) M(PUSH, ) M(POP, )
+                                M(PUSHA, ) M(POPA, ) M(PUSHF, ) M(ENTER, ) M(LEAVE, ) M(JCC, ) M(JMP, ) M(CALL, )
+                                    M(LOOP, ) M(LOOPE, ) M(LOOPNE, ) M(JCXZ, ) M(RET, ) M(JMP_IND, ) M(CALL_IND, )
+                                        M(BOUND, ) M(MOVS, ) M(CMPS, ) M(SCAS, ) M(STOS, ) M(LODS, ) M(UD2, )
 #undef M
-                                                return true;
+                                            return true;
     default: return false;
   }
 }
@@ -510,7 +510,8 @@ class NativeInt : public ::testing::Test {
   }
   static u64 how_many() {
     const char* text = std::getenv("DOPPEL_RANDOM_TESTS");
-    return text ? std::strtoull(text, nullptr, 10) : 10000;
+    const char* full = std::getenv("DOPPEL_TEST_FULL");
+    return text ? std::strtoull(text, nullptr, 10) : full && *full ? 250000 : 10000;
   }
 
   NativeHost host_;
