@@ -222,8 +222,9 @@ void Translator::dump_host(const Installed& block) {
 }
 
 void Translator::write_perf_map(const Installed& block) {
+  const u64 linear = block.pc + block.base;
   std::fprintf(perf_, "%llx %x guest_%llx\n", static_cast<unsigned long long>(reinterpret_cast<u64>(block.code)),
-               block.code_size, static_cast<unsigned long long>(block.pc + block.base));
+               block.code_size, static_cast<unsigned long long>(linear));
   std::fflush(perf_);
 }
 

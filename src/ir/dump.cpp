@@ -50,7 +50,7 @@ std::string exit_notes(const Op& op) {
 
 std::string operands(const Region& r, const Op& op) {
   const std::string lane = lane_name(static_cast<Lane>(op.sub)), cond = cond_name(static_cast<Cond>(op.sub));
-  const std::string list = args_text(op);
+  std::string list = args_text(op);
   switch (op.code) {
     case Opcode::konst: return hex(op.imm);
     case Opcode::get_reg: return reg(r, op.aux);

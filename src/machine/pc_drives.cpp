@@ -11,9 +11,9 @@ std::string property(const DeviceConfig& device, const std::string& name) {
   return it == device.properties.end() ? std::string() : it->second;
 }
 
-Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, std::string default_id) {
+Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std::string& default_id) {
   DrivePlace place;
-  place.id = drive.id.empty() ? std::move(default_id) : drive.id;
+  place.id = drive.id.empty() ? default_id : drive.id;
   place.file = drive.file;
   place.is_cdrom = is_cdrom;
   place.given = true;

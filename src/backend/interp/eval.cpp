@@ -53,7 +53,7 @@ void make_flags_exact(const ir::Region& region, mem::VcpuHeader& state, const St
 
 Frame& thread_frame() {
   thread_local std::unique_ptr<Frame> frame = std::make_unique<Frame>();
-  return *frame;
+  return *frame;  // NOLINT(clang-analyzer-cplusplus.NewDelete): it lives as long as the thread
 }
 
 bool can_run(const ir::Region& region, u32 allowed) {

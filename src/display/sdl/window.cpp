@@ -14,7 +14,7 @@ namespace {
 
 class Window {
  public:
-  Window(machine::Machine& machine, std::string title)
+  Window(machine::Machine& machine, const std::string& title)
       : machine_(machine), title_(title.empty() ? "Doppel" : title + " - Doppel") {}
   ~Window() {
     if (texture_) SDL_DestroyTexture(texture_);

@@ -79,7 +79,7 @@ CpuidResult leaf_ext1(const CpuModel& m) {
 
 CpuidResult leaf_brand(const CpuModel& m, u32 part) {
   char text[49] = {};
-  std::memcpy(text, m.brand.data(), std::min<size_t>(m.brand.size(), 48));
+  m.brand.copy(text, 48);
   const char* p = text + 16 * part;
   return {text4(p), text4(p + 4), text4(p + 8), text4(p + 12)};
 }

@@ -311,7 +311,7 @@ Result<s64> rtc_start_seconds(std::string_view base) {
   int used2 = 0;
   const bool with_time = date && !whole &&
                          std::sscanf(text.c_str() + used, "T%2d:%2d:%2d%n", &h, &mi, &s, &used2) == 3 &&
-                         static_cast<size_t>(used + used2) == text.size();
+                         static_cast<size_t>(used) + static_cast<size_t>(used2) == text.size();
   using namespace std::chrono;
   const year_month_day ymd{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
   if (!(whole || with_time) || !ymd.ok() || h > 23 || mi > 59 || s > 59 || h < 0 || mi < 0 || s < 0) {

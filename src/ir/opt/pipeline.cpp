@@ -38,7 +38,7 @@ void check(const Region& region, const char* after) {
 
 PassContext& pass_context() {
   thread_local std::unique_ptr<PassContext> context = std::make_unique<PassContext>();
-  return *context;
+  return *context;  // NOLINT(clang-analyzer-cplusplus.NewDelete): it lives as long as the thread
 }
 
 void run_pipeline(Region& region, const OptFlags& flags) {
