@@ -1,5 +1,4 @@
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -8,11 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 
+#include "base/os/ports.h"
 #include "base/os/socket.h"
 
 namespace doppel::os {
@@ -106,41 +104,6 @@ class PosixListener final : public Listener {
   std::string path_;
   std::shared_ptr<Pipe> pipe_;
 };
-
-// Who listens on the port: its inode from /proc/net/tcp, then the process that has that socket open.
-std::string port_holder(u16 port) {
-  std::ifstream table("/proc/net/tcp");
-  std::string line;
-  unsigned long inode = 0;
-  while (std::getline(table, line)) {
-    unsigned local_port = 0, state = 0;
-    unsigned long node = 0;
-    if (std::sscanf(line.c_str(), " %*d: %*8x:%4x %*8x:%*4x %2x %*s %*s %*s %*s %*s %lu", &local_port, &state, &node) ==
-            3 &&
-        local_port == port && state == 10)
-      inode = node;
-  }
-  if (inode == 0) return "";
-  const std::string wanted = "socket:[" + std::to_string(inode) + "]";
-  DIR* proc = opendir("/proc");
-  std::string holder;
-  while (const dirent* e = proc ? readdir(proc) : nullptr) {
-    const std::string fds = std::string("/proc/") + e->d_name + "/fd";
-    DIR* dir = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? opendir(fds.c_str()) : nullptr;
-    while (const dirent* f = dir ? readdir(dir) : nullptr) {
-      char link[64] = {};
-      if (readlink((fds + "/" + f->d_name).c_str(), link, sizeof link - 1) > 0 && wanted == link) {
-        std::ifstream comm(std::string("/proc/") + e->d_name + "/comm");
-        std::string program;
-        std::getline(comm, program);
-        holder = program + ", pid " + e->d_name;
-      }
-    }
-    if (dir) closedir(dir);
-  }
-  if (proc) closedir(proc);
-  return holder;
-}
 
 }  // namespace
 

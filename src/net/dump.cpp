@@ -1,0 +1,38 @@
+#include "net/dump.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace doppel::net {
+namespace {
+constexpr u32 kMagic = 0xa1b2c3d4, kVersion = 2 | 4 << 16, kEthernet = 1;
+}
+
+Result<std::shared_ptr<PacketDump>> PacketDump::open(const std::string& path, u32 max_length) {
+  auto dump = std::make_shared<PacketDump>();
+  dump->file_.open(path, std::ios::binary | std::ios::trunc);
+  dump->max_length_ = max_length;
+  const u32 header[6] = {kMagic, kVersion, 0, 0, max_length, kEthernet};
+  u8 bytes[sizeof header];
+  for (size_t i = 0; i < 6; i++) store_le<u32>(bytes + 4 * i, header[i]);
+  dump->file_.write(reinterpret_cast<const char*>(bytes), sizeof bytes);
+  dump->file_.flush();
+  if (!dump->file_) return Error{"can't write the packet dump " + path, "choose another file="};
+  return dump;
+}
+
+void PacketDump::write(std::span<const u8> frame) {
+  using namespace std::chrono;
+  const u64 us = static_cast<u64>(duration_cast<microseconds>(system_clock::now().time_since_epoch()).count());
+  const u32 kept = static_cast<u32>(std::min<size_t>(frame.size(), max_length_));
+  const u32 row[4] = {static_cast<u32>(us / 1'000'000), static_cast<u32>(us % 1'000'000), kept,
+                      static_cast<u32>(frame.size())};
+  u8 bytes[sizeof row];
+  for (size_t i = 0; i < 4; i++) store_le<u32>(bytes + 4 * i, row[i]);
+  const std::lock_guard guard(lock_);
+  file_.write(reinterpret_cast<const char*>(bytes), sizeof bytes);
+  file_.write(reinterpret_cast<const char*>(frame.data()), kept);
+  file_.flush();
+}
+
+}  // namespace doppel::net

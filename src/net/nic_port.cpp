@@ -1,0 +1,91 @@
+#include "net/nic_port.h"
+
+#include <cstdio>
+
+#include "net/checksum.h"
+
+namespace doppel::net {
+
+std::string mac_text(const MacAddress& mac) {
+  char text[18];
+  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+  return text;
+}
+
+void NicPort::connect(NicClient& card, std::mutex& device_lock) {
+  const std::lock_guard own(lock_);
+  device_lock_ = &device_lock;
+  card_ = &card;
+}
+
+void NicPort::disconnect() {
+  const std::lock_guard own(lock_);
+  if (device_lock_ == nullptr) return;
+  const std::lock_guard device(*device_lock_);
+  card_ = nullptr;
+  device_lock_ = nullptr;
+}
+
+void NicPort::plug(std::shared_ptr<Backend> backend) {
+  backend_ = std::move(backend);
+  if (backend_) backend_->set_peer(shared_from_this());
+}
+
+bool NicPort::send(Packet&& packet) {
+  if (!link()) return true;
+  for (const Tap& tap : taps_) tap(packet.data, true);
+  return backend_ == nullptr || backend_->send(std::move(packet));
+}
+
+void NicPort::room_to_receive() {
+  if (backend_) backend_->flush_soon();
+}
+
+void NicPort::wake() {
+  awake_ = true;
+  room_to_receive();
+}
+
+void NicPort::receive(std::deque<Packet>& frames) {
+  const std::lock_guard own(lock_);
+  if (device_lock_ == nullptr || !link()) {
+    frames.clear();
+    return;
+  }
+  const std::lock_guard device(*device_lock_);
+  while (!frames.empty() && awake_) {
+    Packet& p = frames.front();
+    if (!card_->receives_offload()) {
+      complete_checksum(p);
+      if (p.offload.segmentation != Segmentation::None) {
+        auto pieces = segment(std::move(p));
+        frames.pop_front();
+        frames.insert(frames.begin(), std::make_move_iterator(pieces.begin()), std::make_move_iterator(pieces.end()));
+        continue;
+      }
+    }
+    if (card_->receive(p) == NicClient::Took::Nothing) break;
+    for (const Tap& tap : taps_) tap(p.data, false);
+    frames.pop_front();
+  }
+}
+
+void NicPort::room_to_send() {
+  const std::lock_guard own(lock_);
+  if (device_lock_ == nullptr) return;
+  const std::lock_guard device(*device_lock_);
+  if (awake_) card_->room_to_send();
+}
+
+void NicPort::link_changed(bool) {
+  const std::lock_guard own(lock_);
+  if (device_lock_ == nullptr) return;
+  const std::lock_guard device(*device_lock_);
+  card_->link_changed(link());
+}
+
+void NicPort::set_link(bool up) {
+  if (link_.exchange(up) != up) link_changed(up);
+}
+
+}  // namespace doppel::net
