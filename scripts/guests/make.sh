@@ -1,7 +1,8 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
+#   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -9,7 +10,7 @@
 # What is there already is left alone. Needs no root but for two device nodes in the initramfs.
 . "$(dirname "$0")/lib.sh"
 
-pc() {      # NAME ARCH META
+pc() {      # NAME ARCH META [MODULE...]
     local name=$1 arch=$2 kpkg tree bb modules
     [ -f "$OUT/$name/initrd.gz" ] && [ -f "$OUT/$name/vmlinuz" ] && return 0
     echo "doppel: making the guest $name from Debian packages" >&2
@@ -17,10 +18,16 @@ pc() {      # NAME ARCH META
     tree=$(deb_unpack "$arch" "$kpkg")
     bb=$(deb_unpack "$arch" busybox-static)/bin/busybox
     mkdir -p "$OUT/$name"
-    modules=$(modules_for "$tree" ata_piix sd_mod sr_mod bochs)
+    modules=$(modules_for "$tree" ata_piix sd_mod sr_mod bochs "${@:4}")
     [ -n "$modules" ] || { echo "doppel: no kernel modules found in $tree (is the package kmod installed?)" >&2; return 1; }
     initramfs "$OUT/$name/initrd.gz" "$bb" $modules
     cp "$tree"/boot/vmlinuz-* "$OUT/$name/vmlinuz"
+}
+
+# The amd64 guest with the drivers of all network cards.
+amd64_net() {
+    [ -f "$OUT/amd64-net/initrd.gz" ] && [ -f "$OUT/amd64-net/vmlinuz" ] && return 0
+    pc amd64-net amd64 linux-image-amd64 af_packet e1000 8139cp 8139too ne2k-pci pcnet32 virtio_pci virtio_net virtio_rng virtio_balloon virtio_console
 }
 
 pc_iso() {
@@ -113,10 +120,11 @@ for guest; do
     case $guest in
         i386-pc) pc i386-pc i386 linux-image-686 ;;
         amd64-pc) pc amd64-pc amd64 linux-image-amd64 ;;
+        amd64-net) amd64_net ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

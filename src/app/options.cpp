@@ -8,6 +8,7 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "app/network.h"
 #include "base/log.h"
 #include "guest/x86/features.h"
 
@@ -378,8 +379,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          return success();
        }},
       {"device", take_device},
-      {"nic", [](Options&, const std::string& v) -> Status { return v == "none" ? success() : Status(Error{"network cards are not built yet", "use -nic none", 1}); }},
-      {"net", [](Options&, const std::string& v) -> Status { return v == "none" ? success() : Status(Error{"network cards are not built yet", "use -net none", 1}); }},
+      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_object},
       {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
       {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
       {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},

@@ -21,6 +21,10 @@ struct Options {
   std::vector<std::string> chardevs;  // -chardev, whole
   std::string debugcon;
   std::string gdb;
+  // Network, as given; app/network.cpp makes it.
+  using Properties = std::vector<std::pair<std::string, std::string>>;
+  std::vector<Properties> netdevs, nics, legacy_nets, dumps;
+  bool network_given = false;  // no default card
   std::string log_items, log_file;
   std::string pid_file;
   int escape_char = 1;

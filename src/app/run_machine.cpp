@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "app/network.h"
 #include "app/wait_for.h"
 #include "base/log.h"
 #include "chardev/factory.h"
@@ -128,6 +129,7 @@ int run_machine(Options o) {
   if (!o.wait_for.empty()) s.wait = std::make_shared<WaitFor>(o.wait_for);
   if (Status st = open_serial(s, o); !st) return fail(st.error());
 
+  if (Status st = build_network(o, *s.chardevs); !st) return fail(st.error());
   auto built = machine::build(o.machine);
   if (!built) return fail(built.error());
   s.machine = built.take();

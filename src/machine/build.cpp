@@ -5,6 +5,7 @@
 #include "hw/rtc/mc146818.h"
 #include "machine/machine.h"
 #include "machine/pc.h"
+#include "machine/pc_network.h"
 
 namespace doppel::machine {
 namespace {
@@ -80,6 +81,7 @@ std::string boards_help() {
 std::vector<std::string> device_names() {
   std::vector<std::string> names;
   for (const DeviceHelp& device : devices()) names.emplace_back(device.name);
+  for (std::string& nic : nic_names()) names.push_back(std::move(nic));
   return names;
 }
 
@@ -90,7 +92,7 @@ std::vector<std::string> device_properties(const std::string& driver) {
     all.emplace_back("id");
     return all;
   }
-  return {};
+  return is_nic(driver) ? nic_properties() : std::vector<std::string>{};
 }
 
 std::string devices_help() {
@@ -98,7 +100,7 @@ std::string devices_help() {
   for (const DeviceHelp& device : devices()) {
     text += std::string("name \"") + device.name + "\", bus " + device.bus + ", desc \"" + device.description + "\"\n";
   }
-  return text;
+  return text + nics_help();
 }
 
 }  // namespace doppel::machine

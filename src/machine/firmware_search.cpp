@@ -8,12 +8,13 @@ namespace doppel::machine {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr const char* kSystemDirs[] = {"/usr/share/seabios", "/usr/share/qemu", "/usr/share/doppel",
-                                       "/usr/local/share/doppel"};
+constexpr const char* kSystemDirs[] = {"/usr/share/seabios", "/usr/share/qemu", "/usr/lib/ipxe/qemu",
+                                       "/usr/share/doppel", "/usr/local/share/doppel"};
 
 // What the packages' own files are called; empty: a name of the user's.
 std::string package_of(const std::string& name) {
   if (name.starts_with("bios") || name.starts_with("vgabios")) return "seabios";
+  if (name.starts_with("efi-") || name.starts_with("pxe-")) return "ipxe-qemu";
   const bool rom = name.starts_with("linuxboot") || name.starts_with("multiboot") || name.starts_with("kvmvapic");
   return rom ? "qemu-system-data" : "";
 }

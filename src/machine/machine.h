@@ -16,6 +16,9 @@
 #include "hw/core/clock.h"
 #include "hw/core/device.h"
 
+namespace doppel::net {
+class Network;
+}
 namespace doppel::machine {
 
 struct DriveConfig {
@@ -25,6 +28,12 @@ struct DriveConfig {
   std::string id, format;
   int index = -1, bus = -1, unit = -1;
   bool read_only = false, snapshot = false;
+};
+
+struct NicConfig {
+  std::string model = "e1000", name, mac, netdev, address;
+  std::string rom_file;  // empty: the model's own; "none": none
+  int boot_index = -1;
 };
 
 struct DeviceConfig {
@@ -47,6 +56,8 @@ struct MachineConfig {
   std::vector<std::string> firmware_dirs;  // -L, first wins
   std::vector<DriveConfig> drives;
   std::vector<DeviceConfig> devices;
+  std::shared_ptr<net::Network> network;                    // back ends; null: none
+  std::vector<NicConfig> nics;                              // of -nic and -net
   std::vector<std::pair<std::string, std::string>> fw_cfg;  // name, file contents
   std::vector<std::shared_ptr<chardev::Chardev>> serial;    // com1, com2...
   std::shared_ptr<chardev::Chardev> debugcon;               // port 0xe9 when given
@@ -107,5 +118,6 @@ std::string boards_help();
 std::string devices_help();
 std::vector<std::string> device_names();
 std::vector<std::string> device_properties(const std::string& driver);  // empty: no such device
+std::string nic_models();                                               // a line each
 
 }  // namespace doppel::machine

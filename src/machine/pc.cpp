@@ -14,6 +14,7 @@
 #include "hw/timer/port61.h"
 #include "machine/firmware_search.h"
 #include "machine/pc_firmware.h"
+#include "machine/pc_network.h"
 
 namespace doppel::machine {
 namespace {
@@ -102,6 +103,7 @@ Status PcMachine::build() {
   build_serial();
   build_drives();
   if (Status s = build_display(); !s.ok()) return s;
+  if (Status s = build_network(); !s.ok()) return s;
   if (Status s = build_extras(); !s.ok()) return s;
   if (Status s = build_firmware(); !s.ok()) return s;
   for (x86::X86Cpu* cpu : cpus_) cpu->reset();  // with their APICs there
@@ -111,7 +113,7 @@ Status PcMachine::build() {
 Status PcMachine::check_devices() const {
   static constexpr const char* kKnown[] = {"ide-hd", "ide-cd", "floppy", "isa-debug-exit", "pc-testdev", "VGA"};
   for (const DeviceConfig& device : config_.devices) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown)) {
+    if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver)) {
       return Error{"'" + device.driver + "' is no device that this machine has", "-device help lists them"};
     }
   }
@@ -346,6 +348,21 @@ Status PcMachine::build_display() {
   return success();
 }
 
+Status PcMachine::build_network() {
+  auto nics = plan_nics(config_);
+  if (!nics.ok()) return nics.error();
+  for (NicConfig& nic : *nics) {
+    auto card = make_nic(config_, nic, clock_, device_lock_);
+    if (!card.ok()) return card.error();
+    auto place = nic_place(nic, *pci_);
+    if (!place.ok()) return place.error();
+    pci_->attach(*place, *card->device);
+    if (nic.boot_index >= 0) nic_boot_.emplace_back(nic.boot_index, nic_boot_path(*place));
+    register_device(card->name, std::move(card->device));
+  }
+  return success();
+}
+
 Status PcMachine::build_extras() {
   if (config_.debugcon) {
     auto& console = add<hw::DebugConsole>("debugcon", hw::DebugConsole::Params{.chardev = config_.debugcon});
@@ -377,8 +394,12 @@ Status PcMachine::build_extras() {
 Status PcMachine::build_firmware() {
   auto& fw_cfg = add<firmware::FwCfg>("fw-cfg", firmware::FwCfg::Params{.dma = dma_});
   ports("fw-cfg", kPorts.fw_cfg.first, kPorts.fw_cfg.count, fw_cfg);
-  const PcFirmwareInput input{
-      .config = config_, .memory = pc_memory_, .drives = drives_, .cpu = model_, .serial_ports = serial_ports_};
+  const PcFirmwareInput input{.config = config_,
+                              .memory = pc_memory_,
+                              .drives = drives_,
+                              .cpu = model_,
+                              .serial_ports = serial_ports_,
+                              .nic_boot = nic_boot_};
   if (Status s = fill_fw_cfg(fw_cfg, input); !s.ok()) return s;
   fill_cmos(*rtc_, input, *ide_);
   return success();

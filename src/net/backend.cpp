@@ -20,6 +20,12 @@ bool Backend::send(Packet&& packet) {
   return true;
 }
 
+bool Backend::has_room() {
+  const std::lock_guard guard(lock_);
+  refused_ |= from_peer_.size() >= kSendQueue;
+  return !refused_;
+}
+
 void Backend::set_peer(std::shared_ptr<Endpoint> peer) {
   has_peer_.store(peer != nullptr);
   loop_.call([&] {

@@ -10,10 +10,17 @@
 #include <mutex>
 #include <string>
 
+#include "base/result.h"
 #include "net/loop.h"
 #include "net/packet.h"
 
+namespace doppel::chardev {
+class Chardev;
+}
 namespace doppel::net {
+
+// How a back end gets a character device by what the command line says.
+using OpenChardev = std::function<Result<std::shared_ptr<chardev::Chardev>>(const std::string& spec)>;
 
 struct Counters {
   std::atomic<u64> frames{0}, bytes{0}, dropped{0};
@@ -43,6 +50,7 @@ class Backend : public Poller {
 
   // A frame from the card. False: no room, nothing was taken, room_to_send() follows.
   bool send(Packet&& packet);
+  bool has_room();  // false is as a refused send()
   void set_peer(std::shared_ptr<Endpoint> peer);
   bool has_peer() const { return has_peer_.load(); }
   void flush_soon();  // the peer has room again

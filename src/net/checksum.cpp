@@ -139,23 +139,36 @@ void finish_piece(std::vector<u8>& f, const Headers& h, size_t index, size_t off
   const u64 sum = checksum_add(std::span<const u8>(f).subspan(h.l4), pseudo_header_sum(f, h, f.size() - h.l4));
   put_be16(&f[h.l4 + 16], static_cast<u16>(~checksum_fold(sum)));
 }
+
+// A large segment has no length of its own in its IP header to go by: the frame's is taken.
+Headers parse_segment(Packet& p) {
+  const Segmentation kind = p.offload.segmentation;
+  if (kind != Segmentation::Tcp4 && kind != Segmentation::Tcp6) return {};
+  const bool tagged = p.data.size() > 18 && be16(&p.data[12]) == kVlan;
+  const size_t l3 = kEthernetHeader + (tagged ? 4 : 0);
+  if (p.data.size() > l3 + kIpv6Header && p.data.size() - l3 < 65536) {
+    if (p.data[l3] >> 4 == 4) put_be16(&p.data[l3 + 2], static_cast<u16>(p.data.size() - l3));
+    if (p.data[l3] >> 4 == 6) put_be16(&p.data[l3 + 4], static_cast<u16>(p.data.size() - l3 - kIpv6Header));
+  }
+  const Headers h = parse_headers(p.data);
+  return h.payload != 0 && h.protocol == kProtocolTcp && h.end == p.data.size() ? h : Headers{};
+}
 }  // namespace
+
+bool complete_whole(Packet& p) {
+  const Headers h = parse_segment(p);
+  if (h.payload == 0) return false;
+  finish_piece(p.data, h, 0, 0, true);
+  p.offload = {};
+  p.offload.checksum_valid = true;
+  return true;
+}
 
 std::vector<Packet> segment(Packet p) {
   std::vector<Packet> out;
   const Offload o = p.offload;
-  // A large segment has no length of its own in its IP header to go by: the frame's is taken.
-  Headers h;
-  if (o.segmentation == Segmentation::Tcp4 || o.segmentation == Segmentation::Tcp6) {
-    const bool tagged = p.data.size() > 18 && be16(&p.data[12]) == kVlan;
-    const size_t l3 = kEthernetHeader + (tagged ? 4 : 0);
-    if (p.data.size() > l3 + kIpv6Header && p.data.size() - l3 < 65536) {
-      if (p.data[l3] >> 4 == 4) put_be16(&p.data[l3 + 2], static_cast<u16>(p.data.size() - l3));
-      if (p.data[l3] >> 4 == 6) put_be16(&p.data[l3 + 4], static_cast<u16>(p.data.size() - l3 - kIpv6Header));
-    }
-    h = parse_headers(p.data);
-  }
-  if (h.payload == 0 || h.protocol != kProtocolTcp || o.segment_size == 0) {
+  const Headers h = parse_segment(p);
+  if (h.payload == 0 || o.segment_size == 0) {
     complete_checksum(p);
     p.offload.segmentation = Segmentation::None;
     out.push_back(std::move(p));

@@ -32,6 +32,8 @@ ReceiveChecksums check_frame(std::span<const u8> frame);
 
 // Carries out `needs_checksum`; offsets outside of the frame are ignored.
 void complete_checksum(Packet& packet);
+// Makes lengths and checksums of a segment that stays whole. False: it does not parse, or is too long for a datagram.
+bool complete_whole(Packet& packet);
 // Frames of the wire's size, checksums complete. A packet that can't be cut comes back alone.
 std::vector<Packet> segment(Packet packet);
 

@@ -4,6 +4,7 @@
 
 #include "net/sockets.h"
 #include "net/tap.h"
+#include "net/user_nat.h"
 
 namespace doppel::net {
 

@@ -7,14 +7,16 @@
 #include "net/dump.h"
 #include "net/hub.h"
 #include "net/nic_port.h"
-#include "net/user_nat.h"
+#include "net/properties.h"
 
 namespace doppel::net {
+
+class UserNat;
 
 class Network {
  public:
   struct Hooks {
-    UserNat::OpenChardev open_chardev;            // for guestfwd
+    OpenChardev open_chardev;                     // for guestfwd
     std::function<void(const std::string&)> say;  // a line for the user
   };
   explicit Network(Hooks hooks) : hooks_(std::move(hooks)) {}

@@ -33,7 +33,10 @@ void NicPort::plug(std::shared_ptr<Backend> backend) {
 
 bool NicPort::send(Packet&& packet) {
   if (!link()) return true;
-  for (const Tap& tap : taps_) tap(packet.data, true);
+  if (!taps_.empty()) {
+    if (backend_ && !backend_->has_room()) return false;  // it would be seen twice
+    for (const Tap& tap : taps_) tap(packet.data, true);
+  }
   return backend_ == nullptr || backend_->send(std::move(packet));
 }
 

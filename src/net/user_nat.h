@@ -32,7 +32,6 @@ Result<UserConfig> parse_user(const Properties& p);
 
 class UserNat final : public Backend {
  public:
-  using OpenChardev = std::function<Result<std::shared_ptr<chardev::Chardev>>(const std::string& spec)>;
   // `say`: a line for the user (the port chosen for port 0).
   static Result<std::shared_ptr<UserNat>> make(std::string id, Loop& loop, const UserConfig& config,
                                                const OpenChardev& open_chardev,
@@ -41,7 +40,8 @@ class UserNat final : public Backend {
   ~UserNat() override;
 
   std::string info() const override;
-  std::string connections();  // `info usernet`
+  bool takes_offload() const override { return true; }  // libslirp takes a segment of any length
+  std::string connections();                            // `info usernet`
   // Any thread but the network's, without the device lock. The result has the port that was chosen for port 0.
   Result<Forward> add_forward(Forward f);
   Status remove_forward(const Forward& f);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/os/ports.h"
+#include "net/checksum.h"
 #include "net/user_nat.h"
 
 namespace doppel::net {
@@ -45,10 +46,16 @@ struct UserNat::Stream : std::enable_shared_from_this<UserNat::Stream> {
   std::atomic<size_t> room{0};
 
   void attach(Loop& loop) {
-    chardev->attach({.can_receive = [this] { return room.load(); },
+    chardev->attach({.can_receive =
+                         [weak = weak_from_this()] {
+                           const auto self = weak.lock();
+                           return self ? self->room.load() : size_t{0};
+                         },
                      .receive =
                          [weak = weak_from_this(), &loop](std::span<const u8> data) {
-                           if (auto self = weak.lock()) self->room.fetch_sub(std::min(self->room.load(), data.size()));
+                           const auto alive = weak.lock();
+                           if (!alive) return;
+                           alive->room.fetch_sub(std::min(alive->room.load(), data.size()));
                            loop.post([weak, bytes = std::vector<u8>(data.begin(), data.end())] {
                              if (auto self = weak.lock(); self && self->slirp)
                                slirp_socket_recv(self->slirp, self->server, self->port, bytes.data(),
@@ -184,7 +191,11 @@ Status UserNat::add_guest_forward(const std::string& text, const OpenChardev& op
   return success();
 }
 
-void UserNat::transmit(Packet&& p) { slirp_input(slirp_, p.data.data(), static_cast<int>(p.data.size())); }
+void UserNat::transmit(Packet&& p) {
+  if (p.offload.segmentation != Segmentation::None && !complete_whole(p)) return;
+  complete_checksum(p);
+  slirp_input(slirp_, p.data.data(), static_cast<int>(p.data.size()));
+}
 
 void UserNat::before_wait(PollSet& set) {
   run_timers();

@@ -3,13 +3,17 @@
 
 Each test is a function test_*(t); t.boot() runs the emulator and returns what the serial port said. DOPPEL_TEST_FULL=1 adds the
 slow ones (names test_full_*)."""
+import hashlib
+import http.server
 import os
 import pathlib
 import re
 import select
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -316,6 +320,74 @@ def test_full_icount_i386(t):
 
 def test_full_icount_amd64(t):
     icount_boot(t, "amd64-pc", ALL_WAYS)
+
+
+class Peer:
+    """The other end of the guests' connections: an HTTP server and a sink on the host's loopback."""
+
+    def __init__(self, size):
+        self.data = os.urandom(size)
+        self.hash = hashlib.sha256(self.data).hexdigest()
+        self.sent = []  # hashes of what came
+        data = self.data
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.sink = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.receive, daemon=True).start()
+
+    def receive(self):
+        while True:
+            c, _ = self.sink.accept()
+            h = hashlib.sha256()
+            while part := c.recv(1 << 16):
+                h.update(part)
+            c.close()
+            self.sent.append(h.hexdigest())
+
+    def ports(self):
+        return f"{self.http.server_port},{self.sink.getsockname()[1]}"
+
+
+CARDS = {"e1000": "e1000"}  # model, Linux's driver
+
+
+def test_network_cards(t):
+    """Each card: DHCP, ping, TCP from, to and into the guest, with hashes."""
+    peer = Peer(2 << 20)
+    args = ["-m", "256", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel", GUESTS / "amd64-net/vmlinuz", "-initrd", GUESTS / "amd64-net/initrd.gz",
+            "-append", f"console=ttyS0 guest_quiet guest_net={peer.ports()}"]
+    for i, model in enumerate(CARDS):
+        args += ["-nic", f"user,id=n{i},model={model},net=10.0.{10 + i}.0/24,hostfwd=tcp::0-:7000"]
+    p = subprocess.Popen([t.program, "qemu-system-x86_64", *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    guard = threading.Timer(240, p.kill)
+    guard.start()
+    text, ports = "", []
+    for line in p.stdout:
+        line = line.decode(errors="replace").strip()
+        text += line + "\n"
+        if m := re.search(r"TCP port (\d+) of", line):
+            ports.append(int(m[1]))
+        if m := re.search(r"GUEST-NET (\S+) listens", line):
+            time.sleep(0.5)
+            with socket.create_connection(("127.0.0.1", ports[list(CARDS.values()).index(m[1])])) as c:
+                c.sendall(peer.data)
+    guard.cancel()
+    run = Run(p.wait(), text).exited().never(*BAD)
+    for driver in CARDS.values():
+        run.need(f"GUEST-NET {driver} ping", f"GUEST-NET {driver} got {peer.hash}", f"GUEST-NET {driver} sent", f"GUEST-NET {driver} took {peer.hash}")
+    if peer.sent != [peer.hash] * len(CARDS):
+        raise Failure(f"the guest sent something else: {peer.sent}, expected {peer.hash}")
 
 
 # --- many boots, two CPUs

@@ -4,6 +4,7 @@ import ctypes
 import os
 import pathlib
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -92,7 +93,16 @@ def test_bad_input(t):
     t.fails(["-bios", "/nonexistent.bin"], 1, "nonexistent.bin")
     t.fails(["-hda", "/nonexistent.img"], 1, "nonexistent.img")
     t.fails(["-hda", t.dir], 1, "folder|directory")
-    t.fails(["-netdev", "user,id=n"], 1, "not built yet")
+    t.fails(["-netdev", "user"], 1, "id=")
+    t.fails(["-netdev", "vde,id=n"], 1, "vde", "not built")
+    t.fails(["-nic", "user,hostfwd=tcp:22"], 1, "port forwarding rule")
+    t.fails(["-nic", "user,model=e1001"], 1, "e1001", "e1000")
+    t.fails(["-nic", "user,mac=52:54:00"], 1, "MAC address")
+    t.fails(["-device", "e1000,netdev=gone"], 1, "no network back end 'gone'")
+    t.fails(["-netdev", "user,id=n", "-device", "e1000,netdev=n", "-device", "e1000,netdev=n"], 1, "two cards")
+    t.fails(["-device", "e1000,colour=red"], 1, "colour")
+    t.fails(["-device", "e1000,addr=1"], 1, "addr=1", "taken")
+    t.fails(["-object", "rng-random,id=r"], 1, "rng-random")
     t.fails(["-append", "x"], 1, "-kernel")
     t.fails(["-drive", f"file={junk},fromat=raw"], 1, "fromat", "format")
     t.fails(["-d", "in_asn"], 1, "in_asn")
@@ -167,6 +177,37 @@ def test_wait_for(t):
     check(code == 0, err)
     code, _, err = t.run("run", t.boot_sector(), "-display", "none", "--wait-for", "NEVER-COMES", "--wait-timeout", "4")
     check(code == 1 and "SECOND-SECTOR-OK" in err, err)
+
+
+def test_network(t):
+    """Cards and back ends by option; forwardings and cables by the monitor; a taken port names its holder."""
+    code, out, _ = t.qemu("-nic", "user,model=help")
+    check(code == 0 and "e1000" in out, out)
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    t.fails(["-nic", f"user,hostfwd=tcp::{port}-:22"], 1, f"pid {os.getpid()}", "is free")
+    path = t.dir / "net.sock"
+    p = t.start("-display", "none", "-monitor", f"unix:{path},server=on,wait=off", "-fda", t.boot_sector(),
+                "-nic", "user,id=n0,mac=52:54:00:aa:bb:cc,hostfwd=tcp::0-:22", "-netdev", "hubport,hubid=1,id=h0", "-device", "e1000,netdev=h0,id=second")
+    try:
+        m = Monitor(path)
+        info = m.command("info network")
+        check("model=e1000,macaddr=52:54:00:aa:bb:cc" in info and "n0: index=0,type=user,net=10.0.2.0" in info, info)
+        check("hub 1" in info and "second" in info, info)
+        check(str(port) in m.command(f"hostfwd_add tcp::{port}-:80"), "a taken port")
+        said = m.command("hostfwd_add n0 tcp:127.0.0.1:0-:80")
+        chosen = re.search(r"tcp:127.0.0.1:(\d+)-:80", said)
+        check(chosen, said)
+        socket.create_connection(("127.0.0.1", int(chosen[1])), timeout=10).close()
+        check(chosen[1] in m.command("info usernet"), "usernet")
+        check(m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}") == "", "remove")
+        check("no such port" in m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}"), "removed twice")
+        check(m.command("set_link second off") == "" and "no network card" in m.command("set_link third off"), "set_link")
+        m.quit()
+        check(p.wait(20) == 0, "quit")
+        check("goes to the guest's port 22" in p.stdout.read().decode(), "port 0 is said")
+    finally:
+        p.kill()
 
 
 def test_monitor(t):

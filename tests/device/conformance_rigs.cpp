@@ -2,6 +2,7 @@
 
 #include "block/memory_node.h"
 #include "chardev/devices.h"
+#include "device/nic_rig.h"
 #include "firmware/fw_cfg.h"
 #include "hw/block/ata_disk.h"
 #include "hw/block/atapi_cd.h"
@@ -23,6 +24,7 @@
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/vmport.h"
+#include "hw/net/e1000.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
@@ -54,6 +56,8 @@ void attach_pci(Rig& r, PciDevice& d) {
   d.reset();
   r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
 }
+
+void attach_nic(Rig& r, PciNic&) { r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10)); }
 
 struct ApicWorld {
   explicit ApicWorld(Rig& r)
@@ -259,6 +263,7 @@ const std::vector<RigEntry>& rigs() {
        }},
       {"pci_config_ports", [](Rig& r) { r.windows = {&r.make<PciConfigPorts>(PciConfigPorts::Params{.bus = r.pci})}; }},
       {"fw_cfg", build_fw_cfg},
+      {"e1000", [](Rig& r) { attach_nic(r, build_nic<E1000>(r)); }},
   };
   return list;
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "display/input_event.h"
 #include "monitor/commands/command.h"
+#include "net/network.h"
 
 namespace doppel::monitor {
 namespace {
@@ -102,6 +103,29 @@ std::string eject(machine::Machine& m, const Words& w) {
   return s ? "" : s.error().text() + "\n";
 }
 
+std::string set_link(machine::Machine& m, const Words& w) {
+  if (w.size() < 3 || (w[2] != "on" && w[2] != "off")) return "set_link needs a name (info network) and on or off\n";
+  if (!m.config().network) return "there is no network\n";
+  const Status s = m.config().network->set_link(w[1], w[2] == "on");
+  return s ? "" : s.error().text() + "\n";
+}
+
+// hostfwd_add [NETDEV] RULE
+std::string hostfwd_add(machine::Machine& m, const Words& w) {
+  if (w.size() < 2) return "hostfwd_add needs a rule, such as tcp::2222-:22\n";
+  if (!m.config().network) return "there is no network\n";
+  std::string said;
+  const Status s = m.config().network->hostfwd_add(w.size() > 2 ? w[1] : "", w.back(), said);
+  return s ? (said.empty() ? "" : said + "\n") : s.error().text() + "\n";
+}
+
+std::string hostfwd_remove(machine::Machine& m, const Words& w) {
+  if (w.size() < 2) return "hostfwd_remove needs a rule, such as tcp::2222\n";
+  if (!m.config().network) return "there is no network\n";
+  const Status s = m.config().network->hostfwd_remove(w.size() > 2 ? w[1] : "", w.back());
+  return s ? "" : s.error().text() + "\n";
+}
+
 std::string log_command(machine::Machine&, const Words& w) {
   if (w.size() < 2) return log_items_help();
   if (w[1] == "none") {
@@ -127,6 +151,9 @@ constexpr Command kRows[] = {
     {"mouse_button", "state", "mouse buttons: 1 left, 2 right, 4 middle", mouse_button},
     {"change", "drive file [read-only]", "put another medium into a drive", change},
     {"eject", "[-f] drive", "take the medium out", eject},
+    {"set_link", "name on|off", "plug the cable of a network card in or out", set_link},
+    {"hostfwd_add", "[netdev] tcp|udp:[addr]:port-[addr]:port", "forward a port of the host to the guest", hostfwd_add},
+    {"hostfwd_remove", "[netdev] tcp|udp:[addr]:port", "end a forwarding", hostfwd_remove},
     {"nmi", "", "raise an NMI", nmi},
     {"log", "item,...|none", "log items, as -d", log_command},
 };

@@ -1,5 +1,6 @@
 // `info`: what the machine is and does.
 #include "monitor/commands/command.h"
+#include "net/network.h"
 
 namespace doppel::monitor {
 namespace {
@@ -86,6 +87,11 @@ std::string devices(machine::Machine& m, const Words& w) {
   return text;
 }
 
+std::string network(machine::Machine& m, const Words&) { return m.config().network ? m.config().network->info() : ""; }
+std::string usernet(machine::Machine& m, const Words&) {
+  return m.config().network ? m.config().network->user_info() : "";
+}
+
 constexpr Command kRows[] = {
     {"status", "", "running or stopped", status},
     {"version", "", "version", version},
@@ -99,6 +105,8 @@ constexpr Command kRows[] = {
     {"irq", "", "interrupt controllers", pic},
     {"screen", "", "the characters of a text screen", screen},
     {"block", "", "drives and media", block},
+    {"network", "", "network cards and what they are plugged into", network},
+    {"usernet", "", "connections of the user network", usernet},
     {"qdm", "[device]", "devices; with a name its state", devices},
 };
 

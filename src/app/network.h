@@ -1,0 +1,16 @@
+// The network's part of the command line: -netdev, -nic, -net and -object filter-dump, and making the cables from them.
+#pragma once
+#include "app/options.h"
+#include "chardev/factory.h"
+
+namespace doppel::app {
+
+Status take_netdev(Options& o, const std::string& text);
+Status take_nic(Options& o, const std::string& text);
+Status take_net(Options& o, const std::string& text);
+Status take_object(Options& o, const std::string& text);
+
+// Fills o.machine.network and o.machine.nics. Without any of the options: an e1000 on a user network.
+Status build_network(Options& o, chardev::Factory& chardevs);
+
+}  // namespace doppel::app

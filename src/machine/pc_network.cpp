@@ -1,0 +1,146 @@
+#include "machine/pc_network.h"
+
+#include <algorithm>
+
+#include "hw/net/e1000.h"
+#include "machine/firmware_search.h"
+#include "net/network.h"
+
+namespace doppel::machine {
+namespace {
+
+template <typename Card>
+std::unique_ptr<hw::PciDevice> make(hw::NicParams p) {
+  return std::make_unique<Card>(std::move(p));
+}
+
+struct Model {
+  const char* name;
+  const char* rom;  // of Debian's package ipxe-qemu
+  const char* description;
+  std::unique_ptr<hw::PciDevice> (*make)(hw::NicParams p);
+};
+constexpr Model kModels[] = {
+    {"e1000", "efi-e1000.rom", "Intel 82540EM gigabit Ethernet", make<hw::E1000>},
+};
+constexpr const char* kProperties[] = {"netdev", "mac", "addr", "bus", "id", "romfile", "rombar", "bootindex"};
+
+const Model* find_model(const std::string& name) {
+  if (name == "e1000-82540em") return &kModels[0];
+  for (const Model& m : kModels) {
+    if (name == m.name) return &m;
+  }
+  return nullptr;
+}
+
+Result<NicConfig> from_device(const DeviceConfig& device) {
+  NicConfig nic;
+  nic.model = device.driver;
+  for (const auto& [key, value] : device.properties) {
+    if (std::find_if(std::begin(kProperties), std::end(kProperties), [&](const char* k) { return key == k; }) ==
+        std::end(kProperties))
+      return Error{device.driver + " has no property '" + key + "'",
+                   "it has: netdev, mac, addr, bus, id, romfile, bootindex"};
+    if (key == "netdev") nic.netdev = value;
+    if (key == "mac") nic.mac = value;
+    if (key == "addr") nic.address = value;
+    if (key == "id") nic.name = value;
+    if (key == "bus" && value != "pci.0") return Error{"there is no PCI bus '" + value + "'", "the board has pci.0"};
+    if (key == "romfile") nic.rom_file = value.empty() ? "none" : value;
+    if (key == "rombar" && (value == "0" || value == "off")) nic.rom_file = "none";
+    if (key == "bootindex") nic.boot_index = std::atoi(value.c_str());
+  }
+  return nic;
+}
+
+// A ROM that nobody asked for may be missing; then the card can't boot.
+Result<std::vector<u8>> load_rom(const MachineConfig& config, const NicConfig& nic, const Model& model) {
+  if (nic.rom_file == "none") return std::vector<u8>{};
+  if (!nic.rom_file.empty()) return load_firmware(config.firmware_dirs, nic.rom_file);
+  auto rom = load_firmware(config.firmware_dirs, model.rom);
+  const std::string order = config.boot_once + config.boot_order;
+  const bool wanted = nic.boot_index >= 0 || order.find('n') != std::string::npos;
+  if (!rom.ok() && !wanted) return std::vector<u8>{};
+  return rom;
+}
+
+}  // namespace
+
+bool is_nic(const std::string& driver) { return find_model(driver) != nullptr; }
+
+std::vector<std::string> nic_names() {
+  std::vector<std::string> names;
+  for (const Model& m : kModels) names.emplace_back(m.name);
+  return names;
+}
+
+std::vector<std::string> nic_properties() { return {std::begin(kProperties), std::end(kProperties)}; }
+
+std::string nic_models() {
+  std::string text;
+  for (const Model& m : kModels) text += std::string(m.name) + "\n";
+  return text;
+}
+
+std::string nics_help() {
+  std::string text;
+  for (const Model& m : kModels) {
+    text += std::string("name \"") + m.name + "\", bus PCI, desc \"" + m.description +
+            ": netdev=, mac=, addr=, romfile=, bootindex=\"\n";
+  }
+  return text;
+}
+
+Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config) {
+  std::vector<NicConfig> out = config.nics;
+  for (const DeviceConfig& device : config.devices) {
+    if (!is_nic(device.driver)) continue;
+    auto nic = from_device(device);
+    if (!nic.ok()) return nic.error();
+    out.push_back(nic.take());
+  }
+  for (const NicConfig& nic : out) {
+    if (is_nic(nic.model)) continue;
+    std::string all;
+    for (const Model& m : kModels) all += (all.empty() ? "" : ", ") + std::string(m.name);
+    return Error{"there is no network card '" + nic.model + "'", "this machine has: " + all};
+  }
+  return out;
+}
+
+Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Clock& clock, std::mutex& device_lock) {
+  const Model& model = *find_model(nic.model);
+  if (!config.network) return Error{"this machine was made without a network", "give it one"};
+  auto port = config.network->add_nic(model.name, nic.name, nic.mac, nic.netdev);
+  if (!port.ok()) return port.error();
+  auto rom = load_rom(config, nic, model);
+  if (!rom.ok()) return rom.error();
+  const std::string name = (*port)->name();
+  return Nic{name, model.make({.port = port.take(), .clock = clock, .device_lock = device_lock, .rom = rom.take()})};
+}
+
+Result<u8> nic_place(const NicConfig& nic, const hw::PciBus& bus) {
+  if (nic.address.empty()) {
+    const int slot = bus.free_slot();
+    if (slot < 0) return Error{"the PCI bus is full", "leave out a network card"};
+    return hw::pci::devfn(static_cast<unsigned>(slot), 0);
+  }
+  char* end = nullptr;
+  const unsigned long slot = std::strtoul(nic.address.c_str(), &end, 16);
+  unsigned long function = 0;
+  if (*end == '.') function = std::strtoul(end + 1, &end, 16);
+  if (*end != 0 || slot > 31 || function > 7)
+    return Error{"addr=" + nic.address + " is no place on a PCI bus", "write SLOT[.FUNCTION] in hexadecimal"};
+  const u8 place = hw::pci::devfn(static_cast<unsigned>(slot), static_cast<unsigned>(function));
+  if (bus.at(place)) return Error{"addr=" + nic.address + " is taken by " + bus.at(place)->name(), "choose another"};
+  return place;
+}
+
+std::string nic_boot_path(u8 devfn) {
+  char text[64];
+  std::snprintf(text, sizeof text, "/pci@i0cf8/ethernet@%x%s/ethernet-phy@0", hw::pci::slot_of(devfn),
+                hw::pci::function_of(devfn) ? ("," + std::to_string(hw::pci::function_of(devfn))).c_str() : "");
+  return text;
+}
+
+}  // namespace doppel::machine

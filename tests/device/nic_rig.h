@@ -1,0 +1,40 @@
+// A network card in a rig, and frames for it: a window whose writes make frames arrive and pull the cable.
+#pragma once
+#include "device/conformance_rigs.h"
+#include "hw/net/nic.h"
+
+namespace doppel::hw::test {
+
+class CableWindow final : public MmioHandler {
+ public:
+  CableWindow(net::NicClient& card, std::shared_ptr<net::NicPort> port) : card_(card), port_(std::move(port)) {}
+  u64 read(u64, unsigned) override { return 0; }
+  void write(u64 offset, u64 value, unsigned) override {
+    if (offset % 16 == 1) card_.link_changed(port_->link());
+    if (offset % 16 == 2) card_.room_to_send();
+    net::Packet p;
+    p.data.resize(14 + (value & 0xfff), static_cast<u8>(value >> 8));
+    if (offset & 1) std::fill(p.data.begin(), p.data.begin() + 6, u8{0xff});
+    if (offset & 2) std::copy(port_->mac().begin(), port_->mac().end(), p.data.begin());
+    p.data[12] = offset & 4 ? 0x08 : 0x81;
+    p.data[13] = 0;
+    p.data[14 < p.data.size() ? 14 : 0] = 0x45;
+    card_.receive(p);
+  }
+
+ private:
+  net::NicClient& card_;
+  std::shared_ptr<net::NicPort> port_;
+};
+
+template <typename Card>
+Card& build_nic(Rig& r) {
+  auto port = std::make_shared<net::NicPort>("nic", "nic", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
+  Card& card = r.make<Card>(NicParams{.port = port, .clock = r.clock, .device_lock = r.lock, .rom = {}});
+  r.pci.attach(0x10, card);
+  card.reset();
+  r.windows.push_back(&r.part<CableWindow>(card, port));
+  return card;
+}
+
+}  // namespace doppel::hw::test
