@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "hw/net/e1000.h"
+#include "hw/net/ne2000.h"
+#include "hw/net/rtl8139.h"
 #include "machine/firmware_search.h"
 #include "net/network.h"
 
@@ -22,6 +24,8 @@ struct Model {
 };
 constexpr Model kModels[] = {
     {"e1000", "efi-e1000.rom", "Intel 82540EM gigabit Ethernet", make<hw::E1000>},
+    {"rtl8139", "efi-rtl8139.rom", "Realtek RTL8139C fast Ethernet", make<hw::Rtl8139>},
+    {"ne2k_pci", "efi-ne2k_pci.rom", "Realtek RTL8029AS, an NE2000 on PCI", make<hw::Ne2000>},
 };
 constexpr const char* kProperties[] = {"netdev", "mac", "addr", "bus", "id", "romfile", "rombar", "bootindex"};
 

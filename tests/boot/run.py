@@ -359,18 +359,18 @@ class Peer:
         return f"{self.http.server_port},{self.sink.getsockname()[1]}"
 
 
-CARDS = {"e1000": "e1000"}  # model, Linux's driver
+CARDS = {"e1000": "e1000", "rtl8139": "8139too", "ne2k_pci": "ne2k-pci"}  # model, Linux's driver
 
 
 def test_network_cards(t):
     """Each card: DHCP, ping, TCP from, to and into the guest, with hashes."""
-    peer = Peer(2 << 20)
+    peer = Peer(1 << 20)
     args = ["-m", "256", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel", GUESTS / "amd64-net/vmlinuz", "-initrd", GUESTS / "amd64-net/initrd.gz",
             "-append", f"console=ttyS0 guest_quiet guest_net={peer.ports()}"]
     for i, model in enumerate(CARDS):
         args += ["-nic", f"user,id=n{i},model={model},net=10.0.{10 + i}.0/24,hostfwd=tcp::0-:7000"]
     p = subprocess.Popen([t.program, "qemu-system-x86_64", *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    guard = threading.Timer(240, p.kill)
+    guard = threading.Timer(120, p.kill)
     guard.start()
     text, ports = "", []
     for line in p.stdout:

@@ -25,6 +25,8 @@
 #include "hw/misc/port92.h"
 #include "hw/misc/vmport.h"
 #include "hw/net/e1000.h"
+#include "hw/net/ne2000.h"
+#include "hw/net/rtl8139.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
@@ -264,6 +266,8 @@ const std::vector<RigEntry>& rigs() {
       {"pci_config_ports", [](Rig& r) { r.windows = {&r.make<PciConfigPorts>(PciConfigPorts::Params{.bus = r.pci})}; }},
       {"fw_cfg", build_fw_cfg},
       {"e1000", [](Rig& r) { attach_nic(r, build_nic<E1000>(r)); }},
+      {"rtl8139", [](Rig& r) { attach_nic(r, build_nic<Rtl8139>(r)); }},
+      {"ne2k_pci", [](Rig& r) { attach_nic(r, build_nic<Ne2000>(r)); }},
   };
   return list;
 }

@@ -27,13 +27,34 @@ class CableWindow final : public MmioHandler {
   std::shared_ptr<net::NicPort> port_;
 };
 
+// The card's ports.
+class PortWindow final : public MmioHandler {
+ public:
+  explicit PortWindow(PortBus& ports) : ports_(ports) {}
+  u64 read(u64 offset, unsigned size) override {
+    return ports_.read(static_cast<u16>(0xc000 + (offset & 0x3f)), std::min(size, 4u));
+  }
+  void write(u64 offset, u64 value, unsigned size) override {
+    ports_.write(static_cast<u16>(0xc000 + (offset & 0x3f)), static_cast<u32>(value), std::min(size, 4u));
+  }
+
+ private:
+  PortBus& ports_;
+};
+
 template <typename Card>
 Card& build_nic(Rig& r) {
   auto port = std::make_shared<net::NicPort>("nic", "nic", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
   Card& card = r.make<Card>(NicParams{.port = port, .clock = r.clock, .device_lock = r.lock, .rom = {}});
   r.pci.attach(0x10, card);
   card.reset();
+  // BARs 0 and 1 in place, the card may master the bus: the suite's accesses reach its registers.
+  const bool ports_first = (r.pci.config_read(0, 0x10, 0x10, 4) & 1) != 0;
+  r.pci.config_write(0, 0x10, 0x10, ports_first ? 0xc000 : 0xf0000000, 4);
+  r.pci.config_write(0, 0x10, 0x14, ports_first ? 0xf0000000 : 0xc000, 4);
+  r.pci.config_write(0, 0x10, 0x04, 7, 2);
   r.windows.push_back(&r.part<CableWindow>(card, port));
+  r.windows.push_back(&r.part<PortWindow>(r.ports));
   return card;
 }
 

@@ -59,16 +59,16 @@ E1000::E1000(NicParams p)
   add_mmio_bar(0, 0x20000, *this);
   add_io_bar(1, 0x40, io_);
   const auto& mac = port().mac();
-  for (size_t i = 0; i < 3; i++) eeprom_[i] = static_cast<u16>(mac[2 * i] | mac[2 * i + 1] << 8);
-  eeprom_[0x0a] = 0x400b;  // initialization control 1
-  eeprom_[0x0b] = config16(pci::kSubsystemId);
-  eeprom_[0x0c] = config16(pci::kSubsystemVendorId);
-  eeprom_[0x0d] = 0x100e;
-  eeprom_[0x0e] = 0x8086;
-  eeprom_[0x0f] = 0x3040;  // initialization control 2
+  for (size_t i = 0; i < 3; i++) eeprom_.words[i] = static_cast<u16>(mac[2 * i] | mac[2 * i + 1] << 8);
+  eeprom_.words[0x0a] = 0x400b;  // initialization control 1
+  eeprom_.words[0x0b] = config16(pci::kSubsystemId);
+  eeprom_.words[0x0c] = config16(pci::kSubsystemVendorId);
+  eeprom_.words[0x0d] = 0x100e;
+  eeprom_.words[0x0e] = 0x8086;
+  eeprom_.words[0x0f] = 0x3040;  // initialization control 2
   u16 sum = 0;
-  for (size_t i = 0; i < 63; i++) sum = static_cast<u16>(sum + eeprom_[i]);
-  eeprom_[63] = static_cast<u16>(0xbaba - sum);
+  for (size_t i = 0; i < 63; i++) sum = static_cast<u16>(sum + eeprom_.words[i]);
+  eeprom_.words[63] = static_cast<u16>(0xbaba - sum);
   reset_phy();
   reset_mac();
 }
@@ -93,7 +93,7 @@ void E1000::reset_mac() {
   const auto& mac = port().mac();
   reg(kRa) = static_cast<u32>(mac[0] | mac[1] << 8 | mac[2] << 16) | u32{mac[3]} << 24;
   reg(kRa + 4) = static_cast<u32>(mac[4] | mac[5] << 8) | kRahValid;
-  eeprom_state_ = {};
+  eeprom_.reset();
   context_ = {};
   forget_frame();
   stalled_.reset();
@@ -153,8 +153,7 @@ u32 E1000::read_register(u32 offset) {
   } else if (offset == kIcs || offset == kImc) {
     return 0;
   } else if (offset == kEecd) {
-    return (value & ~u32{kEecdDo}) | ((eeprom_state_.out >> 16 & 1) ? u32{kEecdDo} : 0) |
-           ((value & kEecdReq) ? u32{kEecdGnt} : 0);
+    return (value & ~u32{kEecdDo}) | (eeprom_.out() ? u32{kEecdDo} : 0) | ((value & kEecdReq) ? u32{kEecdGnt} : 0);
   } else if (offset >= kStatistics && offset < kStatistics + 0x100) {
     reg(offset) = 0;
   }
@@ -170,7 +169,7 @@ void E1000::write_register(u32 offset, u32 value) {
     case kMdic: write_mdic(value); return;
     case kEerd: {
       const u32 word = value >> 8 & 0xff;
-      reg(kEerd) = (value & 0xff00) | kEerdDone | (word < eeprom_.size() ? u32{eeprom_[word]} << 16 : 0);
+      reg(kEerd) = (value & 0xff00) | kEerdDone | (word < eeprom_.words.size() ? u32{eeprom_.words[word]} << 16 : 0);
       if ((value & kEerdStart) == 0) reg(kEerd) = value & 0xff00;
       return;
     }
@@ -223,33 +222,10 @@ void E1000::write_control(u32 value) {
   reg(kCtrl) = value & ~(u32{kCtrlRst} | kCtrlPhyRst);
 }
 
-// 5.6: a read of one word is start bit, 10, six bits of address; then sixteen bits come out, highest first.
 void E1000::write_eecd(u32 value) {
   constexpr u32 kPins = kEecdSk | kEecdCs | kEecdDi | kEecdReq;
-  Microwire& m = eeprom_state_;
   reg(kEecd) = (reg(kEecd) & ~kPins) | (value & kPins);
-  const bool rising = (value & kEecdSk) != 0 && (m.last & kEecdSk) == 0;
-  m.last = value & kPins;
-  if ((value & kEecdCs) == 0) {
-    m.shift = m.bits = m.out = m.out_bits = 0;
-    return;
-  }
-  if (!rising) return;
-  const u32 in = (value & kEecdDi) ? 1 : 0;
-  if (m.out_bits != 0) {
-    m.out = (m.out << 1) & 0x1ffff;
-    if (--m.out_bits == 0) m.bits = m.shift = 0;
-    return;
-  }
-  if (m.bits == 0 && in == 0) return;
-  m.shift = (m.shift << 1 | in) & 0x1ff;
-  if (++m.bits < 9) return;
-  if ((m.shift >> 6) == 6) {        // 1, 10: READ; other commands write, and the EEPROM is write protected
-    m.out = eeprom_[m.shift & 63];  // 17 bits: a dummy zero comes first
-    m.out_bits = 17;
-    return;
-  }
-  m.bits = m.shift = 0;
+  eeprom_.pins((value & kEecdCs) != 0, (value & kEecdSk) != 0, (value & kEecdDi) != 0);
 }
 
 void E1000::write_mdic(u32 value) {
@@ -332,7 +308,7 @@ void E1000::count64(u32 offset, u64 n) {
 void E1000::archive(StateArchive& ar) {
   ar.field("registers", regs_);
   ar.field("phy", phy_);
-  ar.field("eeprom_pins", eeprom_state_);
+  eeprom_.archive(ar);
   ar.field("io_address", io_.address);
   ar.field("context_ip", context_.ip);
   ar.field("context_tu", context_.tu);
@@ -354,7 +330,6 @@ void E1000::archive(StateArchive& ar) {
   if (!ar.loading()) return;
   stalled_.reset();
   if (frame_.size() > net::kMaxPacket) forget_frame();
-  eeprom_state_.out_bits = std::min(eeprom_state_.out_bits, 17u);
   next_interrupt_ = std::min(next_interrupt_, clock().now() + 0xffff * kThrottleUnit);
   update_interrupt();
 }

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "hw/net/e1000_defs.h"
+#include "hw/net/microwire.h"
 #include "hw/net/nic.h"
 
 namespace doppel::hw {
@@ -82,14 +83,7 @@ class E1000 final : public PciNic, private MmioHandler {
 
   std::array<u32, e1000::kRegisterEnd / 4> regs_{};
   std::array<u16, 32> phy_{};
-  std::array<u16, 64> eeprom_{};
-  struct Microwire {
-    u32 last = 0;   // EECD pins
-    u32 shift = 0;  // bits in, newest lowest
-    u32 bits = 0;   // how many since the start bit; 0: waiting for it
-    u32 out = 0;    // word being read
-    u32 out_bits = 0;
-  } eeprom_state_;
+  Microwire eeprom_;
   IoWindow io_{*this};
   Timer throttle_;
   Timer more_;              // goes on sending after a pause

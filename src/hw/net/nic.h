@@ -34,7 +34,7 @@ class PciNic : public PciDevice, public net::NicClient {
  protected:
   net::NicPort& port() { return *port_; }
   const net::NicPort& port() const { return *port_; }
-  Clock& clock() { return clock_; }
+  Clock& clock() const { return clock_; }
 
  private:
   std::shared_ptr<net::NicPort> port_;
