@@ -179,7 +179,7 @@ class Emulator:
                           + self.serial().decode(errors="replace")[-1500:]) from None
 
     def wait_paused(self, timeout=900):
-        return wait_until("the machine to pause", lambda: "paused" in self.command("info status"), timeout, 0.2)
+        return wait_until("the machine to pause", lambda: re.search(r"paused(?! .prelaunch)", self.command("info status")), timeout, 0.2)
 
     def exited(self, status=0, timeout=120):
         try:

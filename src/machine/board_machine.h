@@ -91,7 +91,7 @@ class BoardMachine : public Machine {
   std::vector<std::thread::id> vcpu_threads_;
   std::optional<hw::Timer> stop_timer_;  // --stop-at
 
-  std::atomic<RunState> state_{RunState::Paused};
+  std::atomic<RunState> state_{RunState::Prelaunch};
   std::atomic<bool> exited_{false};
   int exit_status_ = 0;
   std::mutex run_lock_;  // pause, resume, reset, exit: one at a time

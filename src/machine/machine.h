@@ -67,7 +67,7 @@ struct MachineConfig {
   accel::Options accel;
 };
 
-enum class RunState { Paused, Running, Shutdown, Debug, GuestPanicked, InternalError };
+enum class RunState { Prelaunch /* has never run */, Paused, Running, Shutdown, Debug, GuestPanicked, InternalError };
 enum class ShutdownCause { None, GuestShutdown, GuestReset, HostQuit, GuestPanic };
 
 class Machine {

@@ -215,7 +215,7 @@ def test_monitor(t):
     p = t.start("-display", "none", "-monitor", f"unix:{path},server=on,wait=off", "-fda", t.boot_sector())
     try:
         m = Monitor(path)
-        check("running" in m.command("info status"), "status")
+        wait_until("the machine to run", lambda: "running" in m.command("info status"), 60, 0.1)
         time.sleep(3)
         m.command("stop")
         check("paused" in m.command("info status"), "stop")

@@ -226,7 +226,7 @@ class Window {
   u32 buttons_ = 0;
   int width_ = 0, height_ = 0;
   bool grabbed_ = false, full_screen_ = false, closing_ = false, exposed_ = true, resized_ = false;
-  machine::RunState shown_state_ = machine::RunState::Paused;
+  machine::RunState shown_state_ = machine::RunState::Prelaunch;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@ namespace {
 
 const char* state_name(machine::RunState s) {
   switch (s) {
+    case machine::RunState::Prelaunch: return "paused (prelaunch)";
     case machine::RunState::Paused: return "paused";
     case machine::RunState::Running: return "running";
     case machine::RunState::Shutdown: return "paused (shutdown)";
