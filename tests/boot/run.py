@@ -442,7 +442,7 @@ def test_smp2_both_host_cpus(t):
     work = "sh -c 'i=40; while [ $i -gt 0 ]; do seq 1 40000 | sha256sum >/dev/null; i=$((i-1)); done'"
     script = f"echo ONE; taskset 1 {work}; echo TWO; taskset 1 {work} & taskset 2 {work}; wait; echo DONE"
     with Emulator(t.program, "-m", "256", "-smp", "2", "-no-reboot", "-kernel", GUESTS / "amd64-pc/vmlinuz", "-initrd", GUESTS / "amd64-pc/initrd.gz",
-                  "-append", "console=ttyS0 quiet guest_quiet guest_run=" + script.replace(" ", "+")) as m:
+                  "-append", "console=ttyS0 quiet guest_quiet guest_end=halt guest_run=" + script.replace(" ", "+")) as m:
         marks = []
         for mark in ("ONE", "TWO", "DONE"):
             m.wait_for_serial(mark + "\r?\n", 600)
@@ -455,7 +455,8 @@ def test_smp2_both_host_cpus(t):
         alone, both = second_share(marks[0], marks[1]), second_share(marks[1], marks[2])
         check(alone[0] < 0.4, f"one process keeps two threads busy: {alone[1]} ticks")
         check(both[0] > 0.6, f"two processes do not keep two threads busy: {both[1]} ticks")
-        m.exited(0, 300)
+        m.process.terminate()
+        m.process.wait(60)
 
 
 sys.exit(run_tests("boot", globals(), Tester(sys.argv[1]), sys.argv[2:]))
