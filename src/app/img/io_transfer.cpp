@@ -59,7 +59,7 @@ bool too_many(const IoWords& words, const IoOptions& o) {
 
 void dump(std::span<const u8> data, u64 offset) {
   for (size_t at = 0; at < data.size(); at += 16) {
-    std::printf("%08llx:  ", static_cast<unsigned long long>(offset + at));
+    std::printf("%08llx:  ", static_cast<unsigned long long>(offset) + at);
     const auto row = data.subspan(at, std::min<size_t>(16, data.size() - at));
     for (const u8 b : row) std::printf("%02x ", b);
     std::printf(" ");
@@ -112,7 +112,7 @@ bool compare(const IoOptions& o, u64 offset, std::span<const u8> data) {
   }
   const auto part = data.subspan(from, o.has('l') ? length : data.size() - from);
   if (std::all_of(part.begin(), part.end(), [&](u8 b) { return b == pattern; })) return true;
-  std::printf("Pattern verification failed at offset %llu, %zu bytes\n", static_cast<unsigned long long>(offset + from),
+  std::printf("Pattern verification failed at offset %llu, %zu bytes\n", static_cast<unsigned long long>(offset) + from,
               part.size());
   return false;
 }

@@ -1,8 +1,10 @@
 #include "app/img/output_image.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "app/img/arguments.h"
 #include "app/options.h"
@@ -124,10 +126,10 @@ Status create_data_file(const NewImage& image, bool unsafe) {
 bool can_create(const std::string& format) { return format == "raw" || format == "qcow2"; }
 
 int refuse_format(const std::string& format, const std::string& before) {
-  for (const char* known :
-       {"qcow", "qed", "vmdk", "vdi", "vhdx", "vpc", "luks", "parallels", "dmg", "bochs", "cloop"}) {
-    if (format == known) return complain(before + "Format driver '" + format + "' does not support image creation");
-  }
+  static constexpr std::string_view kKnown[] = {"qcow", "qed",       "vmdk", "vdi",   "vhdx", "vpc",
+                                                "luks", "parallels", "dmg",  "bochs", "cloop"};
+  if (std::find(std::begin(kKnown), std::end(kKnown), format) != std::end(kKnown))
+    return complain(before + "Format driver '" + format + "' does not support image creation");
   return complain(before + "Unknown file format '" + format + "'");
 }
 
