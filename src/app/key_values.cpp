@@ -62,6 +62,31 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
+Error wrong_choice(const std::string& what, const std::string& value, const std::vector<std::string>& built,
+                   const std::vector<std::string>& later) {
+  std::string use;
+  for (const std::string& b : built) use += (use.empty() ? "use " : " or ") + b;
+  if (std::find(later.begin(), later.end(), value) != later.end())
+    return Error{what + " '" + value + "' is not built yet", use};
+  std::vector<std::string> all = built;
+  all.insert(all.end(), later.begin(), later.end());
+  const std::string near = nearest(value, all);
+  if (near.empty()) return Error{"there is no " + what + " '" + value + "'", use};
+  const bool there = std::find(built.begin(), built.end(), near) != built.end();
+  return Error{"there is no " + what + " '" + value + "'",
+               "did you mean '" + near + "'?" + (there ? "" : " that is not built yet: " + use)};
+}
+
+Result<bool> parse_switch(const std::string& what, std::string_view value) {
+  for (const char* on : {"on", "yes", "true", "y"}) {
+    if (value == on) return true;
+  }
+  for (const char* off : {"off", "no", "false", "n"}) {
+    if (value == off) return false;
+  }
+  return Error{what + "=" + std::string(value) + " is neither on nor off", "use " + what + "=on or =off"};
+}
+
 Result<u64> parse_size(std::string_view text, u64 unit) {
   u64 v = 0;
   size_t i = 0;

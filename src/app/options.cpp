@@ -57,6 +57,14 @@ Error bad_property(std::string_view option, std::string_view key, const std::vec
                near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
 }
 
+// Versions (pc-q35-8.2) are the board.
+Error unknown_board(const std::string& name) {
+  const std::string board = name.starts_with("pc-q35-") ? "q35" : name;
+  Error error = wrong_choice("board", board, {"pc"}, {"q35", "isapc", "microvm", "none", "xenfv", "xenpv"});
+  error.fix += "; -machine help lists the boards";
+  return error;
+}
+
 Status take_machine(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "type")) {
     if (key == "type") {
@@ -64,6 +72,7 @@ Status take_machine(Options& o, const std::string& text) {
         o.text = machine::boards_help();
         return success();
       }
+      if (!machine::is_board(value)) return unknown_board(value);
       o.machine.board = value;
     } else if (key == "help") {
       o.text = machine::boards_help();
@@ -72,12 +81,11 @@ Status take_machine(Options& o, const std::string& text) {
       if (value.find("tcg") == std::string::npos && value.find("interp") == std::string::npos)
         return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
       o.machine.accel.interpreter = value.find("tcg") == std::string::npos;
-    } else if (key == "hpet") {
-      o.machine.hpet = is_on(value);
-    } else if (key == "acpi") {
-      o.machine.acpi = is_on(value);
-    } else if (key == "vmport") {
-      o.machine.vmport = is_on(value);
+    } else if (key == "hpet" || key == "acpi" || key == "vmport") {
+      // vmport=auto: on, as in QEMU where there is no Xen.
+      auto on = key == "vmport" && value == "auto" ? Result<bool>(true) : parse_switch("-machine " + key, value);
+      if (!on) return on.error();
+      (key == "hpet" ? o.machine.hpet : key == "acpi" ? o.machine.acpi : o.machine.vmport) = *on;
     } else if (key == "usb" && !is_on(value)) {
       continue;
     } else {
@@ -239,9 +247,11 @@ Status take_rtc(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "base")) {
     if (key == "base")
       o.machine.rtc_base = value;
-    else if (key == "clock")
+    else if (key == "clock") {
+      if (value != "host" && value != "vm" && value != "rt")
+        return Error{"-rtc clock=" + value + " is not a clock", "use clock=host or clock=vm"};
       o.machine.rtc_clock = value;
-    else if (key != "driftfix")
+    } else if (key != "driftfix")
       return bad_property("rtc", key, {"base", "clock", "driftfix"});
   }
   return success();
@@ -344,12 +354,12 @@ const std::unordered_map<std::string, Handler>& handlers() {
          const auto kv = parse_key_values(v, "type");
          const std::string type = kv.empty() ? v : kv[0].second;
          if (type == "help") { o.text = "Displays:\nsdl\nnone\n"; return success(); }
-         if (type != "sdl" && type != "none") return Error{"display '" + type + "' is not built yet", "use -display sdl or -display none", 1};
+         if (type != "sdl" && type != "none") return wrong_choice("display", type, {"sdl", "none"}, {"gtk", "vnc", "curses", "cocoa", "egl-headless", "spice-app", "dbus"});
          o.display = type;
          return success();
        }},
       {"vga", [](Options& o, const std::string& v) -> Status {
-         if (v != "std" && v != "none") return Error{"display adapter '" + v + "' is not built yet", "use -vga std or -vga none", 1};
+         if (v != "std" && v != "none") return wrong_choice("display adapter", v, {"std", "none"}, {"cirrus", "vmware", "qxl", "xenfb", "tcx", "cg3", "virtio"});
          o.machine.vga = v;
          return success();
        }},

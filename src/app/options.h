@@ -41,6 +41,11 @@ KeyValues parse_key_values(std::string_view text, std::string_view first_key = {
 Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit);
 std::string options_help(std::string_view program);
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // empty: none is near
+// A value that is not one of `built`: either one of `later`, which QEMU has, or unknown to both. `what`: "display".
+Error wrong_choice(const std::string& what, const std::string& value, const std::vector<std::string>& built,
+                   const std::vector<std::string>& later);
+// on, yes, true, y; off, no, false, n. `what` is for the error: "-machine hpet".
+Result<bool> parse_switch(const std::string& what, std::string_view value);
 Result<u64> parse_size(std::string_view text, u64 unit_without_suffix);
 
 }  // namespace doppel::app

@@ -18,7 +18,7 @@ Result<OptionList> from_spec(std::string_view spec) {
   const std::string kind = list.head.substr(0, colon);
   const std::string rest = colon == std::string::npos ? "" : list.head.substr(colon + 1);
   auto need = [&](const char* what) -> Status {
-    return rest.empty() ? Status(Error{"'" + kind + ":' needs " + what, "for example " + kind + ":/tmp/serial", 2})
+    return rest.empty() ? Status(Error{"'" + kind + ":' needs " + what, "for example " + kind + ":/tmp/serial"})
                         : success();
   };
   list.head = kind;
@@ -32,7 +32,7 @@ Result<OptionList> from_spec(std::string_view spec) {
   } else if (kind == "tcp" || kind == "telnet") {
     const size_t last = rest.rfind(':');
     if (last == std::string::npos || last + 1 == rest.size())
-      return Error{"'" + std::string(spec) + "' has no port", "use " + kind + ":HOST:PORT", 2};
+      return Error{"'" + std::string(spec) + "' has no port", "use " + kind + ":HOST:PORT"};
     std::string host = rest.substr(0, last);
     if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     list.head = "socket";
@@ -59,7 +59,7 @@ Result<std::shared_ptr<Chardev>> make_socket(const std::shared_ptr<IoLoop>& loop
   so.port = o.get("port");
   so.path = o.get("path");
   if (so.path.empty() == so.port.empty())
-    return Error{"a socket needs either path= or port=", "socket,path=/tmp/s or socket,host=localhost,port=4444", 2};
+    return Error{"a socket needs either path= or port=", "socket,path=/tmp/s or socket,host=localhost,port=4444"};
   for (auto [name, field, otherwise] : {std::tuple{"server", &so.server, false},
                                         {"wait", &so.wait, true},
                                         {"nodelay", &so.nodelay, false},
@@ -113,12 +113,12 @@ Result<std::shared_ptr<Chardev>> Factory::make(const Options& o) {
     if (const Status s = o.only(with_common("path append input-path")); !s) return s.error();
     const Result<bool> append = o.flag("append", false);
     if (!append) return append.error();
-    if (o.get("path").empty()) return Error{"a file character device needs path=", "file,path=/tmp/serial.log", 2};
+    if (o.get("path").empty()) return Error{"a file character device needs path=", "file,path=/tmp/serial.log"};
     return open_file(loop_, o.get("path"), o.get("input-path"), *append);
   }
   if (kind == "pipe" || kind == "serial") {
     if (const Status s = o.only(with_common("path")); !s) return s.error();
-    if (o.get("path").empty()) return Error{"a pipe character device needs path=", "pipe,path=/tmp/serial", 2};
+    if (o.get("path").empty()) return Error{"a pipe character device needs path=", "pipe,path=/tmp/serial"};
     return open_pipe(loop_, o.get("path"));
   }
   if (kind == "pty") {
@@ -131,7 +131,7 @@ Result<std::shared_ptr<Chardev>> Factory::make(const Options& o) {
   if (kind == "ringbuf" || kind == "memory")
     return std::shared_ptr<Chardev>(std::make_shared<RingBuffer>(ring_size(o.get("size"))));
   return Error{"unknown character device '" + kind + "'",
-               "known: null stdio file pipe pty socket ringbuf; tcp: unix: telnet: mon:", 2};
+               "known: null stdio file pipe pty socket ringbuf; tcp: unix: telnet: mon:"};
 }
 
 Result<std::shared_ptr<Chardev>> Factory::wrap(std::shared_ptr<Chardev> device, const Options& o) {
@@ -152,7 +152,7 @@ Result<std::shared_ptr<Chardev>> Factory::wrap(std::shared_ptr<Chardev> device, 
   }
   if (const std::string id = o.get("id"); !id.empty()) {
     if (by_id_.contains(id))
-      return Error{"there is already a character device '" + id + "'", "give each one an id of its own", 2};
+      return Error{"there is already a character device '" + id + "'", "give each one an id of its own"};
     by_id_[id] = device;
   }
   return device;
@@ -163,7 +163,7 @@ Result<std::shared_ptr<Chardev>> Factory::open(std::string_view spec, const std:
   if (spec.starts_with("chardev:")) {
     const std::string name(spec.substr(8));
     auto found = find(name);
-    if (!found) return Error{"there is no character device '" + name + "'", "make it with -chardev ...,id=" + name, 2};
+    if (!found) return Error{"there is no character device '" + name + "'", "make it with -chardev ...,id=" + name};
     const auto mux = find_mux(found);
     // A second front end of a mux is one of its own.
     if (mux && found.use_count() > 2) {
@@ -196,7 +196,7 @@ Result<std::shared_ptr<Chardev>> Factory::open(std::string_view spec, const std:
 Result<std::shared_ptr<Chardev>> Factory::create(std::string_view text) {
   Options o{parse_options(text)};
   if (o.head.starts_with("backend=")) o.head = o.head.substr(8);
-  if (o.get("id").empty()) return Error{"-chardev " + o.head + " has no id", "add ,id=NAME", 2};
+  if (o.get("id").empty()) return Error{"-chardev " + o.head + " has no id", "add ,id=NAME"};
   Result<std::shared_ptr<Chardev>> device = make(o);
   if (!device) return device;
   return wrap(device.take(), o);

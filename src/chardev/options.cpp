@@ -15,7 +15,7 @@ Result<bool> OptionList::flag(const std::string& key, bool otherwise) const {
   const std::string& v = it->second;
   if (v == "on" || v == "yes" || v == "true" || v == "y") return true;
   if (v == "off" || v == "no" || v == "false" || v == "n") return false;
-  return Error{"option '" + key + "' is '" + v + "'", "use on or off", 2};
+  return Error{"option '" + key + "' is '" + v + "'", "use on or off"};
 }
 
 Status OptionList::only(std::string_view known) const {
@@ -23,7 +23,7 @@ Status OptionList::only(std::string_view known) const {
     std::istringstream names{std::string(known)};
     bool found = false;
     for (std::string name; names >> name;) found |= name == key;
-    if (!found) return Error{"'" + head + "' has no option '" + key + "'", "options: " + std::string(known), 2};
+    if (!found) return Error{"'" + head + "' has no option '" + key + "'", "options: " + std::string(known)};
   }
   return success();
 }

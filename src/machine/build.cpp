@@ -78,6 +78,11 @@ std::string boards_help() {
   return text;
 }
 
+bool is_board(const std::string& name) {
+  return std::any_of(std::begin(kBoards), std::end(kBoards),
+                     [&](const Board& board) { return without_version(name) == board.name; });
+}
+
 std::vector<std::string> device_names() {
   std::vector<std::string> names;
   for (const DeviceHelp& device : devices()) names.emplace_back(device.name);

@@ -62,7 +62,7 @@ struct MachineConfig {
   std::vector<std::shared_ptr<chardev::Chardev>> serial;    // com1, com2...
   std::shared_ptr<chardev::Chardev> debugcon;               // port 0xe9 when given
   bool debugcon_firmware = false;                           // port 0x402 too
-  bool hpet = true, acpi = true, vmport = false, no_defaults = false;
+  bool hpet = true, acpi = true, vmport = true, no_defaults = false;
   bool no_reboot = false, no_shutdown = false, start_paused = false;
   accel::Options accel;
 };
@@ -115,6 +115,7 @@ class Machine {
 // kernel.
 Result<std::unique_ptr<Machine>> build(MachineConfig config);
 std::string boards_help();
+bool is_board(const std::string& name);  // versions such as pc-i440fx-8.2 included
 std::string devices_help();
 std::vector<std::string> device_names();
 std::vector<std::string> device_properties(const std::string& driver);  // empty: no such device

@@ -315,8 +315,8 @@ Result<s64> rtc_start_seconds(std::string_view base) {
   using namespace std::chrono;
   const year_month_day ymd{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
   if (!(whole || with_time) || !ymd.ok() || h > 23 || mi > 59 || s > 59 || h < 0 || mi < 0 || s < 0) {
-    return Error{"the RTC's date '" + text + "' is not one", "use base=utc, base=localtime or base=2024-02-29T12:30:00",
-                 2};
+    return Error{"the RTC's date '" + text + "' is not one",
+                 "use base=utc, base=localtime or base=2024-02-29T12:30:00"};
   }
   return s64{sys_days{ymd}.time_since_epoch().count()} * kDaySeconds + h * 3600 + mi * 60 + s;
 }
