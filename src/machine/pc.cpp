@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "firmware/fw_cfg.h"
+#include "firmware/smbios.h"
 #include "hw/block/ata_disk.h"
 #include "hw/bus/pci/pci_config_ports.h"
 #include "hw/char/uart_16550a.h"
@@ -32,7 +33,7 @@ constexpr struct {
   PortRange ide1{0x170, 8}, ide0{0x1f0, 8}, ide1_control{0x376, 1}, ide0_control{0x3f6, 1}, fdc{0x3f0, 6},
       fdc_dir{0x3f7, 1};
   PortRange firmware_debug{0x402, 1}, dma_high_pages{0x480, 8}, elcr{0x4d0, 2}, fw_cfg{0x510, firmware::FwCfg::kPorts},
-      pci_config{0xcf8, 8};
+      pci_config{0xcf8, 8}, vmport{0x5658, 4};
   PortRange vga{hw::VgaCore::kFirstPort, hw::VgaCore::kPortCount},
       vbe{hw::VgaCore::kFirstVbePort, hw::VgaCore::kVbePortCount};
 } kPorts;
@@ -100,6 +101,7 @@ Status PcMachine::build() {
   build_chipset();
   build_timers();
   build_input();
+  if (config_.vmport) build_vmport();
   build_serial();
   build_drives();
   if (Status s = build_display(); !s.ok()) return s;
@@ -119,7 +121,6 @@ Status PcMachine::check_devices() const {
   }
   if (config_.vga != "std" && config_.vga != "none")
     return Error{"-vga " + config_.vga + " is not built yet", "use -vga std or -vga none"};
-  if (config_.vmport) return Error{"vmport=on is not built yet", "leave it off"};
   if (config_.cpus == 0 || config_.cpus > 64) return Error{"the board pc takes 1 to 64 CPUs", "change -smp"};
   const u32 cores = std::max(config_.cores, 1u), threads = std::max(config_.threads, 1u);
   if (config_.sockets && config_.sockets * cores * threads != config_.cpus) {
@@ -284,6 +285,30 @@ void PcMachine::build_input() {
                                                                .mouse = mouse_});
   ports("i8042", kPorts.kbd_data.first, kPorts.kbd_data.count, controller.data());
   ports("i8042", kPorts.kbd_command.first, kPorts.kbd_command.count, controller.command());
+}
+
+// The backdoor's arguments and results are registers of the CPU that reads the port.
+void PcMachine::build_vmport() {
+  using x86::RAX, x86::RBX, x86::RCX, x86::RDX, x86::RSI, x86::RDI;
+  hw::Vmport::Params p{.ram_bytes = config_.ram_bytes};
+  p.load_registers = [this](hw::VmportRegisters& r) {
+    const int cpu = current_cpu();
+    if (cpu < 0) return false;
+    const u64* gpr = cpus_[static_cast<size_t>(cpu)]->state().gpr;
+    const auto low = [gpr](unsigned n) { return static_cast<u32>(gpr[n]); };
+    r = {low(RAX), low(RBX), low(RCX), low(RDX), low(RSI), low(RDI)};
+    return true;
+  };
+  p.store_registers = [this](const hw::VmportRegisters& r) {
+    u64* gpr = cpus_[static_cast<size_t>(current_cpu())]->state().gpr;
+    gpr[RBX] = r.ebx, gpr[RCX] = r.ecx, gpr[RDX] = r.edx, gpr[RSI] = r.esi, gpr[RDI] = r.edi;
+  };
+  firmware::parse_uuid(config_.uuid, p.uuid);  // build_firmware complains of one that is none
+  const auto start = hw::rtc_start_seconds(config_.rtc_base == "localtime" ? "utc" : config_.rtc_base);
+  p.wall_ns = [this, base = start.ok() ? *start : 0] { return base * hw::kNsPerSecond + clock_.now(); };
+  p.wake_mouse = [this] { mouse_->wake(); };
+  vmport_ = &add<hw::Vmport>("vmport", std::move(p));
+  ports("vmport", kPorts.vmport.first, kPorts.vmport.count, *vmport_);
 }
 
 void PcMachine::build_serial() {

@@ -18,6 +18,7 @@
 #include "hw/intc/ioapic_82093aa.h"
 #include "hw/intc/local_apic.h"
 #include "hw/misc/i8237.h"
+#include "hw/misc/vmport.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
 #include "machine/board_machine.h"
@@ -40,7 +41,7 @@ class PcMachine final : public BoardMachine {
   void key(u32 qemu_qcode, bool down) override;
   void pointer_relative(int dx, int dy, int wheel, u32 buttons) override;
   void pointer_absolute(int x, int y, int wheel, u32 buttons) override;
-  bool pointer_is_absolute() const override { return false; }
+  bool pointer_is_absolute() const override { return vmport_ && vmport_->pointer_active(); }
   Status change_medium(const std::string& id, const std::string& file, bool read_only) override;
   Status eject(const std::string& id, bool force) override;
   std::string block_info() override;
@@ -62,6 +63,7 @@ class PcMachine final : public BoardMachine {
   void build_chipset();
   void build_timers();
   void build_input();
+  void build_vmport();
   void build_serial();
   void build_drives();
   Status build_display();
@@ -90,6 +92,7 @@ class PcMachine final : public BoardMachine {
   hw::I8237* dma8237_ = nullptr;
   hw::Ps2Keyboard* keyboard_ = nullptr;
   hw::Ps2Mouse* mouse_ = nullptr;
+  hw::Vmport* vmport_ = nullptr;  // null: vmport=off
   hw::Fdc* fdc_ = nullptr;
   hw::PiixIde* ide_ = nullptr;
   hw::StdVga* vga_ = nullptr;
@@ -98,7 +101,7 @@ class PcMachine final : public BoardMachine {
   std::vector<std::pair<int, std::string>> nic_boot_;  // boot index, path for the firmware
   std::atomic<bool> a20_{true};
   u32 buttons_ = 0;
-  int pointer_x_ = -1, pointer_y_ = -1;  // absolute positions are turned into motion
+  int pointer_x_ = -1, pointer_y_ = -1;  // the last absolute position, 0..32767; negative: none yet
 };
 
 }  // namespace doppel::machine

@@ -6,7 +6,7 @@
 
 namespace doppel::machine {
 namespace {
-constexpr int kAbsoluteRange = 32768;
+constexpr int kAbsoluteRange = 32768, kPointerWidth = 1024, kPointerHeight = 768;
 }
 
 void PcMachine::press_power_button() { pm_->press_power_button(); }
@@ -30,18 +30,33 @@ void PcMachine::key(u32 qemu_qcode, bool down) {
 
 void PcMachine::pointer_relative(int dx, int dy, int wheel, u32 buttons) {
   const std::lock_guard guard(device_lock_);
-  mouse_->move(dx, dy, wheel, buttons);
+  if (!vmport_ || !vmport_->pointer_active()) {
+    mouse_->move(dx, dy, wheel, buttons);
+    return;
+  }
+  const auto moved = [](int from, int by, int size) {
+    return std::clamp(std::max(from, 0) + by * (kAbsoluteRange / size), 0, kAbsoluteRange - 1);
+  };
+  pointer_x_ = moved(pointer_x_, std::clamp(dx, -kPointerWidth, kPointerWidth), kPointerWidth);
+  pointer_y_ = moved(pointer_y_, std::clamp(dy, -kPointerHeight, kPointerHeight), kPointerHeight);
+  vmport_->pointer(pointer_x_, pointer_y_, wheel, buttons);
 }
 
-// The board's pointer is a PS/2 mouse: positions become motion on a screen of its size.
+// While the guest takes positions through the VMware port, they go there; else the board's pointer is a PS/2 mouse, and
+// they become motion on a screen of its size.
 void PcMachine::pointer_absolute(int x, int y, int wheel, u32 buttons) {
   const std::lock_guard guard(device_lock_);
-  constexpr int kWidth = 1024, kHeight = 768;
-  const int px = x * kWidth / kAbsoluteRange, py = y * kHeight / kAbsoluteRange;
-  const bool known = pointer_x_ >= 0;
-  mouse_->move(known ? px - pointer_x_ : 0, known ? py - pointer_y_ : 0, wheel, buttons);
-  pointer_x_ = px;
-  pointer_y_ = py;
+  const auto motion = [](int from, int to, int size) {
+    return from < 0 ? 0 : to * size / kAbsoluteRange - from * size / kAbsoluteRange;
+  };
+  const int dx = motion(pointer_x_, x, kPointerWidth), dy = motion(pointer_y_, y, kPointerHeight);
+  pointer_x_ = x;
+  pointer_y_ = y;
+  if (vmport_ && vmport_->pointer_active()) {
+    vmport_->pointer(x, y, wheel, buttons);
+  } else {
+    mouse_->move(dx, dy, wheel, buttons);
+  }
 }
 
 std::string PcMachine::pic_info() {

@@ -132,13 +132,17 @@ TEST(PcTestdev, LatchLinesMemory) {
 
 TEST(Vmport, VersionAndPointer) {
   VmportRegisters regs;
+  int woken = 0;
   Vmport port({.load_registers =
                    [&](VmportRegisters& r) {
                      r = regs;
                      return true;
                    },
                .store_registers = [&](const VmportRegisters& r) { regs = r; },
-               .ram_bytes = 1 << 27});
+               .ram_bytes = 1 << 27,
+               .uuid = {0x55, 0x0e, 0x84, 0x00, 0xe2, 0x9b, 0x41, 0xd4, 0xa7, 0x16, 0x44, 0x66, 0x55, 0x44, 0x00, 0x00},
+               .wall_ns = [] { return s64{1'700'000'000} * kNsPerSecond + 123'456'789; },
+               .wake_mouse = [&] { woken++; }});
   auto call = [&](u32 command, u32 argument) {
     regs = {0x564d5868, argument, command, 0x5658, 0, 0};
     return static_cast<u32>(port.read(0, 4));
@@ -146,6 +150,12 @@ TEST(Vmport, VersionAndPointer) {
   EXPECT_EQ(call(10, 0), 6u);
   EXPECT_EQ(regs.ebx, 0x564d5868u);
   EXPECT_EQ(call(20, 0), 1u << 27);
+  EXPECT_EQ(call(19, 0), 0x00840e55u);
+  EXPECT_EQ(regs.ebx, 0xd4419be2u);
+  EXPECT_EQ(regs.ecx, 0x664416a7u);
+  EXPECT_EQ(regs.edx, 0x00004455u);
+  EXPECT_EQ(call(23, 0), 1'700'000'000u);
+  EXPECT_EQ(regs.ebx, 123'456u);
   EXPECT_EQ(call(40, 0), 0xffff0000u);
   call(41, 0x45414552);
   EXPECT_EQ(call(40, 0), 1u);
@@ -157,6 +167,19 @@ TEST(Vmport, VersionAndPointer) {
   EXPECT_EQ(call(39, 4), 0x20u);
   EXPECT_EQ(regs.ebx, 200u);
   EXPECT_EQ(regs.ecx, 400u);
+  EXPECT_EQ(woken, 1);
+  // More than is there: the guest has lost step, and the pointer is off.
+  EXPECT_EQ(call(39, 2), 0xffffffffu);
+  EXPECT_FALSE(port.pointer_active());
+  EXPECT_EQ(call(40, 0), 0xffff0000u);
+  port.pointer(1, 1, 0, 0);
+  EXPECT_EQ(woken, 1);
+  // Only a 32-bit access of the first port with the magic number is a command.
+  regs = {0x564d5868, 0, 10, 0x5658, 0, 0};
+  EXPECT_EQ(port.read(0, 1), 0xffu);
+  EXPECT_EQ(port.read(0, 2), 0xffffu);
+  EXPECT_EQ(port.read(2, 2), 0xffffu);
+  EXPECT_EQ(regs.ebx, 0u);
   regs = {};
   EXPECT_EQ(port.read(0, 4), 0xffffffffu);
 }

@@ -53,6 +53,7 @@ class Window {
       if (static_cast<int>(SDL_GetTicks() - next) < 0) continue;
       const bool changed = draw();
       next = SDL_GetTicks() + (changed ? 16 : 33);
+      if (machine_.pointer_is_absolute() != absolute_) follow_pointer_kind();
       if (machine_.state() != shown_state_) update_title();
     }
   }
@@ -98,6 +99,14 @@ class Window {
     grabbed_ = on;
     SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE);
     SDL_SetWindowGrab(window_, on ? SDL_TRUE : SDL_FALSE);
+    update_title();
+  }
+
+  // The guest has begun or ceased to take positions: then it draws its pointer where the host's is.
+  void follow_pointer_kind() {
+    absolute_ = machine_.pointer_is_absolute();
+    if (absolute_) grab(false);
+    SDL_ShowCursor(absolute_ ? SDL_DISABLE : SDL_ENABLE);
     update_title();
   }
 
@@ -225,7 +234,7 @@ class Window {
   std::set<u32> down_;
   u32 buttons_ = 0;
   int width_ = 0, height_ = 0;
-  bool grabbed_ = false, full_screen_ = false, closing_ = false, exposed_ = true, resized_ = false;
+  bool grabbed_ = false, absolute_ = false, full_screen_ = false, closing_ = false, exposed_ = true, resized_ = false;
   machine::RunState shown_state_ = machine::RunState::Prelaunch;
 };
 

@@ -131,6 +131,10 @@ void Ps2Mouse::move(int dx, int dy, int wheel, u32 buttons) {
   if (!remote_) flush_motion();
 }
 
+void Ps2Mouse::wake() {
+  if (reporting_ && !remote_ && !wrap_ && command_ == 0 && output_size() + 4 <= kMostBytes) put_packet(false);
+}
+
 void Ps2Mouse::flush_motion() {
   if (!reporting_ || remote_ || wrap_ || command_ != 0) return;
   const s32 wheel = id_ == 0 ? 0 : wheel_;

@@ -23,6 +23,7 @@ void Vmport::reset() {
   mouse_enabled_ = absolute_ = false;
   last_buttons_ = 0;
   mouse_queue_.clear();
+  update_active();
 }
 
 void Vmport::mouse_command(u32 argument) {
@@ -36,6 +37,7 @@ void Vmport::mouse_command(u32 argument) {
     case kAbsolute: absolute_ = true; break;
     default: break;
   }
+  update_active();
 }
 
 void Vmport::pointer(int x, int y, int wheel, u32 buttons) {
@@ -47,6 +49,7 @@ void Vmport::pointer(int x, int y, int wheel, u32 buttons) {
   last_buttons_ = state;
   auto scale = [](int v) { return static_cast<u32>(std::clamp(v, 0, 32767)) * 2; };
   mouse_queue_.insert(mouse_queue_.end(), {state, scale(x), scale(y), static_cast<u32>(-wheel)});
+  if (p_.wake_mouse) p_.wake_mouse();
 }
 
 u32 Vmport::command(VmportRegisters& r) {
@@ -63,11 +66,12 @@ u32 Vmport::command(VmportRegisters& r) {
       return word(0);
     }
     case kGetRamSize: r.ebx = 0x1177; return static_cast<u32>(p_.ram_bytes);
-    case kGetTime:
-      r.ebx = 0;
+    case kGetTime: {
+      const s64 now = p_.wall_ns ? p_.wall_ns() : 0;
+      r.ebx = static_cast<u32>(now % kNsPerSecond / 1000);
       r.ecx = 1'000'000;  // largest lag in microseconds
-      r.edx = 0;
-      return p_.wall_seconds ? static_cast<u32>(p_.wall_seconds()) : 0;
+      return static_cast<u32>(now / kNsPerSecond);
+    }
     case kPointerStatus: return mouse_enabled_ ? static_cast<u32>(mouse_queue_.size()) : 0xffff0000u;
     case kPointerCommand: mouse_command(r.ebx); return r.ebx;
     case kPointerData: {
@@ -90,8 +94,9 @@ u32 Vmport::command(VmportRegisters& r) {
   }
 }
 
-u64 Vmport::read(u64, unsigned size) {
+u64 Vmport::read(u64 offset, unsigned size) {
   VmportRegisters r;
+  if (offset != 0 || size != 4) return mask_bits(8 * size);
   if (!p_.load_registers || !p_.load_registers(r) || r.eax != kMagic) return mask_bits(8 * size);
   const u32 value = command(r);
   if (p_.store_registers) p_.store_registers(r);
@@ -112,6 +117,7 @@ void Vmport::archive(StateArchive& ar) {
   }
   ar.blob("queue", bytes);
   if (!ar.loading()) return;
+  update_active();
   mouse_queue_.clear();
   for (size_t i = 0; i + 4 <= bytes.size() && mouse_queue_.size() < kMostWords; i += 4)
     mouse_queue_.push_back(load_le<u32>(&bytes[i]));
