@@ -1,4 +1,5 @@
-// Regions as text: one op a line, guest registers and helpers by name. For -d ir, goldens and reports of the verifier.
+// Regions as text: one op a line, guest registers and helpers by name. For -d ir, irrun, goldens and reports of the
+// verifier. parse.cpp reads it: what means something is in the text.
 #include <cstdio>
 #include <cstring>
 
@@ -12,7 +13,12 @@ std::string hex(u64 v) {
   std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(v));
   return text;
 }
-std::string value(Value v) { return "%" + std::to_string(v); }
+// An op and how its arguments are written: "%" for values of a region, "$" for those of a recipe.
+struct Text {
+  const Op& op;
+  char sigil;
+  std::string value(unsigned arg) const { return sigil + std::to_string(op.arg[arg]); }
+};
 std::string number(u64 v) {
   const s64 s = static_cast<s64>(v);
   return s < 0 ? "-" + hex(-v) : hex(v);
@@ -22,18 +28,19 @@ std::string reg(const Region& r, u32 id) {
   return r.layout && id < r.layout->count ? r.layout->rows[id].name : "r" + std::to_string(id);
 }
 
-std::string args_text(const Op& op, unsigned from = 0) {
+std::string args_text(const Text& t, unsigned from = 0) {
   std::string text;
-  for (unsigned i = from; i < op.nargs && i < 4; i++) text += (i == from ? "" : ", ") + value(op.arg[i]);
+  for (unsigned i = from; i < t.op.nargs && i < 4; i++) text += (i == from ? "" : ", ") + t.value(i);
   return text;
 }
 
-std::string memory(const Op& op) {
+std::string memory(const Text& t) {
+  const Op& op = t.op;
   const MemInfo m = MemInfo::unpack(op.aux);
-  std::string text = "[" + value(op.arg[0]);
+  std::string text = "[" + t.value(0);
   if (op.imm) text += static_cast<s64>(op.imm) < 0 ? " - " + hex(-op.imm) : " + " + hex(op.imm);
   text += "]";
-  if (op.nargs > 1) text += ", " + args_text(op, 1);
+  if (op.nargs > 1) text += ", " + args_text(t, 1);
   if (m.align_log2) text += " align " + std::to_string(1u << m.align_log2);
   if (m.rmw) text += " rmw";
   if (m.stack) text += " stack";
@@ -48,9 +55,10 @@ std::string exit_notes(const Op& op) {
   return exit_recipe(op) ? text + " recipe " + std::to_string(exit_recipe(op)) : text;
 }
 
-std::string operands(const Region& r, const Op& op) {
+std::string operands(const Region& r, const Text& t) {
+  const Op& op = t.op;
   const std::string lane = lane_name(static_cast<Lane>(op.sub)), cond = cond_name(static_cast<Cond>(op.sub));
-  std::string list = args_text(op);
+  std::string list = args_text(t);
   switch (op.code) {
     case Opcode::konst: return hex(op.imm);
     case Opcode::get_reg: return reg(r, op.aux);
@@ -66,8 +74,8 @@ std::string operands(const Region& r, const Op& op) {
     case Opcode::load:
     case Opcode::store:
     case Opcode::atomic_cas:
-    case Opcode::probe_write: return memory(op);
-    case Opcode::atomic_rmw: return std::string(atomic_name(static_cast<AtomicOp>(op.sub))) + " " + memory(op);
+    case Opcode::probe_write: return memory(t);
+    case Opcode::atomic_rmw: return std::string(atomic_name(static_cast<AtomicOp>(op.sub))) + " " + memory(t);
     case Opcode::call:
       return (r.helpers && op.aux < r.helpers->count ? r.helpers->rows[op.aux].name
                                                      : "helper" + std::to_string(op.aux)) +
@@ -89,18 +97,22 @@ std::string operands(const Region& r, const Op& op) {
   return text;
 }
 
+// "add.i32 %1, %2"
+std::string expression(const Region& r, const Text& t) {
+  std::string name = info(t.op.code).name;
+  if (name.back() == '_') name.pop_back();
+  if (t.op.type != Type::Void) name += std::string(".") + type_name(t.op.type);
+  const std::string rest = operands(r, t);
+  return rest.empty() ? name : name + " " + rest;
+}
+
 std::string line(const Region& r, size_t i) {
   const Op& op = r.ops[i];
   if (op.code >= Opcode::Count) return "?? opcode " + std::to_string(static_cast<unsigned>(op.code));
   if (op.code == Opcode::insn) return "-- " + hex(op.imm) + " (" + std::to_string(op.aux) + " bytes)";
   std::string text = "  ";
-  if (result_type(op) != Type::Void) text += value(static_cast<Value>(i)) + " = ";
-  std::string name = info(op.code).name;
-  if (name.back() == '_') name.pop_back();
-  text += name;
-  if (op.type != Type::Void) text += std::string(".") + type_name(op.type);
-  const std::string rest = operands(r, op);
-  return rest.empty() ? text : text + " " + rest;
+  if (result_type(op) != Type::Void) text += "%" + std::to_string(i) + " = ";
+  return text + expression(r, {op, '%'});
 }
 
 // "recipe 2, instructions 3 to 5: $0 = get_reg.i64 rax; $1 = flags_logic.i64 $0"
@@ -110,13 +122,10 @@ std::string recipe_text(const Region& r, size_t number) {
   if (recipe.first_insn <= recipe.last_insn)
     text += ", instructions " + std::to_string(recipe.first_insn) + " to " + std::to_string(recipe.last_insn);
   for (u16 i = 0; i < recipe.count; i++) {
-    const RecipeOp& op = r.recipe_ops[recipe.begin + i];
-    text +=
-        std::string(i == 0 ? ": $" : "; $") + std::to_string(i) + " = " + info(op.code).name + "." + type_name(op.type);
-    if (op.code == Opcode::konst) text += " " + hex(op.imm);
-    if (op.code == Opcode::get_reg) text += " " + reg(r, op.aux);
-    for (size_t a = 0; a < std::strlen(info(op.code).args); a++)
-      text += (a == 0 ? " $" : ", $") + std::to_string(op.arg[a]);
+    const RecipeOp& o = r.recipe_ops[recipe.begin + i];
+    const u8 nargs = static_cast<u8>(std::strlen(info(o.code).args));
+    const Op op{o.code, o.type, o.sub, nargs, o.aux, {o.arg[0], o.arg[1], o.arg[2]}, o.imm};
+    text += std::string(i == 0 ? ": $" : "; $") + std::to_string(i) + " = " + expression(r, {op, '$'});
   }
   return text;
 }

@@ -12,7 +12,7 @@ import time
 from harness import GUESTS, ROOT, check, wait_until
 
 DOCUMENTS = ("README.md", "docs/user-guide.md", "docs/debugging.md")
-PROGRAM = re.compile(r"^(\$ )?((build/release/)?doppel|gdb|perf|qemu-img|qemu-system-\w+) ")
+PROGRAM = re.compile(r"^(\$ )?((build/release/)?doppel|isdump|irrun|gdb|perf|qemu-img|qemu-system-\w+) ")
 
 
 def examples(path):
@@ -69,6 +69,11 @@ class Examples:
         check(p.wait(60) == 0, f"after SIGTERM: exit status {p.returncode}")
 
     def run(self, command, shown):
+        if re.match(r"isdump|irrun", command):  # the tools lie beside the program
+            path = os.path.dirname(self.t.program) + os.pathsep + self.env["PATH"]
+            p = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=self.dir, env=dict(self.env, PATH=path), timeout=60)
+            check(p.returncode == 0 and (p.stdout.splitlines() == shown if shown else p.stdout), f"{command}: {p.returncode}\n{p.stdout}{p.stderr}")
+            return
         words = self.words(command)
         if command.startswith("perf report"):
             return
