@@ -33,6 +33,8 @@
         .equ    F_SMP, 128
         .equ    BM_BASE, 0xc000         # where the kinds below put the bus master's ports
         .equ    PM_BASE, 0xb000
+        .equ    E1000, 0xe2000000       # where they put the network cards' registers
+        .equ    RTL_MMIO, 0xe2100000
 
         .text
         .code32
@@ -210,7 +212,7 @@ step:   call    rnd
         jmp     recover32
 
 kinds:  .long   k_template, k_raw, k_port, k_pci, k_ide, k_fdc, k_fwcfg, k_mmio
-        .long   k_msr, k_control, k_apic, k_smm, k_far, k_fpu, k_fill, k_port
+        .long   k_msr, k_control, k_apic, k_smm, k_far, k_fpu, k_fill, k_nic
 
 # EAX = 32 random bits (xorshift); other registers stay.
 rnd:    movl    STATE(%ebp), %eax
@@ -811,7 +813,30 @@ p_inb:  inb     %dx, %al
         ret
 p_inw:  inw     %dx, %ax
         ret
-p_inl:  inl     %dx, %eax
+p_inl:  cmpw    $0x5658, %dx
+        je      1f
+        inl     %dx, %eax
+        ret
+1:      pushal                          # the VMware backdoor: commands in registers
+        call    rnd
+        movl    %eax, %ecx
+        andl    $63, %ecx
+        call    rnd_bit
+        jc      2f
+        movl    $39, %ecx               # of the pointer
+        andl    $3, %eax
+        addl    %eax, %ecx
+2:      call    rnd_value
+        movl    %eax, %ebx
+        call    rnd_bit
+        jc      3f
+        movl    $0x45414552, %ebx       # enable
+        call    rnd_bit
+        jc      3f
+        movl    $0x53424152, %ebx       # absolute
+3:      movl    $0x564d5868, %eax
+        inl     %dx, %eax
+        popal
         ret
 p_outb: outb    %al, %dx
         ret
@@ -851,7 +876,7 @@ k_pci:  movl    $8, %ebx
         andl    $0x8000ffff, %ecx
         testl   $0x70000, %eax
         jz      2f
-        andl    $0x17ff, %ecx           # the devices there are: slots 0, 1, 2
+        andl    $0x2fff, %ecx           # the devices there are: slots 0 to 5
         orl     $0x80000000, %ecx
         testl   $0x180000, %eax
         jnz     2f
@@ -978,6 +1003,226 @@ k_ide:  movl    $0x80000920, %ecx
         xorl    %eax, %eax
         outb    %al, %dx
 9:      ret
+
+# Network cards: BARs and bus mastering, then rings of wild descriptors and a command to send. All are on one hub: what one sends, the
+# others receive if they can.
+k_nic:  movl    $nic_setup, %esi
+1:      movl    (%esi), %ecx
+        movl    4(%esi), %eax
+        addl    $8, %esi
+        call    pci_write
+        cmpl    $nic_setup_end, %esi
+        jb      1b
+        call    rnd
+        andl    $7, %eax
+        jmp     *nic_kinds(,%eax,4)
+nic_setup:
+        .long   0x80001810, E1000, 0x80001814, 0xd201, 0x80001804, 7    # slot 3: e1000
+        .long   0x80002010, 0xd001, 0x80002014, RTL_MMIO, 0x80002004, 7 # slot 4: rtl8139
+        .long   0x80002810, 0xd101, 0x80002804, 7                       # slot 5: ne2k_pci
+nic_setup_end:
+nic_kinds: .long n_e1000_tx, n_e1000_rx, n_rtl, n_rtl, n_ne2k, n_ne2k, n_e1000_any, n_e1000_tx
+
+# EAX = where a ring is: mostly in RAM that code leaves alone.
+ring_place:
+        call    rnd
+        testb   $0x1c, %al
+        jz      rnd_address
+        andl    $0xffff0, %eax
+        addl    $0x300000, %eax
+        ret
+# EDI = where; sixteen descriptors: address, its high half, lengths and commands, anything.
+ring_fill:
+        pushl   %edi
+        andl    $0x1fffff0, %edi
+        movl    $16, %ecx
+1:      call    rnd_address
+        stosl
+        call    rnd
+        testb   $0x3f, %al
+        jz      2f
+        xorl    %eax, %eax
+2:      stosl
+        call    rnd
+        call    rnd_bit
+        jc      3f
+        andl    $0xff3003ff, %eax       # a sane length
+3:      stosl
+        call    rnd
+        stosl
+        decl    %ecx
+        jnz     1b
+        popl    %edi
+        ret
+
+# At EBX: base low and high, length, head, tail of a ring at a random place.
+e1000_ring:
+        call    ring_place
+        movl    %eax, %edi
+        call    ring_fill
+        movl    %edi, E1000(%ebx)
+        xorl    %eax, %eax
+        call    rnd_bit
+        jc      1f
+        call    rnd
+        andl    $0x10000001, %eax
+1:      movl    %eax, E1000+4(%ebx)
+        call    rnd
+        andl    $0xfff80, %eax
+        testl   $0x30000, %eax
+        jz      2f
+        andl    $0x180, %eax
+2:      movl    %eax, E1000+8(%ebx)
+        call    rnd
+        andl    $0x8000000f, %eax
+        movzwl  %ax, %eax
+        movl    %eax, E1000+0x10(%ebx)
+        call    rnd
+        testl   $0x700, %eax
+        jz      3f
+        andl    $15, %eax
+3:      movl    %eax, E1000+0x18(%ebx)
+        ret
+n_e1000_rx:
+        movl    $0x2800, %ebx
+        call    e1000_ring
+        call    rnd
+        orl     $0x801a, %eax           # on, all addresses
+        movl    %eax, E1000+0x100
+        call    rnd
+        movl    %eax, E1000+0x5000      # checksums
+        ret
+n_e1000_tx:
+        movl    $0x400fa, E1000+0x400   # on
+        movl    $0x3800, %ebx
+        call    e1000_ring
+        call    rnd
+        movl    %eax, E1000+0xd0        # interrupts
+        testb   $7, %al
+        jz      n_e1000_rx
+        ret
+n_e1000_any:
+        movl    $16, %ebx
+1:      call    rnd
+        movl    %eax, %edi
+        andl    $0x1fffc, %edi
+        testl   $0x700000, %eax
+        jz      2f
+        andl    $0x5ffc, %edi
+2:      call    rnd_value
+        movl    %eax, E1000(%edi)
+        movl    E1000(%edi), %eax
+        call    rnd                     # the same registers by ports
+        movw    $0xd200, %dx
+        outl    %eax, %dx
+        call    rnd_value
+        addl    $4, %edx
+        outl    %eax, %dx
+        decl    %ebx
+        jnz     1b
+        ret
+
+n_rtl:  movl    $RTL_MMIO, %esi
+        call    rnd
+        orb     $0x0c, %al              # receiver and transmitter on
+        movb    %al, 0x37(%esi)
+        call    rnd
+        orl     $0x0f, %eax
+        movl    %eax, 0x44(%esi)        # what it receives
+        call    rnd
+        movl    %eax, 0x40(%esi)
+        call    ring_place
+        movl    %eax, %edi
+        call    ring_fill
+        call    rnd
+        testb   $1, %al
+        jz      1f
+        movl    %edi, 0x30(%esi)        # receive buffer
+        movw    %ax, 0x38(%esi)
+1:      testb   $2, %al
+        jz      3f
+        movw    %ax, 0xe0(%esi)         # rings of its C+ mode
+        andl    $0xffffff00, %edi
+        movl    %edi, 0x20(%esi)
+        movl    $0, 0x24(%esi)
+        movl    %edi, 0xe4(%esi)
+        movl    $0, 0xe8(%esi)
+        movb    %ah, 0xd9(%esi)
+3:      movl    $4, %ecx
+4:      call    rnd_address
+        movl    %eax, 0x1c(%esi,%ecx,4)
+        call    rnd
+        andl    $0x003f1fff, %eax
+        call    rnd_bit
+        jc      5f
+        andl    $0x3ff, %eax
+5:      movl    %eax, 0x0c(%esi,%ecx,4)
+        decl    %ecx
+        jnz     4b
+        movl    $6, %ecx
+6:      call    rnd                     # any registers, by ports
+        movzbl  %al, %edx
+        addl    $0xd000, %edx
+        call    rnd_value
+        outb    %al, %dx
+        inl     %dx, %eax
+        decl    %ecx
+        jnz     6b
+        ret
+
+n_ne2k: movl    $0xd100, %edx
+        call    rnd
+        andb    $0xc0, %al              # a page of its registers
+        call    rnd_bit
+        jc      1f
+        xorl    %eax, %eax
+1:      orb     $0x22, %al
+        outb    %al, %dx
+        movl    $12, %ecx
+2:      call    rnd
+        movl    %eax, %edx
+        andl    $15, %edx
+        addl    $0xd100, %edx
+        call    rnd_bit
+        jc      3f
+        andb    $0x7f, %ah
+3:      movb    %ah, %al
+        outb    %al, %dx
+        inb     %dx, %al
+        decl    %ecx
+        jnz     2b
+        movl    $0xd100, %edx
+        movb    $0x22, %al
+        outb    %al, %dx
+        movl    $0xd10d, %edx           # loopback or not, then what it receives
+        call    rnd
+        andb    $0x1f, %al
+        outb    %al, %dx
+        decl    %edx
+        outb    %al, %dx
+        movl    $0xd10a, %edx           # remote DMA: count, direction, data
+        call    rnd
+        outb    %al, %dx
+        incl    %edx
+        andb    $7, %ah
+        movb    %ah, %al
+        outb    %al, %dx
+        movl    $0xd100, %edx
+        call    rnd
+        andb    $0x18, %al
+        orb     $2, %al
+        outb    %al, %dx
+        movl    $0xd110, %edx
+        movl    $100, %ecx
+4:      call    rnd
+        outl    %eax, %dx
+        inw     %dx, %ax
+        decl    %ecx
+        jnz     4b
+        movl    $0xd100, %edx
+        movb    $0x26, %al              # send
+        outb    %al, %dx
+        ret
 
 # The floppy controller and its 8237 channel.
 k_fdc:  movl    $12, %ebx

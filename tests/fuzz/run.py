@@ -76,7 +76,7 @@ class Monitor:
             pass
 
 
-QUESTIONS = ["info registers -a", "info tlb", "info jit", "info mtree", "info pic", "info block", "info qdm", "info cpus", "x/8i $pc", "x/16xw 0xfffffff0",
+QUESTIONS = ["info registers -a", "info tlb", "info jit", "info mtree", "info pic", "info block", "info qdm", "info cpus", "info network", "info usernet", "set_link u off", "set_link u on", "mouse_button 3", "x/8i $pc", "x/16xw 0xfffffff0",
              "xp/64xb 0xfee00000", "xp/64xw 0xfffffffffffffff0", "sendkey ctrl-alt-delete", "mouse_move 10 5", "stop", "cont", "nmi", "system_reset",
              "system_powerdown", "screendump {dir}/screen.ppm"]
 
@@ -112,6 +112,12 @@ class Fuzzer:
                 "-debugcon", f"file:{folder}/steps"]
         args += r.choice([[], [], [], ["--opt=none"], ["-accel", "interp"], ["-accel", "tcg,tb-size=1"], ["-singlestep"]])
         args += r.choice([[], [], ["-vga", "none"]]) + r.choice([[], [], ["-device", "pc-testdev"]])
+        if profile in ("net", "all") or r.random() < 0.5:
+            args += ["-netdev", "user,id=u,restrict=on", "-netdev", "hubport,hubid=0,id=hu,netdev=u"]
+            for slot, card in ((3, "e1000"), (4, "rtl8139"), (5, "ne2k_pci")):
+                args += ["-netdev", f"hubport,hubid=0,id=h{slot}", "-device", f"{card},netdev=h{slot},addr={slot}"]
+        else:
+            args += ["-nic", "none"]
         print(f"      case: {profile} {cpu} smp={smp} {' '.join(map(str, args[12:]))}", file=sys.stderr) if self.options.verbose else None
         return args, self.provoke
 
