@@ -133,6 +133,11 @@ u64 CodeCache::granules(u64 page) const {
   return it == pages_.end() ? 0 : it->second.granules;
 }
 
+const u8* CodeCache::host(u64 page) const {
+  const auto it = pages_.find(page);
+  return it == pages_.end() ? nullptr : it->second.host;
+}
+
 std::vector<u64> CodeCache::pages() const {
   std::vector<u64> out;
   for (const auto& [page, list] : pages_) out.push_back(page);

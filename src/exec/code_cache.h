@@ -27,6 +27,7 @@ struct CodeRange {
 
 struct Installed : CodeBlock {
   std::span<const CodeRange> ranges;  // physical byte ranges
+  const u8* host[2] = {};             // of its first and its second page: the memory that was there then
 };
 
 class CodeCache {
@@ -57,6 +58,8 @@ class CodeCache {
   // The region whose code holds the host address, or null.
   Installed* at_host(const u8* address) const;
 
+  // The memory that a page's regions were made from; null: there are none.
+  const u8* host(u64 page) const;
   // Own code bytes on a page, 64 bytes a bit.
   u64 granules(u64 page) const;
   std::vector<u64> pages() const;
@@ -73,6 +76,7 @@ class CodeCache {
   };
   struct Page {
     std::vector<Installed*> blocks;
+    const u8* host = nullptr;
     u64 granules = 0;
   };
   void destroy_blocks();
@@ -100,6 +104,7 @@ void CodeCache::add(Installed& block, bool keyed, Fn&& page_changed) {
     for (u64 number = r.first >> mem::kPageBits; number <= r.last >> mem::kPageBits; number++) {
       Page& page = pages_[number];
       if (page.blocks.empty() || page.blocks.back() != &block) page.blocks.push_back(&block);
+      page.host = block.host[number != block.phys >> mem::kPageBits];
       const u64 granules = page.granules | granules_of(r, number);
       if (granules == page.granules) continue;
       page.granules = granules;

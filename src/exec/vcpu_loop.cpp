@@ -191,15 +191,42 @@ void VcpuLoop::device_access(u64 pa) {
   unwind();
 }
 
-// The region at a position if it is known and both of its pages are mapped as they were.
+// The memory behind a page of code that is in the TLB.
+const u8* VcpuLoop::host_page(u64 linear) {
+  const u64 page = linear & mem::kPageMask;
+  // SAFETY: the addend of a page of RAM or ROM leads to host memory.
+  return reinterpret_cast<const u8*>(page + tlb_.entry(page, h_.mmu_mode).addend);
+}
+
+// The region at a position if it is known and both of its pages are mapped as they were. Other memory may be at their
+// physical addresses by now: shadow RAM in a ROM's place, SMRAM, a window of a device. Regions of one page that are
+// linked to each other are of the same memory.
 Installed* VcpuLoop::find(const guest::CodePosition& at, u64 phys) {
   Installed* block = translator_.cache().find({phys, at.pc, at.mode, at.base});
-  if (!block || block->phys_page2 == ~u64{0}) return block;
+  if (!block) return nullptr;
+  if (block->host[0] != host_page(at.linear)) {
+    invalidate(phys & mem::kPageMask, mem::kPageSize);
+    return nullptr;
+  }
+  if (block->phys_page2 == ~u64{0}) return block;
   const u64 next = (at.linear & mem::kPageMask) + mem::kPageSize;
-  if (tlb_.executable(next) && tlb_.aux(next, h_.mmu_mode).phys == block->phys_page2) return block;
+  if (tlb_.executable(next) && tlb_.aux(next, h_.mmu_mode).phys == block->phys_page2 &&
+      block->host[1] == host_page(next))
+    return block;
   drop(*block);
   translator_.cache().remove(*block);
   return nullptr;
+}
+
+// A new region's memory; regions of what was at its pages' addresses before go.
+void VcpuLoop::claim(Installed& block, u64 linear) {
+  block.host[0] = host_page(linear);
+  if (block.phys_page2 != ~u64{0}) block.host[1] = host_page(linear + mem::kPageSize);
+  for (const unsigned i : {0u, 1u}) {
+    const u64 page = (i == 0 ? block.phys : block.phys_page2) & mem::kPageMask;
+    const u8* known = block.host[i] ? translator_.cache().host(page >> mem::kPageBits) : nullptr;
+    if (known && known != block.host[i]) invalidate(page, mem::kPageSize);
+  }
 }
 
 Installed& VcpuLoop::compile(const RegionKey& key, u64 linear, CompileOptions options, bool& keyed) {
@@ -210,6 +237,7 @@ Installed& VcpuLoop::compile(const RegionKey& key, u64 linear, CompileOptions op
     ASSERT_MSG(block, "a region larger than the code cache");
   }
   keyed = keyed && !block->ranges.empty();  // without: it raises a fetch fault, which may not happen the next time
+  if (keyed) claim(*block, linear);
   translator_.cache().add(*block, keyed,
                           [this](u64 page) { pages_.set(page, h_.index, translator_.cache().granules(page)); });
   return *block;

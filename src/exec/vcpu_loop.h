@@ -54,6 +54,8 @@ class VcpuLoop final : public mem::Runtime {
 
  private:
   Installed* find(const guest::CodePosition& at, u64 phys);
+  const u8* host_page(u64 linear);
+  void claim(Installed& block, u64 linear);
   Installed& compile(const RegionKey& key, u64 linear, CompileOptions options, bool& keyed);
   void remember_jump(const Installed& block, u64 linear);
   Installed* lookup(bool single, bool keyed, u32 max_insns = ~u32{0});

@@ -26,7 +26,12 @@ u64 PcMemory::Shadow::io_read(u64 offset, unsigned size) {
 }
 
 void PcMemory::Shadow::io_write(u64 offset, u64 value, unsigned size) {
-  std::memcpy(owner_.ram_->host + base_ + offset, &value, size);  // not readable meanwhile: no translated code to tell
+  const u64 at = base_ + offset;
+  const u8 flags = owner_.ram_->flags[at >> mem::kPageBits].load(std::memory_order_relaxed);
+  mem::AddressSpace& memory = owner_.memory_;
+  if ((flags & mem::kPageCode) && memory.on_code_write)
+    memory.on_code_write(at, size);  // for when it is readable again
+  std::memcpy(owner_.ram_->host + at, &value, size);
 }
 
 Status PcMemory::create(u64 ram_bytes, std::vector<u8> bios, const std::string& bios_name) {

@@ -18,13 +18,23 @@ CpuModel model_named(const char* spec) { return parse_cpu(spec, true).value(); }
 }  // namespace
 
 KernelMachine::KernelMachine(bool interpreter, const char* model)
-    : pages_(memory_),
+    : KernelMachine(interpreter, model, std::make_shared<Memory>(), 0) {}
+
+KernelMachine::KernelMachine(KernelMachine& other)
+    : KernelMachine(other.interpreter_, "qemu64", other.memory_, other.state().h.index + 1) {}
+
+KernelMachine::KernelMachine(bool interpreter, const char* model, std::shared_ptr<Memory> memory, u32 index)
+    : interpreter_(interpreter),
+      memory_(std::move(memory)),
       model_(model_named(model)),
-      cpu_(model_, platform_, 0, make_frontend(model_)),
-      loop_(cpu_, memory_, pages_, make_config(interpreter)) {
-  mem::RamBlock* block = memory_.create_ram("ram", kRam).value();
-  memory_.map_ram("ram", 0, block, 0, kRam, 0);
-  ram_ = block->host;
+      cpu_(model_, platform_, index, make_frontend(model_)),
+      loop_(cpu_, memory_->space, memory_->pages, make_config(interpreter)) {
+  if (!memory_->ram) {
+    mem::RamBlock* block = memory_->space.create_ram("ram", kRam).value();
+    memory_->space.map_ram("ram", 0, block, 0, kRam, 0);
+    memory_->ram = block->host;
+  }
+  ram_ = memory_->ram;
   platform_.cpu = &cpu_;
   for (unsigned i = 0; i < 16; i++) next_table_[i] = cr3(i) + mem::kPageSize;
   loop_.hooks.should_stop = [this] { return stopped_; };

@@ -1,5 +1,6 @@
 // A CPU without a board that runs a kernel's code: RAM at 0, long mode, CPL 0, page tables that the test fills. Runs
-// until HLT with nothing due. JIT or interpreter, with the vCPU loop around them.
+// until HLT with nothing due. JIT or interpreter, with the vCPU loop around them. A second CPU of the same memory is
+// made from the first; each runs on a thread of its own.
 #pragma once
 #include <initializer_list>
 
@@ -33,10 +34,13 @@ class KernelMachine {
   static constexpr u16 kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x33, kData3 = 0x2b, kTssSelector = 0x40;
 
   explicit KernelMachine(bool interpreter, const char* model = "qemu64");
+  explicit KernelMachine(KernelMachine& other);  // the next CPU; `other` has the memory and must outlive it
 
   X86State& state() { return cpu_.state(); }
   X86Cpu& cpu() { return cpu_; }
   u8* ram() { return ram_; }
+  mem::AddressSpace& memory() { return memory_->space; }
+  exec::VcpuLoop& loop() { return loop_; }
   const exec::Counters& counters() { return loop_.counters(); }
   mem::SoftTlb& tlb() { return *state().h.soft_tlb; }
 
@@ -56,9 +60,16 @@ class KernelMachine {
   void run();  // until HLT
 
  private:
+  struct Memory {
+    mem::AddressSpace space;
+    exec::CodePages pages{space};
+    u8* ram = nullptr;
+  };
+  KernelMachine(bool interpreter, const char* model, std::shared_ptr<Memory> memory, u32 index);
+
+  const bool interpreter_;
   InterruptPlatform platform_;
-  mem::AddressSpace memory_;
-  exec::CodePages pages_;
+  std::shared_ptr<Memory> memory_;
   CpuModel model_;
   X86Cpu cpu_;
   exec::VcpuLoop loop_;
