@@ -31,7 +31,8 @@ constexpr const char* kUsage =
     "usage: irrun [OPTION...] FILE   (or - to read standard input)\n"
     "  --backend interp|x64|both  what runs it (interp); both: exit status 1 if they differ\n"
     "  --opt LIST                 optimiser passes before it runs, as --opt of the emulator (none)\n"
-    "  --set REGISTER=VALUE       before it runs: a name of the IR's, such as rax, flags, xmm0 (0x and up to 32 digits)\n"
+    "  --set REGISTER=VALUE       before it runs: a name of the IR's, such as rax, flags, xmm0 (0x and up to 32 "
+    "digits)\n"
     "  --mem ADDRESS=HEXBYTES     memory before it runs\n"
     "  --ram BYTES                size of the memory (0x100000)\n"
     "  --cpu MODEL[,+/-FLAG...]   as -cpu of the emulator (max)\n"
@@ -353,9 +354,7 @@ std::string run_interp(Guest& g, const ir::Region& region) {
   if (setjmp(g.leave)) return ended_by(g, g.state().rip, 0, region);
   const auto r = backend::interp::run_region(region, g.header(), g, ir::kHelperAll);
   switch (r.end) {
-    case backend::interp::End::Fault:
-      g.fault_va = r.fault_va;
-      return ended_by(g, r.pc, r.insns - 1, region);
+    case backend::interp::End::Fault: g.fault_va = r.fault_va; return ended_by(g, r.pc, r.insns - 1, region);
     case backend::interp::End::Unsupported: fail("the interpreter does not run it", 1);
     default: break;
   }

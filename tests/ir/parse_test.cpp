@@ -84,8 +84,8 @@ TEST(Parse, EditedText) {
 
 TEST(Parse, Errors) {
   const auto wrong = [](const std::string& line) {
-    const auto r = parse("-- 0x1000 (1 bytes)\n  %1 = konst.i32 0x1\n" + line + "\n  exit_loop\n", test_layout(),
-                         test_helpers());
+    const auto r =
+        parse("-- 0x1000 (1 bytes)\n  %1 = konst.i32 0x1\n" + line + "\n  exit_loop\n", test_layout(), test_helpers());
     return r ? std::string("nothing") : r.error().text();
   };
   const auto says = [&](const std::string& line, const char* what) {

@@ -1,5 +1,5 @@
-// Random regions for tests: every op, type and lane that the verifier accepts, on edge and random operands, alone or mixed
-// with memory, helpers, registers and exits. The same seed gives the same region.
+// Random regions for tests: every op, type and lane that the verifier accepts, on edge and random operands, alone or
+// mixed with memory, helpers, registers and exits. The same seed gives the same region.
 #pragma once
 #include <cstring>
 #include <random>

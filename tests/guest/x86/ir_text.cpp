@@ -1,5 +1,5 @@
-// The text form of what the translator makes of random code, in every mode, before and after the optimiser: read again, it
-// prints the same and the verifier takes it.
+// The text form of what the translator makes of random code, in every mode, before and after the optimiser: read again,
+// it prints the same and the verifier takes it.
 #include <gtest/gtest.h>
 
 #include <random>
