@@ -11,6 +11,7 @@
 #include "app/run_machine.h"
 #include "base/log.h"
 #include "guest/x86/features.h"
+#include "monitor/qmp/reference.h"
 
 namespace doppel::app {
 namespace {
@@ -24,7 +25,7 @@ constexpr const char* kUsage =
     "  explain FILE [OPTION...]  print the machine that run would start, as a QEMU-compatible command line\n"
     "  doctor                    what works on this host, what not, why, and the fix\n"
     "  img COMMAND ...           disk images: create, info, convert, check, snapshot ... (qemu-img's command line)\n"
-    "  list cpus|machines|devices\n"
+    "  list cpus|machines|devices|qmp\n"
     "  version\n"
     "Options of run are those of qemu-system-x86_64, e.g. -m 1G -smp 2 -nographic.\n";
 
@@ -85,7 +86,8 @@ int list(const std::vector<std::string>& args) {
   if (what == "cpus") return print(x86::cpu_help());
   if (what == "machines") return print(machine::boards_help());
   if (what == "devices") return print(machine::devices_help());
-  return fail({"list what?", "doppel list cpus, machines or devices", 2});
+  if (what == "qmp") return print(monitor::qmp_reference());
+  return fail({"list what?", "doppel list cpus, machines, devices or qmp", 2});
 }
 
 }  // namespace

@@ -49,6 +49,88 @@ Result<u64> parse_number(std::string_view text, std::string_view what, u64 low, 
   return v;
 }
 
+// The properties of an option that has them: what bad_property names, and what programs ask the monitor for.
+struct PropertyRow {
+  const char* option;
+  const char* name;
+  const char* type;
+};
+constexpr PropertyRow kProperties[] = {
+    {"machine", "type", "string"},
+    {"machine", "accel", "string"},
+    {"machine", "hpet", "boolean"},
+    {"machine", "acpi", "boolean"},
+    {"machine", "vmport", "boolean"},
+    {"machine", "usb", "boolean"},
+    {"smp-opts", "cpus", "number"},
+    {"smp-opts", "sockets", "number"},
+    {"smp-opts", "cores", "number"},
+    {"smp-opts", "threads", "number"},
+    {"smp-opts", "maxcpus", "number"},
+    {"memory", "size", "size"},
+    {"boot-opts", "order", "string"},
+    {"boot-opts", "once", "string"},
+    {"boot-opts", "menu", "boolean"},
+    {"boot-opts", "strict", "boolean"},
+    {"boot-opts", "splash-time", "string"},
+    {"drive", "file", "string"},
+    {"drive", "if", "string"},
+    {"drive", "media", "string"},
+    {"drive", "id", "string"},
+    {"drive", "format", "string"},
+    {"drive", "readonly", "boolean"},
+    {"drive", "snapshot", "boolean"},
+    {"drive", "index", "number"},
+    {"drive", "bus", "number"},
+    {"drive", "unit", "number"},
+    {"drive", "cache", "string"},
+    {"drive", "aio", "string"},
+    {"drive", "discard", "string"},
+    {"fw_cfg", "name", "string"},
+    {"fw_cfg", "file", "string"},
+    {"fw_cfg", "string", "string"},
+    {"accel", "accel", "string"},
+    {"accel", "thread", "string"},
+    {"accel", "tb-size", "number"},
+    {"accel", "one-insn-per-tb", "boolean"},
+    {"rtc", "base", "string"},
+    {"rtc", "clock", "string"},
+    {"rtc", "driftfix", "string"},
+    {"icount", "shift", "string"},
+    {"icount", "sleep", "boolean"},
+    {"icount", "align", "boolean"},
+    {"action", "reboot", "string"},
+    {"action", "shutdown", "string"},
+    {"action", "panic", "string"},
+    {"action", "watchdog", "string"},
+    {"mon", "chardev", "string"},
+    {"mon", "mode", "string"},
+    {"mon", "pretty", "boolean"},
+    {"name", "guest", "string"},
+    {"name", "debug-threads", "boolean"},
+    {"chardev", "id", "string"},
+    {"chardev", "path", "string"},
+    {"chardev", "host", "string"},
+    {"chardev", "port", "string"},
+    {"chardev", "fd", "string"},
+    {"chardev", "server", "boolean"},
+    {"chardev", "wait", "boolean"},
+    {"chardev", "nodelay", "boolean"},
+    {"chardev", "telnet", "boolean"},
+    {"chardev", "reconnect", "number"},
+    {"chardev", "mux", "boolean"},
+    {"chardev", "logfile", "string"},
+    {"chardev", "logappend", "boolean"},
+    {"chardev", "append", "boolean"},
+    {"chardev", "size", "size"},
+    {"device", "driver", "string"},
+    {"device", "id", "string"},
+    {"netdev", "type", "string"},
+    {"netdev", "id", "string"},
+    {"object", "qom-type", "string"},
+    {"object", "id", "string"},
+};
+
 Error bad_property(std::string_view option, std::string_view key, const std::vector<std::string>& known) {
   const std::string near = nearest(key, known);
   std::string all;
@@ -60,9 +142,18 @@ Error bad_property(std::string_view option, std::string_view key, const std::vec
 // Versions (pc-q35-8.2) are the board.
 Error unknown_board(const std::string& name) {
   const std::string board = name.starts_with("pc-q35-") ? "q35" : name;
-  Error error = wrong_choice("board", board, {"pc"}, {"q35", "isapc", "microvm", "none", "xenfv", "xenpv"});
+  Error error = wrong_choice("board", board, {"pc", "none"}, {"q35", "isapc", "microvm", "xenfv", "xenpv"});
   error.fix += "; -machine help lists the boards";
   return error;
+}
+
+// `group`: the option's name in kProperties.
+Error bad_property(std::string_view option, std::string_view key, std::string_view group) {
+  std::vector<std::string> known;
+  for (const PropertyRow& row : kProperties) {
+    if (group == row.option) known.emplace_back(row.name);
+  }
+  return bad_property(option, key, known);
 }
 
 Status take_machine(Options& o, const std::string& text) {
@@ -77,10 +168,9 @@ Status take_machine(Options& o, const std::string& text) {
     } else if (key == "help") {
       o.text = machine::boards_help();
     } else if (key == "accel") {
-      // A list with ':' as fallbacks.
-      if (value.find("tcg") == std::string::npos && value.find("interp") == std::string::npos)
-        return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
-      o.machine.accel.interpreter = value.find("tcg") == std::string::npos;
+      o.accelerators.clear();  // a list with ':' as fallbacks
+      std::stringstream list(value);
+      for (std::string name; std::getline(list, name, ':');) o.accelerators.push_back(name);
     } else if (key == "hpet" || key == "acpi" || key == "vmport") {
       // vmport=auto: on, as in QEMU where there is no Xen.
       auto on = key == "vmport" && value == "auto" ? Result<bool>(true) : parse_switch("-machine " + key, value);
@@ -89,8 +179,7 @@ Status take_machine(Options& o, const std::string& text) {
     } else if (key == "usb" && !is_on(value)) {
       continue;
     } else {
-      const std::vector<std::string> known = {"type", "accel", "hpet", "acpi", "vmport", "usb"};
-      return bad_property("machine", key, known);
+      return bad_property("machine", key, "machine");
     }
   }
   return success();
@@ -112,14 +201,14 @@ Status take_smp(Options& o, const std::string& text) {
     else if (key == "maxcpus") {
       if (v < o.machine.cpus) return Error{"-smp maxcpus is less than cpus", "", 1};
     } else
-      return bad_property("smp", key, {"cpus", "sockets", "cores", "threads", "maxcpus"});
+      return bad_property("smp", key, "smp-opts");
   }
   return success();
 }
 
 Status take_memory(Options& o, const std::string& text) {
   for (const auto& [key, value] : parse_key_values(text, "size")) {
-    if (key != "size") return bad_property("m", key, {"size"});
+    if (key != "size") return bad_property("m", key, "memory");
     auto size = parse_size(value, u64{1} << 20);
     if (!size) return size.error();
     if (*size < (u64{1} << 20)) return Error{"-m " + value + " is too little for a PC", "give at least 1M", 1};
@@ -139,7 +228,7 @@ Status take_boot(Options& o, const std::string& text) {
     } else if (key == "menu") {
       o.machine.boot_menu = is_on(value);
     } else if (key != "strict" && key != "splash-time") {
-      return bad_property("boot", key, {"order", "once", "menu", "strict", "splash-time"});
+      return bad_property("boot", key, "boot-opts");
     }
   }
   return success();
@@ -168,9 +257,7 @@ Status take_drive(Options& o, const std::string& text) {
       (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
     } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" &&
                key != "detect-zeroes" && key != "serial") {
-      return bad_property("drive", key,
-                          {"file", "if", "media", "id", "format", "readonly", "snapshot", "index", "bus", "unit",
-                           "cache", "aio", "discard"});
+      return bad_property("drive", key, "drive");
     }
   }
   if (d.interface != "ide" && d.interface != "floppy" && d.interface != "none")
@@ -208,7 +295,7 @@ Status take_fw_cfg(Options& o, const std::string& text) {
       all << in.rdbuf();
       contents = all.str();
     } else
-      return bad_property("fw_cfg", key, {"name", "file", "string"});
+      return bad_property("fw_cfg", key, "fw_cfg");
   }
   if (!given) return Error{"-fw_cfg has neither file= nor string=", "-fw_cfg name=opt/org.example,string=text", 1};
   if (name.empty() || name.size() > 55)
@@ -224,12 +311,7 @@ Status take_accel(Options& o, const std::string& text) {
         o.text = "Accelerators:\ntcg     the translator (default)\ninterp  the portable interpreter\n";
         return success();
       }
-      if (value == "tcg" || value == "dbt")
-        o.machine.accel.interpreter = false;
-      else if (value == "interp")
-        o.machine.accel.interpreter = true;
-      else
-        return Error{"accelerator '" + value + "' is not built yet", "use tcg (the translator) or interp", 1};
+      o.accelerators.push_back(value);
     } else if (key == "tb-size") {
       auto n = parse_number(value, "-accel tb-size", 1, 2048);
       if (!n) return n.error();
@@ -237,10 +319,22 @@ Status take_accel(Options& o, const std::string& text) {
     } else if (key == "one-insn-per-tb") {
       if (is_on(value)) o.machine.accel.max_insns = 1;
     } else if (key != "thread") {
-      return bad_property("accel", key, {"accel", "thread", "tb-size", "one-insn-per-tb"});
+      return bad_property("accel", key, "accel");
     }
   }
   return success();
+}
+
+// The first accelerator of the list that is built.
+Status choose_accelerator(Options& o) {
+  for (const std::string& name : o.accelerators) {
+    if (name != "tcg" && name != "dbt" && name != "interp") continue;
+    o.machine.accel.interpreter = name == "interp";
+    return success();
+  }
+  if (o.accelerators.empty()) return success();
+  return wrong_choice("accelerator", o.accelerators[0], {"tcg", "interp"},
+                      {"kvm", "hvf", "whpx", "nvmm", "xen", "hax"});
 }
 
 Status take_rtc(Options& o, const std::string& text) {
@@ -252,7 +346,7 @@ Status take_rtc(Options& o, const std::string& text) {
         return Error{"-rtc clock=" + value + " is not a clock", "use clock=host or clock=vm"};
       o.machine.rtc_clock = value;
     } else if (key != "driftfix")
-      return bad_property("rtc", key, {"base", "clock", "driftfix"});
+      return bad_property("rtc", key, "rtc");
   }
   return success();
 }
@@ -268,7 +362,7 @@ Status take_icount(Options& o, const std::string& text) {
       if (!n) return n.error();
       o.machine.accel.icount_shift = static_cast<int>(*n);
     } else if (key != "sleep" && key != "align") {
-      return bad_property("icount", key, {"shift", "sleep", "align"});
+      return bad_property("icount", key, "icount");
     }
   }
   return success();
@@ -321,6 +415,31 @@ Status take_dfilter(Options& o, const std::string& text) {
   return success();
 }
 
+Status take_mon(Options& o, const std::string& text) {
+  std::string device, mode = "readline";
+  bool pretty = false;
+  for (const auto& [key, value] : parse_key_values(text, "chardev")) {
+    if (key == "chardev")
+      device = "chardev:" + value;
+    else if (key == "mode")
+      mode = value;
+    else if (key == "pretty")
+      pretty = is_on(value);
+    else if (key != "id" && key != "default")
+      return bad_property("mon", key, "mon");
+  }
+  if (device.empty()) return Error{"-mon needs chardev=ID", "-chardev socket,id=ID,... -mon chardev=ID", 1};
+  if (mode != "readline" && mode != "control")
+    return Error{"-mon mode=" + mode + " is neither readline nor control", "mode=control is the machine protocol", 1};
+  if (mode == "control") {
+    o.qmp.push_back({device, pretty});
+  } else {
+    o.monitor_given = true;
+    o.monitors.push_back(device);
+  }
+  return success();
+}
+
 using Handler = std::function<Status(Options&, const std::string&)>;
 
 #define SET(...)                                   \
@@ -345,7 +464,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          for (const auto& [key, value] : parse_key_values(v)) {
            if (key == "reboot") o.machine.no_reboot = value == "shutdown";
            else if (key == "shutdown") o.machine.no_shutdown = value == "pause";
-           else if (key != "panic" && key != "watchdog") return bad_property("action", key, {"reboot", "shutdown", "panic", "watchdog"});
+           else if (key != "panic" && key != "watchdog") return bad_property("action", key, "action");
          }
          return success();
        }},
@@ -374,13 +493,8 @@ const std::unordered_map<std::string, Handler>& handlers() {
       {"serial", SET(o.serial.push_back(v))},
       {"parallel", [](Options&, const std::string& v) -> Status { return v == "none" ? success() : Status(Error{"there is no parallel port yet", "use -parallel none", 1}); }},
       {"monitor", SET(o.monitor_given = true; if (v != "none") o.monitors.push_back(v))},
-      {"mon", [](Options& o, const std::string& v) -> Status {
-         for (const auto& [key, value] : parse_key_values(v, "chardev")) {
-           if (key == "chardev") { o.monitor_given = true; o.monitors.push_back("chardev:" + value); }
-           else if (key == "mode" && value != "readline") return Error{"-mon mode=" + value + " is not built yet", "use mode=readline", 1};
-         }
-         return success();
-       }},
+      {"mon", take_mon}, {"qmp", SET(o.qmp.push_back({v, false}))}, {"qmp-pretty", SET(o.qmp.push_back({v, true}))},
+      {"daemonize", SET(o.daemonize = true)},
       {"chardev", SET(o.chardevs.push_back(v))}, {"debugcon", SET(o.debugcon = v)},
       {"echr", [](Options& o, const std::string& v) -> Status {
          auto n = parse_number(v, "-echr", 0, 255);
@@ -466,6 +580,7 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
     return Error{"-append is only for -kernel", "give a kernel with -kernel FILE", 1};
   if (!o.machine.initrd.empty() && o.machine.kernel.empty())
     return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
+  if (Status st = choose_accelerator(o); !st) return st.error();
   const auto& c = o.machine;
   if (c.accel.stop_at_ns >= 0 && c.accel.icount_shift < 0)
     return Error{"--stop-at is a time of -icount", "add -icount shift=3", 1};
@@ -476,6 +591,15 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
                    "", 1};
   }
   return o;
+}
+
+std::vector<monitor::CommandLineOption> option_parameters() {
+  std::vector<monitor::CommandLineOption> out;
+  for (const PropertyRow& row : kProperties) {
+    if (out.empty() || out.back().name != row.option) out.push_back({row.option, {}});
+    out.back().parameters.push_back({row.name, row.type, ""});
+  }
+  return out;
 }
 
 std::string options_help(std::string_view program) {

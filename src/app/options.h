@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "machine/machine.h"
+#include "monitor/commands/context.h"
 
 namespace doppel::app {
 
@@ -18,7 +19,14 @@ struct Options {
   std::vector<std::string> serial;  // as given
   std::vector<std::string> monitors;
   bool monitor_given = false;
-  std::vector<std::string> chardevs;  // -chardev, whole
+  struct QmpMonitor {
+    std::string device;
+    bool pretty = false;
+  };
+  std::vector<QmpMonitor> qmp;
+  bool daemonize = false;
+  std::vector<std::string> accelerators;  // as given; the first that is built is taken
+  std::vector<std::string> chardevs;      // -chardev, whole
   std::string debugcon;
   std::string gdb;
   // Network, as given; app/network.cpp makes it.
@@ -40,6 +48,7 @@ KeyValues parse_key_values(std::string_view text, std::string_view first_key = {
 // Errors: exit status 2 for usage, 1 for values that can't be had.
 Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit);
 std::string options_help(std::string_view program);
+std::vector<monitor::CommandLineOption> option_parameters();  // for query-command-line-options
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // empty: none is near
 // A value that is not one of `built`: either one of `later`, which QEMU has, or unknown to both. `what`: "display".
 Error wrong_choice(const std::string& what, const std::string& value, const std::vector<std::string>& built,

@@ -6,9 +6,9 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <thread>
 
+#include "app/daemon.h"
 #include "app/network.h"
 #include "app/wait_for.h"
 #include "base/log.h"
@@ -16,6 +16,7 @@
 #include "display/sdl/window.h"
 #include "gdbstub/gdbstub.h"
 #include "monitor/hmp/hmp.h"
+#include "monitor/qmp/qmp.h"
 
 namespace doppel::app {
 namespace {
@@ -32,8 +33,10 @@ extern "C" void on_signal(int) { g_signals.fetch_add(1); }
 struct Session {
   std::unique_ptr<chardev::Factory> chardevs;
   std::shared_ptr<WaitFor> wait;
+  std::unique_ptr<monitor::Services> services;  // made for the machine, which reports to it until it is gone
   std::unique_ptr<machine::Machine> machine;
   std::vector<std::unique_ptr<monitor::Hmp>> monitors;
+  std::vector<std::unique_ptr<monitor::Qmp>> qmp;
   std::unique_ptr<gdbstub::Server> gdb;
 };
 
@@ -44,7 +47,7 @@ Status open_serial(Session& s, Options& o) {
   if (specs.empty() && !o.machine.no_defaults) specs = {"null"};
   for (const std::string& spec : specs) {
     if (spec == "none") continue;
-    auto dev = s.chardevs->open(spec);
+    auto dev = s.chardevs->open(spec, "serial" + std::to_string(o.machine.serial.size()));
     if (!dev) return dev.error();
     std::shared_ptr<chardev::Chardev> port = *dev;
     if (s.wait && o.machine.serial.empty()) port = s.wait->tap(port);
@@ -52,7 +55,7 @@ Status open_serial(Session& s, Options& o) {
   }
   if (s.wait && o.machine.serial.empty()) o.machine.serial.push_back(s.wait->tap(nullptr));
   if (!o.debugcon.empty()) {
-    auto dev = s.chardevs->open(o.debugcon);
+    auto dev = s.chardevs->open(o.debugcon, "debugcon");
     if (!dev) return dev.error();
     o.machine.debugcon = *dev;
   }
@@ -72,14 +75,47 @@ Status open_monitors(Session& s, const Options& o) {
     auto front = (*shared)->add_front("monitor", [monitors, index](bool on) {
       if (index < monitors->size()) (*monitors)[index]->focus(on);
     });
-    s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.machine, front));
+    s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.services, front));
   }
+  size_t monitors_opened = 0;
   for (const std::string& spec : specs) {
-    auto dev = s.chardevs->open(spec);
+    auto dev = s.chardevs->open(spec, "compat_monitor" + std::to_string(monitors_opened++));
     if (!dev) return dev.error();
     if (!*dev) continue;
-    s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.machine, *dev));
+    s.monitors.push_back(std::make_unique<monitor::Hmp>(*s.services, *dev));
     s.monitors.back()->focus(true);
+  }
+  return success();
+}
+
+// The sockets are there before the machine runs; clients are served once it does.
+using QmpDevices = std::vector<std::pair<std::shared_ptr<chardev::Chardev>, bool>>;
+Result<QmpDevices> open_qmp(Session& s, const Options& o) {
+  QmpDevices out;
+  for (const Options::QmpMonitor& q : o.qmp) {
+    auto dev = s.chardevs->open(q.device, "compat_qmp" + std::to_string(out.size()));
+    if (!dev) return dev.error();
+    if (*dev) out.emplace_back(*dev, q.pretty);
+  }
+  return out;
+}
+
+void make_services(Session& s, const Options& o) {
+  s.services = std::make_unique<monitor::Services>(*s.machine);
+  s.services->chardevs = s.chardevs.get();
+  s.services->command_line_options = option_parameters();
+  s.services->display = o.display;
+  monitor::report_machine_events(*s.machine, s.services->events);
+}
+
+Status check_daemon(const Options& o) {
+  std::vector<std::string> specs = o.serial;
+  specs.insert(specs.end(), o.monitors.begin(), o.monitors.end());
+  for (const auto& q : o.qmp) specs.push_back(q.device);
+  if (o.nographic && o.serial.empty() && !o.machine.no_defaults) specs.emplace_back("mon:stdio");
+  for (const std::string& spec : specs) {
+    if (spec.find("stdio") != std::string::npos)
+      return Error{"-daemonize leaves no terminal for " + spec, "use a socket, or -nodefaults"};
   }
   return success();
 }
@@ -94,7 +130,7 @@ void watch_signals(machine::Machine& machine, std::atomic<bool>& done) {
     if (now == 1 && machine.config().acpi && machine.state() == machine::RunState::Running && isatty(0)) {
       machine.request_powerdown();
     } else {
-      machine.request_quit(machine::ShutdownCause::HostQuit, 0);
+      machine.request_quit(machine::ShutdownCause::HostSignal, 0);
     }
     seen = now;
   }
@@ -103,6 +139,13 @@ void watch_signals(machine::Machine& machine, std::atomic<bool>& done) {
 }  // namespace
 
 int run_machine(Options o) {
+  Daemon daemon;
+  if (o.daemonize) {
+    if (Status st = check_daemon(o); !st) return fail(st.error());
+    auto role = daemon.detach();
+    if (!role) return fail(role.error());
+    if (*role >= 0) return *role;
+  }
   if (!o.log_items.empty()) {
     auto mask = parse_log_items(o.log_items);
     if (!mask) return fail(mask.error());
@@ -115,6 +158,8 @@ int run_machine(Options o) {
   if (o.display == "sdl" && !display::sdl_display_available())
     return fail({"there is no display to open a window on", "set DISPLAY, or use -nographic or -display none", 1});
 
+  if (o.machine.board == "none") o.machine.no_defaults = true;
+  PidFile pid_file;
   Session s;
   machine::Machine* running = nullptr;
   s.chardevs = std::make_unique<chardev::Factory>(chardev::Mux::Hooks{[&running] {
@@ -134,6 +179,9 @@ int run_machine(Options o) {
   if (!built) return fail(built.error());
   s.machine = built.take();
   running = s.machine.get();
+  make_services(s, o);
+  auto qmp = open_qmp(s, o);
+  if (!qmp) return fail(qmp.error());
   if (Status st = open_monitors(s, o); !st) return fail(st.error());
   if (!o.gdb.empty()) {
     auto server = gdbstub::start(*s.machine, o.gdb);
@@ -141,9 +189,7 @@ int run_machine(Options o) {
     s.gdb = server.take();
   }
   if (!o.pid_file.empty()) {
-    std::ofstream pid(o.pid_file);
-    pid << getpid() << "\n";
-    if (!pid) return fail({"can't write the pid file " + o.pid_file, "choose another path with -pidfile", 1});
+    if (Status st = pid_file.write(o.pid_file); !st) return fail(st.error());
   }
 
   std::signal(SIGINT, on_signal);
@@ -156,6 +202,9 @@ int run_machine(Options o) {
   if (s.wait) waiter = std::thread([&] { s.wait->watch(*s.machine, o.wait_timeout, done); });
 
   s.machine->start();
+  for (auto& [device, pretty] : *qmp) s.qmp.push_back(std::make_unique<monitor::Qmp>(*s.services, device, pretty));
+  qmp->clear();
+  daemon.ready();
   Status window = success();
   if (o.display == "sdl") window = display::run_sdl_window(*s.machine, o.machine.name, o.full_screen);
   if (!window) s.machine->request_quit(machine::ShutdownCause::HostQuit, 1);
@@ -163,8 +212,8 @@ int run_machine(Options o) {
   done.store(true);
   signals.join();
   if (waiter.joinable()) waiter.join();
-  if (!o.pid_file.empty()) unlink(o.pid_file.c_str());
   s.gdb.reset();
+  s.qmp.clear();
   s.monitors.clear();
   if (!window) return fail(window.error());
   return s.wait ? s.wait->exit_status() : status;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/bits.h"
 #include "base/result.h"
@@ -22,9 +23,14 @@ class Chardev {
     std::function<void(std::span<const u8>)> receive;
     std::function<void()> send_break;
     std::function<void()> opened;  // a client connected to a listening socket
+    std::function<void()> closed;  // it is gone
   };
   virtual void attach(FrontEnd front) = 0;
   virtual void accept_input() = 0;
+  virtual bool connected() const { return true; }  // whether somebody may be at the other end
+  virtual size_t pending() const { return 0; }     // bytes written that the outside has not taken yet
+  // Descriptors that came with the input (unix sockets), for the caller to close; input handlers ask on the I/O thread.
+  virtual std::vector<int> take_descriptors() { return {}; }
   virtual std::string description() const = 0;
 };
 

@@ -28,6 +28,11 @@ void FrontEndSlot::opened() const {
   if (front && front->opened) front->opened();
 }
 
+void FrontEndSlot::closed() const {
+  const auto front = get();
+  if (front && front->closed) front->closed();
+}
+
 void FrontEndSlot::send_break() const {
   const auto front = get();
   if (front && front->send_break) front->send_break();

@@ -20,6 +20,7 @@ class FrontEndSlot {
   void receive(std::span<const u8> data) const;
   void send_break() const;
   void opened() const;
+  void closed() const;
 
  private:
   std::shared_ptr<const Chardev::FrontEnd> get() const;
@@ -64,6 +65,7 @@ class StreamDevice final : public Chardev {
   void write(std::span<const u8> data) override { stream_->write(data); }
   void attach(FrontEnd front) override;
   void accept_input() override { stream_->accept_input(); }
+  size_t pending() const override { return stream_->pending(); }
   std::string description() const override { return description_; }
 
  private:
@@ -84,6 +86,9 @@ class LoggedDevice final : public Chardev {
   }
   void attach(FrontEnd front) override { inner_->attach(std::move(front)); }
   void accept_input() override { inner_->accept_input(); }
+  bool connected() const override { return inner_->connected(); }
+  size_t pending() const override { return inner_->pending(); }
+  std::vector<int> take_descriptors() override { return inner_->take_descriptors(); }
   std::string description() const override { return inner_->description(); }
 
  private:
@@ -93,6 +98,7 @@ class LoggedDevice final : public Chardev {
 struct SocketOptions {
   std::string host, port;  // TCP
   std::string path;        // or a Unix socket
+  int fd = -1;             // or a socket that is open already: listening (server) or connected
   bool server = false, wait = true, nodelay = false, telnet = false;
   int reconnect_seconds = 0;  // client: try again; 0: once
 };

@@ -52,13 +52,20 @@ Result<OptionList> from_spec(std::string_view spec) {
 }
 
 Result<std::shared_ptr<Chardev>> make_socket(const std::shared_ptr<IoLoop>& loop, const OptionList& o) {
-  if (const Status s = o.only(with_common("host port path server wait nodelay delay telnet reconnect ipv4 ipv6")); !s)
+  if (const Status s = o.only(with_common("host port path fd server wait nodelay delay telnet reconnect ipv4 ipv6"));
+      !s)
     return s.error();
   SocketOptions so;
   so.host = o.get("host");
   so.port = o.get("port");
   so.path = o.get("path");
-  if (so.path.empty() == so.port.empty())
+  if (const std::string fd = o.get("fd"); !fd.empty()) {
+    char* end = nullptr;
+    so.fd = static_cast<int>(std::strtol(fd.c_str(), &end, 10));
+    if (*end != 0 || so.fd < 0 || !so.path.empty() || !so.port.empty())
+      return Error{"fd=" + fd + " is not a descriptor's number, or there is path= or port= beside it",
+                   "socket,fd=N alone"};
+  } else if (so.path.empty() == so.port.empty())
     return Error{"a socket needs either path= or port=", "socket,path=/tmp/s or socket,host=localhost,port=4444"};
   for (auto [name, field, otherwise] : {std::tuple{"server", &so.server, false},
                                         {"wait", &so.wait, true},
@@ -85,6 +92,11 @@ struct Factory::Options : OptionList {};
 Factory::Factory(Mux::Hooks hooks) : loop_(std::make_shared<IoLoop>()), hooks_(std::move(hooks)) {}
 
 Factory::~Factory() {
+  // While the loop still runs: their output goes out.
+  muxes_.clear();
+  by_id_.clear();
+  stdio_mux_.reset();
+  stdio_.reset();
   loop_->stop();
   Terminal::restore();
 }

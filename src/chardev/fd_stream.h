@@ -24,6 +24,7 @@ class FdStream : public std::enable_shared_from_this<FdStream> {
     int read_fd = -1, write_fd = -1;  // may be the same; -1: none
     bool owned = true;                // close them
     int companion_fd = -1;            // closed with the stream too; not used
+    bool receive_fds = false;         // read_fd is a unix socket: take descriptors that are passed
     size_t limit = size_t{64} << 20;  // output kept for a slow reader; what comes after is dropped
   };
   static std::shared_ptr<FdStream> open(const std::shared_ptr<IoLoop>& loop, Options options, Handlers handlers);
@@ -32,16 +33,20 @@ class FdStream : public std::enable_shared_from_this<FdStream> {
   void accept_input();                   // any thread
   void close();                          // any thread; `closed` is not called
   void drain(int milliseconds);          // any thread: waits until output is out, or the time is over
+  size_t pending();                      // any thread: output not taken yet
+  std::vector<int> take_descriptors();   // I/O thread: what came with the input since the last call
 
  private:
   struct Poll;
   FdStream(const std::shared_ptr<IoLoop>& loop, Options options, Handlers handlers);
   void start();
   void readable();
+  void failed(uv_poll_t* handle);
   void read_file();  // of a file that can't be polled
   bool flush();      // true: all out
   void update();
   void finish(bool tell);
+  ssize_t receive(std::span<u8> buffer);
   Poll* make_poll(int fd);
 
   std::shared_ptr<IoLoop> loop_;
@@ -49,12 +54,14 @@ class FdStream : public std::enable_shared_from_this<FdStream> {
   Handlers h_;
   std::mutex lock_;
   std::vector<u8> out_;                       // under lock_
+  size_t unsent_ = 0;                         // under lock_: what flush() has taken from out_ and not written
   bool flush_posted_ = false, dead_ = false;  // under lock_
   // I/O thread:
   Poll* read_poll_ = nullptr;
   Poll* write_poll_ = nullptr;
   std::vector<u8> sending_;
   size_t sent_ = 0;
+  std::vector<int> descriptors_;
   bool want_read_ = true, want_write_ = false, file_ = false, finished_ = false, input_ended_ = false;
 };
 

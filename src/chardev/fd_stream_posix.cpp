@@ -1,10 +1,13 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <utility>
 
 #include "chardev/fd_stream.h"
 
@@ -16,6 +19,7 @@ bool ready(int fd, short events, int timeout) {
 }
 // A pipe that polls as writable takes this many bytes without blocking (PIPE_BUF).
 constexpr size_t kChunk = 4096;
+constexpr size_t kMostDescriptors = 16;  // passed and not taken; further ones are closed
 }  // namespace
 
 struct FdStream::Poll {
@@ -34,6 +38,7 @@ FdStream::FdStream(const std::shared_ptr<IoLoop>& loop, Options options, Handler
     : loop_(loop), o_(options), h_(std::move(handlers)) {}
 
 FdStream::~FdStream() {
+  for (const int fd : descriptors_) ::close(fd);
   if (o_.companion_fd >= 0) ::close(o_.companion_fd);
   if (!o_.owned) return;
   if (o_.read_fd >= 0) ::close(o_.read_fd);
@@ -72,9 +77,11 @@ void FdStream::update() {
       uv_poll_stop(&p->handle);
       return;
     }
-    uv_poll_start(&p->handle, events, [](uv_poll_t* h, int, int now) {
+    uv_poll_start(&p->handle, events, [](uv_poll_t* h, int status, int now) {
       const auto s = static_cast<Poll*>(h->data)->stream.lock();
       if (!s || s->finished_) return;
+      // libuv has stopped the poll: the other end is gone, with things of ours unread (POLLERR).
+      if (status < 0) return s->failed(h);
       if (now & UV_WRITABLE) s->flush();
       if (!s->finished_ && (now & UV_READABLE)) s->readable();
       if (!s->finished_) s->update();
@@ -89,6 +96,21 @@ void FdStream::update() {
   }
 }
 
+void FdStream::failed(uv_poll_t* h) {
+  const bool read_side = read_poll_ != nullptr && h == &read_poll_->handle;
+  if (o_.read_fd == o_.write_fd || (read_side && o_.write_fd < 0)) return finish(true);
+  (read_side ? want_read_ : want_write_) = false;
+  (read_side ? read_poll_ : write_poll_)->active = 0;
+  if (read_side) {
+    input_ended_ = true;
+    return;
+  }
+  const std::lock_guard guard(lock_);
+  dead_ = true;
+  out_.clear();
+  unsent_ = 0;
+}
+
 void FdStream::readable() {
   const size_t room = h_.room();
   if (room == 0) {
@@ -97,7 +119,7 @@ void FdStream::readable() {
   }
   if (!ready(o_.read_fd, POLLIN, 0)) return;
   u8 buffer[kChunk];
-  const ssize_t n = ::read(o_.read_fd, buffer, std::min(room, sizeof buffer));
+  const ssize_t n = receive({buffer, std::min(room, sizeof buffer)});
   if (n > 0) {
     h_.input({buffer, static_cast<size_t>(n)});
   } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -108,6 +130,38 @@ void FdStream::readable() {
       input_ended_ = true;  // stdin is at its end: output goes on
     }
   }
+}
+
+ssize_t FdStream::receive(std::span<u8> buffer) {
+  if (!o_.receive_fds) return ::read(o_.read_fd, buffer.data(), buffer.size());
+  iovec io{buffer.data(), buffer.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(o_.read_fd, &message, MSG_CMSG_CLOEXEC);
+  if (n < 0) return n;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+      if (descriptors_.size() < kMostDescriptors)
+        descriptors_.push_back(fd);
+      else
+        ::close(fd);
+    }
+  }
+  return n;
+}
+
+std::vector<int> FdStream::take_descriptors() { return std::exchange(descriptors_, {}); }
+
+size_t FdStream::pending() {
+  const std::lock_guard guard(lock_);
+  return out_.size() + unsent_;
 }
 
 void FdStream::read_file() {
@@ -123,6 +177,7 @@ bool FdStream::flush() {
       sent_ = 0;
       std::lock_guard guard(lock_);
       sending_.swap(out_);
+      unsent_ = sending_.size();
       if (sending_.empty()) {
         flush_posted_ = false;
         want_write_ = false;
@@ -138,6 +193,7 @@ bool FdStream::flush() {
         std::lock_guard guard(lock_);
         dead_ = true;  // nobody reads any more
         out_.clear();
+        unsent_ = 0;
       }
       sending_.clear();
       sent_ = 0;
@@ -146,6 +202,8 @@ bool FdStream::flush() {
       return true;
     }
     sent_ += static_cast<size_t>(n);
+    const std::lock_guard guard(lock_);
+    unsent_ -= static_cast<size_t>(n);
   }
   want_write_ = true;
   return false;
@@ -184,6 +242,8 @@ void FdStream::finish(bool tell) {
   {
     std::lock_guard guard(lock_);
     dead_ = true;
+    out_.clear();
+    unsent_ = 0;
   }
   auto drop = [this](Poll*& p) {
     if (p == nullptr) return;

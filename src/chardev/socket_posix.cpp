@@ -117,7 +117,31 @@ Result<int> open_tcp(const SocketOptions& o) {
   return fd;
 }
 
-Result<int> open_fd(const SocketOptions& o) { return o.path.empty() ? open_tcp(o) : open_unix(o); }
+// A descriptor that whoever started us has opened: it must be a socket, and listen if it is a server's.
+Result<int> check_given(const SocketOptions& o) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  const std::string name = "fd=" + std::to_string(o.fd);
+  if (::getsockopt(o.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0)
+    return Error{name + " is no open socket: " + std::strerror(errno), "pass the descriptor to the emulator"};
+  if (o.server != (listening != 0))
+    return Error{name + (listening ? " is a listening socket" : " is not a listening socket"),
+                 listening ? "add server=on" : "leave out server=on"};
+  ::fcntl(o.fd, F_SETFD, FD_CLOEXEC);
+  return o.fd;
+}
+
+Result<int> open_fd(const SocketOptions& o) {
+  if (o.fd >= 0) return check_given(o);
+  return o.path.empty() ? open_tcp(o) : open_unix(o);
+}
+
+bool is_unix(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  // SAFETY: the sockets API takes every address type as sockaddr.
+  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 && address.ss_family == AF_UNIX;
+}
 
 std::string bound_port(int fd, const std::string& asked) {
   sockaddr_storage address{};
@@ -145,7 +169,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!fd && (o_.server || o_.reconnect_seconds == 0)) return fd.error();
     if (o_.server) {
       listen_fd_ = *fd;
-      if (o_.path.empty()) o_.port = bound_port(*fd, o_.port);
+      if (o_.path.empty() && o_.fd < 0) o_.port = bound_port(*fd, o_.port);
     }
     loop_->at_stop(weak_from_this(), [this] { end(); });
     loop_->call([&] {
@@ -195,7 +219,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
     close_handle(timer_);
   }
 
+  bool connected() {
+    const std::lock_guard guard(lock_);
+    return stream_ != nullptr;
+  }
+  size_t pending() {
+    const auto s = stream();
+    return s ? s->pending() : 0;
+  }
+  std::vector<int> take_descriptors() {
+    const auto s = stream();
+    return s ? s->take_descriptors() : std::vector<int>{};
+  }
+
   std::string description() const {
+    if (o_.fd >= 0) return "fd:" + std::to_string(o_.fd) + (o_.server ? ",server=on" : "");
     return (o_.path.empty() ? o_.telnet ? "telnet:" : "tcp:" : "unix:") + socket_name(o_) +
            (o_.server ? ",server=on" : "");
   }
@@ -264,6 +302,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     telnet_ = TelnetFilter{};
     FdStream::Options so;
     so.read_fd = so.write_fd = fd;
+    so.receive_fds = is_unix(fd);
     FdStream::Handlers handlers;
     handlers.room = [weak = weak_from_this()] {
       const auto self = weak.lock();
@@ -306,6 +345,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       stream_.reset();
     }
     if (ended_) return;
+    front.closed();
     if (o_.server)
       start_listening();
     else if (o_.reconnect_seconds > 0)
@@ -359,6 +399,9 @@ class SocketDevice final : public Chardev {
     c_->accept_input();
   }
   void accept_input() override { c_->accept_input(); }
+  bool connected() const override { return c_->connected(); }
+  size_t pending() const override { return c_->pending(); }
+  std::vector<int> take_descriptors() override { return c_->take_descriptors(); }
   std::string description() const override { return c_->description(); }
 
  private:

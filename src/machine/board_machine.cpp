@@ -3,6 +3,8 @@
 #include <chrono>
 #include <limits>
 
+#include "base/os/thread_id.h"
+
 namespace doppel::machine {
 namespace {
 constexpr s64 kForever = std::numeric_limits<s64>::max();
@@ -101,15 +103,21 @@ void BoardMachine::start() {
     for (auto& vcpu : vcpus_) vcpu->flush_tlb();
   };
   vcpu_threads_.resize(vcpus_.size());
+  thread_ids_.resize(vcpus_.size());
   for (auto& vcpu : vcpus_) vcpu->start();
   for (size_t i = 0; i < vcpus_.size(); i++)
-    vcpus_[i]->run_on([this, i] { vcpu_threads_[i] = std::this_thread::get_id(); });
+    vcpus_[i]->run_on([this, i] {
+      vcpu_threads_[i] = std::this_thread::get_id();
+      thread_ids_[i] = os::thread_id();
+    });
   thread_ = std::thread([this] { loop(); });
   if (!config_.start_paused) resume();
 }
 
 void BoardMachine::set_state(RunState state) {
-  if (state_.exchange(state) != state && on_state) on_state(state);
+  const RunState before = state_.exchange(state);
+  if (state == RunState::Running && before != state) tell({.kind = MachineEvent::Kind::Resume});
+  if (before == RunState::Running && before != state) tell({.kind = MachineEvent::Kind::Stop});
 }
 
 void BoardMachine::pause_vcpus() {
@@ -160,12 +168,19 @@ void BoardMachine::stop_calling_cpu() {
   if (const int cpu = current_cpu(); cpu >= 0) vcpus_[static_cast<size_t>(cpu)]->pause();
 }
 
+bool BoardMachine::is_guests(ShutdownCause cause) {
+  return cause == ShutdownCause::GuestShutdown || cause == ShutdownCause::GuestReset ||
+         cause == ShutdownCause::GuestPanic;
+}
+
 void BoardMachine::guest_reset() {
   stop_calling_cpu();
   if (config_.no_reboot) {
     request_quit(ShutdownCause::GuestReset, 0);
   } else {
-    request_reset();
+    const std::lock_guard guard(loop_lock_);
+    reset_ = reset_by_guest_ = wake_ = true;
+    work_.notify_all();
   }
 }
 
@@ -182,10 +197,13 @@ void BoardMachine::request_powerdown() {
   work_.notify_all();
 }
 
-void BoardMachine::request_quit(ShutdownCause, int exit_status) {
+void BoardMachine::request_quit(ShutdownCause cause, int exit_status) {
   stop_calling_cpu();
   const std::lock_guard guard(loop_lock_);
-  if (!quit_) quit_ = exit_status;  // the first reason counts
+  if (!quit_) {  // the first reason counts
+    quit_ = exit_status;
+    quit_cause_ = cause;
+  }
   wake_ = true;
   work_.notify_all();
 }
@@ -240,17 +258,21 @@ void BoardMachine::wait_for_work() {
 
 // Returns false when the loop ends.
 bool BoardMachine::carry_out() {
-  bool reset, powerdown, debug, off, stop;
+  bool reset, by_guest, powerdown, debug, off, stop;
   std::optional<int> quit;
   {
     const std::lock_guard guard(loop_lock_);
     reset = std::exchange(reset_, false);
+    by_guest = std::exchange(reset_by_guest_, false);
     powerdown = std::exchange(powerdown_, false);
     debug = std::exchange(debug_, false);
     off = std::exchange(guest_off_, false);
     quit = quit_;
     stop = stop_loop_;
-    if (off && !config_.no_shutdown && !quit) quit = quit_ = 0;
+    if (off && !config_.no_shutdown && !quit) {
+      quit = quit_ = 0;
+      quit_cause_ = ShutdownCause::GuestShutdown;
+    }
   }
   if (quit || stop) {
     if (quit) exit_status_ = *quit;
@@ -259,6 +281,7 @@ bool BoardMachine::carry_out() {
   }
   if (off) {
     const std::lock_guard run(run_lock_);
+    tell({.kind = MachineEvent::Kind::Shutdown, .guest = true, .cause = ShutdownCause::GuestShutdown});
     pause_vcpus();
     set_state(RunState::Shutdown);
   }
@@ -267,15 +290,16 @@ bool BoardMachine::carry_out() {
     pause_vcpus();
     set_state(RunState::Debug);
   }
-  if (reset) do_reset();
+  if (reset) do_reset(by_guest);
   if (powerdown) {
     const std::lock_guard guard(device_lock_);
+    tell({.kind = MachineEvent::Kind::Powerdown});
     press_power_button();
   }
   return true;
 }
 
-void BoardMachine::do_reset() {
+void BoardMachine::do_reset(bool guest) {
   const std::lock_guard run(run_lock_);
   const bool was_running = state() == RunState::Running;
   if (was_running) pause_vcpus();
@@ -286,6 +310,7 @@ void BoardMachine::do_reset() {
   }
   for (auto& vcpu : vcpus_) vcpu->run_on([&vcpu] { vcpu->cpu().reset(); });
   for (auto& vcpu : vcpus_) vcpu->flush_tlb();
+  tell({.kind = MachineEvent::Kind::Reset, .guest = guest});
   if (was_running) resume_vcpus();
   if (state() == RunState::Shutdown) set_state(RunState::Paused);
 }
@@ -297,7 +322,8 @@ void BoardMachine::do_exit() {
     for (auto& node : nodes_) {
       if (!node->read_only()) node->flush([](int) {});
     }
-    set_state(RunState::Shutdown);
+    tell({.kind = MachineEvent::Kind::Shutdown, .guest = is_guests(quit_cause_), .cause = quit_cause_});
+    state_.store(RunState::Shutdown);  // for good: no STOP
   }
   {
     const std::lock_guard guard(loop_lock_);

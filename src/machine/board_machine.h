@@ -33,6 +33,9 @@ class BoardMachine : public Machine {
   const std::map<std::string, hw::Device*>& devices() override { return devices_; }
   std::string memory_tree() override;
   std::string block_info() override;
+  std::vector<DriveInfo> drives() override { return {}; }
+  std::vector<PciFunctionInfo> pci_functions() override { return {}; }
+  std::vector<s64> vcpu_thread_ids() override { return thread_ids_; }
   // What the guest asks for: any thread.
   void guest_reset();
   void guest_shutdown();
@@ -60,6 +63,10 @@ class BoardMachine : public Machine {
   void shut_down();
   virtual void press_power_button() = 0;
   virtual void after_reset() {}  // device lock held, devices are reset
+  const std::map<std::string, hw::Device*>& devices_by_name() const { return devices_; }
+  void tell(const MachineEvent& event) const {
+    if (on_event) on_event(event);
+  }
 
   mem::AddressSpace memory_;
   std::mutex device_lock_;
@@ -74,7 +81,7 @@ class BoardMachine : public Machine {
   void run_timers();
   void wait_for_work();
   bool carry_out();
-  void do_reset();
+  void do_reset(bool guest);
   void do_exit();
   void pause_vcpus();
   void resume_vcpus();
@@ -83,12 +90,14 @@ class BoardMachine : public Machine {
   s64 icount_slice();
   bool icount_idle();
   void stop_calling_cpu();
+  static bool is_guests(ShutdownCause cause);
 
   std::vector<std::unique_ptr<hw::Device>> owned_;
   std::map<std::string, hw::Device*> devices_;
   std::vector<std::unique_ptr<hw::MappedWindow>> windows_;
   std::vector<std::unique_ptr<accel::Vcpu>> vcpus_;
   std::vector<std::thread::id> vcpu_threads_;
+  std::vector<s64> thread_ids_;
   std::optional<hw::Timer> stop_timer_;  // --stop-at
 
   std::atomic<RunState> state_{RunState::Prelaunch};
@@ -99,8 +108,10 @@ class BoardMachine : public Machine {
   // Requests, under loop_lock_.
   std::mutex loop_lock_;
   std::condition_variable work_, exit_changed_;
-  bool wake_ = false, reset_ = false, powerdown_ = false, debug_ = false, guest_off_ = false, stop_loop_ = false;
+  bool wake_ = false, reset_ = false, reset_by_guest_ = false, powerdown_ = false, debug_ = false, guest_off_ = false,
+       stop_loop_ = false;
   std::optional<int> quit_;
+  ShutdownCause quit_cause_ = ShutdownCause::None;
   std::atomic<s64> sleeping_until_{0};  // a deadline earlier than this must wake the loop
   std::atomic<bool> in_slice_{false};   // -icount: the vCPU's thread is running timers
 };

@@ -4,19 +4,28 @@
 #include "guest/x86/features.h"
 #include "hw/rtc/mc146818.h"
 #include "machine/machine.h"
+#include "machine/none.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
 
 namespace doppel::machine {
 namespace {
 
+std::string default_cpu(bool is_64bit) { return is_64bit ? "qemu64" : "qemu32"; }
+
 Result<std::unique_ptr<Machine>> build_pc(MachineConfig config) {
-  const std::string spec = !config.cpu.empty() ? config.cpu : config.is_64bit ? "qemu64" : "qemu32";
+  const std::string spec = config.cpu.empty() ? default_cpu(config.is_64bit) : config.cpu;
   auto model = x86::parse_cpu(spec, config.is_64bit);
   if (!model.ok()) return model.error();
   if (auto date = hw::rtc_start_seconds(config.rtc_base); !date.ok()) return date.error();
   auto machine = std::make_unique<PcMachine>(std::move(config), model.take());
   if (Status s = machine->build(); !s.ok()) return s.error();
+  return std::unique_ptr<Machine>(std::move(machine));
+}
+
+Result<std::unique_ptr<Machine>> build_none(MachineConfig config) {
+  auto machine = std::make_unique<NoneMachine>(std::move(config));
+  if (Status s = machine->check(); !s.ok()) return s.error();
   return std::unique_ptr<Machine>(std::move(machine));
 }
 
@@ -29,6 +38,7 @@ struct Board {
 constexpr Board kBoards[] = {
     {"pc", "Standard PC (i440FX + PIIX) (default)", "", build_pc},
     {"pc-i440fx", "Standard PC (i440FX + PIIX)", "pc", build_pc},
+    {"none", "empty machine: no CPU, no devices", "", build_none},
 };
 
 struct DeviceHelp {
@@ -83,11 +93,54 @@ bool is_board(const std::string& name) {
                      [&](const Board& board) { return without_version(name) == board.name; });
 }
 
+std::vector<BoardInfo> boards(bool is_64bit) {
+  return {{.name = "pc-i440fx-8.2",
+           .alias = "pc",
+           .description = kBoards[0].description,
+           .is_default = true,
+           .cpus_max = 64,
+           .default_cpu = default_cpu(is_64bit)},
+          {.name = "none", .description = "empty machine: no CPU, no devices"}};
+}
+
+std::string board_name(const std::string& given) {
+  const std::string name = without_version(given);
+  return name == "pc" || name == "pc-i440fx" ? "pc-i440fx-8.2" : name;
+}
+
+std::vector<std::string> cpu_models() {
+  std::vector<std::string> names;
+  for (const x86::CpuModel& model : x86::all_models()) names.push_back(model.name);
+  return names;
+}
+
+std::string cpu_model_name(const MachineConfig& config) {
+  const std::string spec = config.cpu.empty() ? default_cpu(config.is_64bit) : config.cpu;
+  return spec.substr(0, spec.find(','));
+}
+
+Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec, bool is_64bit) {
+  auto model = x86::parse_cpu(spec, is_64bit);
+  if (!model.ok()) return model.error();
+  std::vector<std::pair<std::string, bool>> out;
+  for (const x86::FeatureRow* row : x86::feature_rows()) out.emplace_back(row->name, model->has(row->word, row->bit));
+  return out;
+}
+
 std::vector<std::string> device_names() {
   std::vector<std::string> names;
   for (const DeviceHelp& device : devices()) names.emplace_back(device.name);
   for (std::string& nic : nic_names()) names.push_back(std::move(nic));
   return names;
+}
+
+std::string device_bus(const std::string& driver) {
+  if (is_nic(driver)) return "pci";
+  for (const DeviceHelp& device : devices()) {
+    const std::string bus = device.bus;
+    if (driver == device.name) return bus == "PCI" ? "pci" : bus == "ISA" ? "isa" : bus == "IDE" ? "ide" : "";
+  }
+  return "";
 }
 
 std::vector<std::string> device_properties(const std::string& driver) {

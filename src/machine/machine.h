@@ -26,6 +26,7 @@ struct DriveConfig {
   std::string interface = "ide";  // ide floppy none
   std::string media = "disk";     // disk cdrom
   std::string id, format;
+  std::string device_id;  // of the -device that uses it
   int index = -1, bus = -1, unit = -1;
   bool read_only = false, snapshot = false;
 };
@@ -68,7 +69,45 @@ struct MachineConfig {
 };
 
 enum class RunState { Prelaunch /* has never run */, Paused, Running, Shutdown, Debug, GuestPanicked, InternalError };
-enum class ShutdownCause { None, GuestShutdown, GuestReset, HostQuit, GuestPanic };
+enum class ShutdownCause { None, GuestShutdown, GuestReset, HostQuit, HostSignal, HostWindow, GuestPanic };
+
+// What happens to a machine, for whoever watches it.
+struct MachineEvent {
+  enum class Kind { Stop, Resume, Reset, Powerdown, Shutdown, TrayMoved, RtcChange } kind = Kind::Stop;
+  bool guest = false;                         // Reset, Shutdown: the guest asked
+  ShutdownCause cause = ShutdownCause::None;  // Shutdown
+  std::string name, path;                     // TrayMoved, RtcChange
+  bool open = false;                          // TrayMoved
+  s64 offset = 0;                             // RtcChange: seconds from what the clock started with
+};
+
+struct MediumOptions {
+  bool read_only = false;
+  bool force = false;  // the guest's lock on the drive is ignored
+  std::string format;  // empty: by content
+};
+
+// A drive as the monitor shows it.
+struct DriveInfo {
+  std::string id;    // ide1-cd0, or what -drive's id= says
+  std::string path;  // among the objects: /machine/unattached/ide1-cd0, /machine/peripheral/ID
+  bool removable = false, has_tray = false, tray_open = false, locked = false;
+  std::string file;
+  std::shared_ptr<block::Node> node;  // null: no medium
+};
+
+struct PciRegionInfo {
+  int bar = 0;  // 6: expansion ROM
+  bool io = false, prefetchable = false, is_64bit = false;
+  u64 size = 0;
+  s64 address = -1;  // -1: not mapped
+};
+struct PciFunctionInfo {
+  unsigned slot = 0, function = 0;
+  std::string id;          // what -device's id= says
+  std::vector<u8> config;  // the first 64 bytes of configuration space
+  std::vector<PciRegionInfo> regions;
+};
 
 class Machine {
  public:
@@ -81,9 +120,10 @@ class Machine {
   virtual void request_reset() = 0;      // like a reset button; honours no_reboot when the guest asked
   virtual void request_powerdown() = 0;  // ACPI power button
   virtual void request_quit(ShutdownCause cause, int exit_status = 0) = 0;
-  virtual int wait_for_exit() = 0;         // main thread: blocks until shutdown; the process's exit status
-  virtual bool exited() const = 0;         // polled by the UI loop
-  std::function<void(RunState)> on_state;  // any thread
+  virtual int wait_for_exit() = 0;  // main thread: blocks until shutdown; the process's exit status
+  virtual bool exited() const = 0;  // polled by the UI loop
+  // Any thread, with the machine's locks held: for leaves only. Set before start().
+  std::function<void(const MachineEvent&)> on_event;
   std::function<void()> on_exit;
 
   virtual std::vector<accel::Vcpu*> vcpus() = 0;
@@ -101,9 +141,12 @@ class Machine {
   virtual void pointer_absolute(int x, int y, int wheel, u32 buttons) = 0;  // 0..32767
   virtual bool pointer_is_absolute() const = 0;
   // Removable media by device id (floppy0, ide1-cd0): change or eject.
-  virtual Status change_medium(const std::string& id, const std::string& file, bool read_only) = 0;
+  virtual Status change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) = 0;
   virtual Status eject(const std::string& id, bool force) = 0;
   virtual std::string block_info() = 0;
+  virtual std::vector<DriveInfo> drives() = 0;
+  virtual std::vector<PciFunctionInfo> pci_functions() = 0;
+  virtual std::vector<s64> vcpu_thread_ids() = 0;  // the host's numbers of the vCPUs' threads
   const MachineConfig& config() const { return config_; }
 
  protected:
@@ -116,8 +159,21 @@ class Machine {
 Result<std::unique_ptr<Machine>> build(MachineConfig config);
 std::string boards_help();
 bool is_board(const std::string& name);  // versions such as pc-i440fx-8.2 included
+struct BoardInfo {
+  std::string name, alias, description;  // pc-i440fx-8.2, pc
+  bool is_default = false;
+  u32 cpus_max = 1;
+  std::string default_cpu;  // a model; empty: the board has no CPU
+};
+std::vector<BoardInfo> boards(bool is_64bit);
+std::string board_name(const std::string& given);  // pc -> pc-i440fx-8.2
+std::vector<std::string> cpu_models();
+std::string cpu_model_name(const MachineConfig& config);  // of a machine's CPUs: qemu64, max...
+// The features of a model as -cpu takes it, on or off. Errors: no such model or feature.
+Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec, bool is_64bit);
 std::string devices_help();
 std::vector<std::string> device_names();
+std::string device_bus(const std::string& driver);                      // pci, isa, ide; empty: none of these
 std::vector<std::string> device_properties(const std::string& driver);  // empty: no such device
 std::string nic_models();                                               // a line each
 

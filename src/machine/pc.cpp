@@ -256,7 +256,13 @@ void PcMachine::build_timers() {
   ports("port61", kPorts.port61.first, kPorts.port61.count, port61);
   auto start = hw::rtc_start_seconds(config_.rtc_base);
   rtc_ = &add<hw::Mc146818>(
-      "rtc", hw::Mc146818::Params{.clock = clock_, .irq = isa_irq(kIrqRtc), .start_seconds = start.ok() ? *start : 0});
+      "rtc", hw::Mc146818::Params{
+                 .clock = clock_,
+                 .irq = isa_irq(kIrqRtc),
+                 .start_seconds = start.ok() ? *start : 0,
+                 .date_set = [this](s64 offset) {
+                   tell({.kind = MachineEvent::Kind::RtcChange, .path = "/machine/unattached/rtc", .offset = offset});
+                 }});
   ports("rtc", kPorts.rtc.first, kPorts.rtc.count, *rtc_);
   if (!config_.hpet) return;
   hw::Hpet::Params p{.clock = clock_, .legacy_timer = isa_irq(kIrqPit), .legacy_rtc = isa_irq(kIrqRtc)};

@@ -42,9 +42,11 @@ class PcMachine final : public BoardMachine {
   void pointer_relative(int dx, int dy, int wheel, u32 buttons) override;
   void pointer_absolute(int x, int y, int wheel, u32 buttons) override;
   bool pointer_is_absolute() const override { return vmport_ && vmport_->pointer_active(); }
-  Status change_medium(const std::string& id, const std::string& file, bool read_only) override;
+  Status change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) override;
   Status eject(const std::string& id, bool force) override;
   std::string block_info() override;
+  std::vector<DriveInfo> drives() override;
+  std::vector<PciFunctionInfo> pci_functions() override;
 
  protected:
   void press_power_button() override;
@@ -55,6 +57,7 @@ class PcMachine final : public BoardMachine {
     DrivePlace* place = nullptr;
     hw::AtapiCd* cd = nullptr;
     int floppy = -1;
+    std::string path;  // among the objects
   };
   Status check_devices() const;
   Status build_memory();
@@ -74,6 +77,7 @@ class PcMachine final : public BoardMachine {
   void set_a20(bool on);
   void on_cpu(u32 index, void (x86::X86Cpu::*pin)());
   Slot find_slot(const std::string& id);
+  hw::AtapiCd* cd_at(size_t channel, size_t unit) const;
 
   x86::CpuModel model_;
   PcDrives drives_;

@@ -1,4 +1,4 @@
-// The `pc` board from outside while it runs: input, power button, media, and what the monitor prints.
+// The `pc` board from outside while it runs: input, power button, and what the monitor prints (media: pc_media.cpp).
 #include <algorithm>
 #include <cstdio>
 
@@ -7,7 +7,7 @@
 namespace doppel::machine {
 namespace {
 constexpr int kAbsoluteRange = 32768, kPointerWidth = 1024, kPointerHeight = 768;
-}
+}  // namespace
 
 void PcMachine::press_power_button() { pm_->press_power_button(); }
 
@@ -64,85 +64,6 @@ std::string PcMachine::pic_info() {
   std::string text = pic_->info();
   if (io_apic_) text += io_apic_->info();
   for (const hw::LocalApic* apic : local_apics_) text += apic->info();
-  return text;
-}
-
-PcMachine::Slot PcMachine::find_slot(const std::string& id) {
-  for (size_t channel = 0; channel < 2; channel++) {
-    for (size_t unit = 0; unit < 2; unit++) {
-      auto& place = drives_.ide[channel][unit];
-      if (!place) continue;
-      const std::string name =
-          "ide" + std::to_string(channel) + (place->is_cdrom ? "-cd" : "-hd") + std::to_string(unit);
-      if (id == place->id || id == name)
-        return {&*place,
-                dynamic_cast<hw::AtapiCd*>(ide_->drive(static_cast<unsigned>(channel), static_cast<unsigned>(unit))),
-                -1};
-    }
-  }
-  for (size_t n = 0; n < 2; n++) {
-    auto& place = drives_.floppy[n];
-    if (place && (id == place->id || id == "floppy" + std::to_string(n)))
-      return {&*place, nullptr, static_cast<int>(n)};
-  }
-  return {};
-}
-
-Status PcMachine::change_medium(const std::string& id, const std::string& file, bool read_only) {
-  const Slot slot = find_slot(id);
-  if (!slot.place) return Error{"there is no drive '" + id + "'", "info block lists them"};
-  if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be changed", "it is a hard disk"};
-  block::OpenOptions options;
-  options.read_only = read_only || slot.cd;
-  auto node = block::open(file, options);
-  if (!node.ok()) return node.error();
-  const std::lock_guard guard(device_lock_);
-  if (slot.cd) {
-    if (slot.cd->medium() && !slot.cd->eject(false))
-      return Error{"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
-    slot.cd->insert(*node);
-  } else {
-    fdc_->change_medium(static_cast<unsigned>(slot.floppy), *node);
-  }
-  slot.place->node = *node;
-  slot.place->file = file;
-  nodes_.push_back(*node);
-  return success();
-}
-
-Status PcMachine::eject(const std::string& id, bool force) {
-  const Slot slot = find_slot(id);
-  if (!slot.place) return Error{"there is no drive '" + id + "'", "info block lists them"};
-  if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be ejected", "it is a hard disk"};
-  const std::lock_guard guard(device_lock_);
-  if (slot.cd && !slot.cd->eject(force))
-    return Error{"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
-  if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), nullptr);
-  std::erase(nodes_, slot.place->node);
-  slot.place->node = nullptr;
-  slot.place->file.clear();
-  return success();
-}
-
-std::string PcMachine::block_info() {
-  const std::lock_guard guard(device_lock_);
-  std::string text;
-  const auto line = [&](const DrivePlace& place, bool removable) {
-    text += place.id + ": ";
-    text += place.node ? place.file + " (raw" + (place.node->read_only() ? ", read-only" : "") + ")" : "[not inserted]";
-    text +=
-        "\n    Size:             " + (place.node ? std::to_string(place.node->size()) + " bytes" : std::string("none"));
-    if (removable) text += "\n    Removable device: yes";
-    text += "\n";
-  };
-  for (const auto& channel : drives_.ide) {
-    for (const auto& place : channel) {
-      if (place) line(*place, place->is_cdrom);
-    }
-  }
-  for (const auto& place : drives_.floppy) {
-    if (place) line(*place, true);
-  }
   return text;
 }
 

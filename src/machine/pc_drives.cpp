@@ -14,6 +14,7 @@ std::string property(const DeviceConfig& device, const std::string& name) {
 Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std::string& default_id) {
   DrivePlace place;
   place.id = drive.id.empty() ? default_id : drive.id;
+  place.device_id = drive.device_id;
   place.file = drive.file;
   place.is_cdrom = is_cdrom;
   place.given = true;
@@ -126,7 +127,8 @@ class Planner {
       return Error{"-device ide-hd needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
     }
     const std::string own = property(device, "id"), unit = property(device, "unit"), bus = property(device, "bus");
-    if (!own.empty()) drive.id = own;
+    drive.device_id = own;
+    if (id.empty() && !own.empty()) drive.id = own;
     if (!unit.empty()) drive.unit = std::atoi(unit.c_str());
     if (bus.starts_with("ide.")) drive.bus = std::atoi(bus.c_str() + 4);
     drive.media = device.driver == "ide-cd" ? "cdrom" : "disk";

@@ -13,7 +13,8 @@
 namespace doppel::machine {
 
 struct DrivePlace {
-  std::string id;  // "ide1-cd0" or what the user called it
+  std::string id;         // "ide1-cd0" or what the user called it
+  std::string device_id;  // of -device id=
   std::string file;
   bool is_cdrom = false;
   bool given = false;                 // by the user, not a default

@@ -188,7 +188,7 @@ class Window {
 
   void close() {
     if (closing_ || machine_.state() != machine::RunState::Running || !machine_.config().acpi) {
-      machine_.request_quit(machine::ShutdownCause::HostQuit, 0);
+      machine_.request_quit(machine::ShutdownCause::HostWindow, 0);
       return;
     }
     closing_ = true;

@@ -92,8 +92,10 @@ void Mc146818::take_time() {
   const s64 day = first.time_since_epoch().count() + s64{day_number} - 1;  // 31 April is 1 May
   const s64 second = day * kDaySeconds + s64{hour_from_reg(ram_[kHours])} * 3600 + from_reg(ram_[kMinutes]) * 60 +
                      from_reg(ram_[kSeconds]);
-  offset_seconds_ += second - guest_seconds();  // the fraction goes on
+  const s64 moved = second - guest_seconds();
+  offset_seconds_ += moved;  // the fraction goes on
   seen_second_ = second;
+  if (moved != 0 && p_.date_set) p_.date_set(offset_seconds_ - p_.start_seconds);
 }
 
 s64 Mc146818::period_ns() const {

@@ -23,6 +23,7 @@ class Mc146818 final : public Device, public MmioHandler {
     s64 start_seconds = 0;  // the guest's date at clock time 0, seconds since 1970 (see rtc_start_seconds)
     u8 century = 0x32;      // index of the century byte; 0: none
     std::function<void(bool masked)> nmi_mask;  // bit 7 of the index port; optional
+    std::function<void(s64 seconds)> date_set;  // by the guest, to so many seconds from where it would be; optional
   };
   explicit Mc146818(Params p);
   // Firmware bytes (0x0e-0x7f) set by the board; they survive reset.

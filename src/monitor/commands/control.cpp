@@ -10,32 +10,8 @@
 namespace doppel::monitor {
 namespace {
 
-std::string stop(machine::Machine& m, const Words&) {
-  m.pause();
-  return "";
-}
-std::string cont(machine::Machine& m, const Words&) {
-  m.resume();
-  return "";
-}
-std::string quit(machine::Machine& m, const Words&) {
-  m.request_quit(machine::ShutdownCause::HostQuit, 0);
-  return "";
-}
-std::string reset(machine::Machine& m, const Words&) {
-  m.request_reset();
-  return "";
-}
-std::string powerdown(machine::Machine& m, const Words&) {
-  m.request_powerdown();
-  return "";
-}
-std::string nmi(machine::Machine& m, const Words&) {
-  m.inject_nmi();
-  return "";
-}
-
-std::string sendkey(machine::Machine& m, const Words& w) {
+std::string sendkey(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   if (w.size() < 2) return "sendkey needs keys, such as ctrl-alt-delete\n";
   auto keys = display::parse_key_chord(w[1]);
   if (!keys) return keys.error().text() + "\n";
@@ -48,11 +24,12 @@ std::string sendkey(machine::Machine& m, const Words& w) {
   return "";
 }
 
-std::string type(machine::Machine& m, const Words& w) {
+std::string type(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   if (w.size() < 2) return "type needs a text\n";
-  for (const char c : w[1]) {
-    const auto typed = display::key_from_character(c);
-    if (!typed) return format("'%c' is not on the US keyboard\n", c);
+  for (const char letter : w[1]) {
+    const auto typed = display::key_from_character(letter);
+    if (!typed) return format("'%c' is not on the US keyboard\n", letter);
     const u32 shift = static_cast<u32>(display::Key::shift);
     if (typed->shift) m.key(shift, true);
     m.key(typed->qcode, true);
@@ -64,54 +41,46 @@ std::string type(machine::Machine& m, const Words& w) {
   return "";
 }
 
-std::string screendump(machine::Machine& m, const Words& w) {
+std::string screendump(Context& c, const Words& w) {
   if (w.size() < 2) return "screendump needs a file name\n";
-  if (!m.console()) return "there is no display adapter\n";
-  bool png = w[1].ends_with(".png");
+  const bool png = w[1].ends_with(".png");
+  Input arguments = {{"filename", w[1]}, {"format", png ? "png" : "ppm"}};
   for (size_t i = 2; i + 1 < w.size(); i++) {
-    if (w[i] == "-f") png = w[i + 1] == "png";
+    if (w[i] == "-f") arguments["format"] = w[i + 1];
   }
-  display::Surface surface;
-  m.console()->refresh(surface);
-  const Status s = png ? display::write_png(surface, w[1]) : display::write_ppm(surface, w[1]);
-  return s ? "" : s.error().text() + "\n";
+  return run_definition(c, "screendump", arguments);
 }
 
-std::string mouse_move(machine::Machine& m, const Words& w) {
+std::string mouse_move(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   if (w.size() < 3) return "mouse_move needs dx and dy\n";
   m.pointer_relative(std::atoi(w[1].c_str()), std::atoi(w[2].c_str()), w.size() > 3 ? std::atoi(w[3].c_str()) : 0, 0);
   return "";
 }
 
-std::string mouse_button(machine::Machine& m, const Words& w) {
+std::string mouse_button(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   u64 buttons = 0;
   if (w.size() < 2 || !parse_number(w[1], buttons)) return "mouse_button needs the state: 1 left, 2 right, 4 middle\n";
   m.pointer_relative(0, 0, 0, static_cast<u32>(buttons));
   return "";
 }
 
-std::string change(machine::Machine& m, const Words& w) {
+std::string change(Context& c, const Words& w) {
   if (w.size() < 3) return "change needs a drive and a file (info block lists the drives)\n";
-  const Status s = m.change_medium(w[1], w[2], w.size() > 3 && w.back() == "read-only");
-  return s ? "" : s.error().text() + "\n";
+  Input arguments = {{"device", w[1]}, {"filename", w[2]}};
+  if (w.size() > 3) arguments["read-only-mode"] = w.back();
+  return run_definition(c, "blockdev-change-medium", arguments);
 }
 
-std::string eject(machine::Machine& m, const Words& w) {
-  const bool force = w.size() > 2 && w[1] == "-f";
-  if (w.size() < 2u + force) return "eject needs a drive (info block lists them)\n";
-  const Status s = m.eject(w.back(), force);
-  return s ? "" : s.error().text() + "\n";
-}
-
-std::string set_link(machine::Machine& m, const Words& w) {
+std::string set_link(Context& c, const Words& w) {
   if (w.size() < 3 || (w[2] != "on" && w[2] != "off")) return "set_link needs a name (info network) and on or off\n";
-  if (!m.config().network) return "there is no network\n";
-  const Status s = m.config().network->set_link(w[1], w[2] == "on");
-  return s ? "" : s.error().text() + "\n";
+  return run_definition(c, "set_link", {{"name", w[1]}, {"up", w[2] == "on"}});
 }
 
 // hostfwd_add [NETDEV] RULE
-std::string hostfwd_add(machine::Machine& m, const Words& w) {
+std::string hostfwd_add(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   if (w.size() < 2) return "hostfwd_add needs a rule, such as tcp::2222-:22\n";
   if (!m.config().network) return "there is no network\n";
   std::string said;
@@ -119,14 +88,15 @@ std::string hostfwd_add(machine::Machine& m, const Words& w) {
   return s ? (said.empty() ? "" : said + "\n") : s.error().text() + "\n";
 }
 
-std::string hostfwd_remove(machine::Machine& m, const Words& w) {
+std::string hostfwd_remove(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   if (w.size() < 2) return "hostfwd_remove needs a rule, such as tcp::2222\n";
   if (!m.config().network) return "there is no network\n";
   const Status s = m.config().network->hostfwd_remove(w.size() > 2 ? w[1] : "", w.back());
   return s ? "" : s.error().text() + "\n";
 }
 
-std::string log_command(machine::Machine&, const Words& w) {
+std::string log_command(Context&, const Words& w) {
   if (w.size() < 2) return log_items_help();
   if (w[1] == "none") {
     log_set_mask(0);
@@ -138,28 +108,30 @@ std::string log_command(machine::Machine&, const Words& w) {
   return "";
 }
 
-constexpr Command kRows[] = {
-    {"stop|s", "", "stop the machine", stop},
-    {"cont|c", "", "go on", cont},
-    {"system_reset", "", "reset the machine", reset},
-    {"system_powerdown", "", "press the power button", powerdown},
-    {"quit|q", "", "end the emulator", quit},
+constexpr HumanCommand kRows[] = {
+    {"stop|s", "", "", nullptr, "stop", ""},
+    {"cont|c", "", "", nullptr, "cont", ""},
+    {"system_reset", "", "", nullptr, "system_reset", ""},
+    {"system_powerdown", "", "", nullptr, "system_powerdown", ""},
+    {"quit|q", "", "", nullptr, "quit", ""},
     {"sendkey", "keys [hold_ms]", "send keys, such as ctrl-alt-f1", sendkey},
     {"type", "\"text\"", "type a text on the keyboard (US layout)", type},
-    {"screendump", "file [-f png|ppm]", "write the screen to a picture", screendump},
+    {"screendump", "file [-f png|ppm]", "", screendump, "screendump"},
     {"mouse_move", "dx dy [dz]", "move the mouse", mouse_move},
     {"mouse_button", "state", "mouse buttons: 1 left, 2 right, 4 middle", mouse_button},
-    {"change", "drive file [read-only]", "put another medium into a drive", change},
-    {"eject", "[-f] drive", "take the medium out", eject},
-    {"set_link", "name on|off", "plug the cable of a network card in or out", set_link},
+    {"change", "drive file [read-only]", "", change, "blockdev-change-medium"},
+    {"eject", "[-f] drive", "", nullptr, "eject", "[-f:force] device"},
+    {"memsave", "address size file", "", nullptr, "memsave", "val size filename"},
+    {"pmemsave", "address size file", "", nullptr, "pmemsave", "val size filename"},
+    {"set_link", "name on|off", "", set_link, "set_link"},
     {"hostfwd_add", "[netdev] tcp|udp:[addr]:port-[addr]:port", "forward a port of the host to the guest", hostfwd_add},
     {"hostfwd_remove", "[netdev] tcp|udp:[addr]:port", "end a forwarding", hostfwd_remove},
-    {"nmi", "", "raise an NMI", nmi},
+    {"nmi", "", "", nullptr, "inject-nmi", ""},
     {"log", "item,...|none", "log items, as -d", log_command},
 };
 
 }  // namespace
 
-std::span<const Command> control_commands() { return kRows; }
+std::span<const HumanCommand> control_commands() { return kRows; }
 
 }  // namespace doppel::monitor

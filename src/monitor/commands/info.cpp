@@ -1,33 +1,33 @@
 // `info`: what the machine is and does.
 #include "monitor/commands/command.h"
+#include "monitor/commands/version.h"
 #include "net/network.h"
 
 namespace doppel::monitor {
 namespace {
 
-const char* state_name(machine::RunState s) {
-  switch (s) {
-    case machine::RunState::Prelaunch: return "paused (prelaunch)";
-    case machine::RunState::Paused: return "paused";
-    case machine::RunState::Running: return "running";
-    case machine::RunState::Shutdown: return "paused (shutdown)";
-    case machine::RunState::Debug: return "paused (debug)";
-    case machine::RunState::GuestPanicked: return "paused (guest-panicked)";
-    case machine::RunState::InternalError: return "paused (internal-error)";
-  }
-  return "";
+std::string status(Context& c, const Words&) {
+  Input none = Input::object();
+  auto answer = find_command("query-status")->run(c, none);
+  const std::string state = (*answer)["status"].get<std::string>();
+  if (state == "running") return "VM status: running\n";
+  return "VM status: paused" + (state == "paused" ? "" : " (" + state + ")") + "\n";
 }
-
-std::string status(machine::Machine& m, const Words&) {
-  return std::string("VM status: ") + state_name(m.state()) + "\n";
+std::string version(Context&, const Words&) { return version_text() + "\n"; }
+std::string name(Context& c, const Words&) {
+  const std::string& text = c.machine.config().name;
+  return text.empty() ? "" : text + "\n";
 }
-std::string version(machine::Machine&, const Words&) { return "8.2.0 (Doppel 0.1.0)\n"; }
-std::string name(machine::Machine& m, const Words&) { return m.config().name.empty() ? "" : m.config().name + "\n"; }
-std::string mtree(machine::Machine& m, const Words&) { return m.memory_tree(); }
-std::string pic(machine::Machine& m, const Words&) { return m.pic_info(); }
-std::string block(machine::Machine& m, const Words&) { return m.block_info(); }
+std::string uuid(Context& c, const Words&) {
+  Input none = Input::object();
+  return (*find_command("query-uuid")->run(c, none))["UUID"].get<std::string>() + "\n";
+}
+std::string mtree(Context& c, const Words&) { return c.machine.memory_tree(); }
+std::string pic(Context& c, const Words&) { return c.machine.pic_info(); }
+std::string block(Context& c, const Words&) { return c.machine.block_info(); }
 
-std::string registers(machine::Machine& m, const Words& w) {
+std::string registers(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   std::string text;
   const bool all = w.size() > 1 && w[1] == "-a";
   auto cpus = m.vcpus();
@@ -39,7 +39,8 @@ std::string registers(machine::Machine& m, const Words& w) {
   return text;
 }
 
-std::string cpus(machine::Machine& m, const Words&) {
+std::string cpus(Context& c, const Words&) {
+  machine::Machine& m = c.machine;
   std::string text;
   auto all = m.vcpus();
   for (size_t i = 0; i < all.size(); i++) {
@@ -55,7 +56,8 @@ std::string cpus(machine::Machine& m, const Words&) {
   return text;
 }
 
-std::string jit(machine::Machine& m, const Words&) {
+std::string jit(Context& c, const Words&) {
+  machine::Machine& m = c.machine;
   std::string text;
   auto all = m.vcpus();
   for (size_t i = 0; i < all.size(); i++) {
@@ -65,9 +67,13 @@ std::string jit(machine::Machine& m, const Words&) {
   return text;
 }
 
-std::string tlb(machine::Machine& m, const Words&) { return m.vcpus().empty() ? "" : m.vcpus()[0]->tlb_info(); }
+std::string tlb(Context& c, const Words&) {
+  machine::Machine& m = c.machine;
+  return m.vcpus().empty() ? "" : m.vcpus()[0]->tlb_info();
+}
 
-std::string screen(machine::Machine& m, const Words&) {
+std::string screen(Context& c, const Words&) {
+  machine::Machine& m = c.machine;
   display::Console* console = m.console();
   if (!console) return "there is no display adapter\n";
   if (console->in_text_mode()) return console->text() + "\n";
@@ -76,7 +82,8 @@ std::string screen(machine::Machine& m, const Words&) {
   return format("graphics, %u x %u pixels\n", surface.width, surface.height);
 }
 
-std::string devices(machine::Machine& m, const Words& w) {
+std::string devices(Context& c, const Words& w) {
+  machine::Machine& m = c.machine;
   std::string text;
   for (const auto& [device_name, device] : m.devices()) {
     if (w.size() > 1 && device_name != w[1]) continue;
@@ -88,15 +95,20 @@ std::string devices(machine::Machine& m, const Words& w) {
   return text;
 }
 
-std::string network(machine::Machine& m, const Words&) { return m.config().network ? m.config().network->info() : ""; }
-std::string usernet(machine::Machine& m, const Words&) {
+std::string network(Context& c, const Words&) {
+  machine::Machine& m = c.machine;
+  return m.config().network ? m.config().network->info() : "";
+}
+std::string usernet(Context& c, const Words&) {
+  machine::Machine& m = c.machine;
   return m.config().network ? m.config().network->user_info() : "";
 }
 
-constexpr Command kRows[] = {
+constexpr HumanCommand kRows[] = {
     {"status", "", "running or stopped", status},
     {"version", "", "version", version},
     {"name", "", "the machine's name", name},
+    {"uuid", "", "the machine's UUID", uuid},
     {"registers", "[-a]", "CPU registers (-a: of all CPUs)", registers},
     {"cpus", "", "the CPUs", cpus},
     {"mtree", "", "memory and port map", mtree},
@@ -113,6 +125,6 @@ constexpr Command kRows[] = {
 
 }  // namespace
 
-std::span<const Command> info_commands() { return kRows; }
+std::span<const HumanCommand> info_commands() { return kRows; }
 
 }  // namespace doppel::monitor

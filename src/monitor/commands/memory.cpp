@@ -2,6 +2,7 @@
 #include <cctype>
 
 #include "monitor/commands/command.h"
+#include "monitor/commands/guest_bytes.h"
 
 namespace doppel::monitor {
 namespace {
@@ -41,21 +42,29 @@ bool parse_format(const std::string& command, Format& f) {
   return true;
 }
 
-// Reads guest bytes; virtual ones page by page through the first CPU's tables.
-size_t read_bytes(machine::Machine& m, bool physical, u64 address, u8* out, size_t size) {
+}  // namespace
+
+size_t read_guest(machine::Machine& m, const GuestPlace& place, std::span<u8> out) {
   size_t done = 0;
-  while (done < size) {
-    u64 pa = address + done;
-    const size_t n = std::min<size_t>(size - done, 4096 - (pa & 4095));
-    if (!physical) {
+  while (done < out.size()) {
+    u64 pa = place.address + done;
+    const size_t n = std::min<size_t>(out.size() - done, 4096 - (pa & 4095));
+    if (place.cpu >= 0) {
+      accel::Vcpu& vcpu = *m.vcpus()[static_cast<size_t>(place.cpu)];
       bool ok = false;
-      m.vcpus()[0]->run_on([&] { ok = m.vcpus()[0]->cpu().debug_translate(address + done, pa); });
+      vcpu.run_on([&] { ok = vcpu.cpu().debug_translate(place.address + done, pa); });
       if (!ok) break;
     }
-    m.memory().read(pa, out + done, n);
+    m.memory().read(pa, out.data() + done, n);
     done += n;
   }
   return done;
+}
+
+namespace {
+
+size_t read_bytes(machine::Machine& m, bool physical, u64 address, u8* out, size_t size) {
+  return read_guest(m, {address, physical ? -1 : 0}, {out, size});
 }
 
 std::string value_text(const Format& f, u64 v) {
@@ -96,7 +105,8 @@ std::string dump(machine::Machine& m, const Words& words, bool physical) {
   Format f;
   u64 address = 0;
   if (!parse_format(w[0], f)) return "the format of '" + w[0] + "' is not [count][x|d|u|o|c|i][b|h|w|g]\n";
-  if (w.size() < 2 || m.vcpus().empty()) return w[0] + " needs an address\n";
+  if (m.vcpus().empty()) return "this machine has no CPU and no memory\n";
+  if (w.size() < 2) return w[0] + " needs an address\n";
   std::string where = w[1];
   if (where.starts_with("$")) {  // $pc, $eip, $rip
     if (where != "$pc" && where != "$eip" && where != "$rip") return "only $pc is known, not '" + where + "'\n";
@@ -118,16 +128,16 @@ std::string dump(machine::Machine& m, const Words& words, bool physical) {
   return text + "\n";
 }
 
-std::string x(machine::Machine& m, const Words& w) { return dump(m, w, false); }
-std::string xp(machine::Machine& m, const Words& w) { return dump(m, w, true); }
+std::string x(Context& c, const Words& w) { return dump(c.machine, w, false); }
+std::string xp(Context& c, const Words& w) { return dump(c.machine, w, true); }
 
-constexpr Command kRows[] = {
+constexpr HumanCommand kRows[] = {
     {"x", "/fmt address", "dump virtual memory (x/4xw 0x7c00, x/5i $pc)", x},
     {"xp", "/fmt address", "dump physical memory", xp},
 };
 
 }  // namespace
 
-std::span<const Command> memory_commands() { return kRows; }
+std::span<const HumanCommand> memory_commands() { return kRows; }
 
 }  // namespace doppel::monitor

@@ -3,7 +3,6 @@
 #include <cstdlib>
 
 #include "monitor/commands/command.h"
-#include "monitor/hmp/hmp.h"
 
 namespace doppel::monitor {
 namespace {
@@ -31,15 +30,17 @@ Words split(const std::string& line) {
   return words;
 }
 
-std::string table_help(std::span<const Command> rows, const std::string& prefix) {
+std::string table_help(std::span<const HumanCommand> rows, const std::string& prefix) {
   std::string text;
-  for (const Command& c : rows)
-    text += prefix + c.name + (*c.arguments ? " " : "") + c.arguments + " -- " + c.help + "\n";
+  for (const HumanCommand& c : rows) {
+    const char* help = *c.help ? c.help : find_command(c.qmp)->help;
+    text += prefix + c.name + (*c.arguments ? " " : "") + c.arguments + " -- " + help + "\n";
+  }
   return text;
 }
 
-const Command* find(std::span<const Command> rows, const std::string& name) {
-  for (const Command& c : rows) {
+const HumanCommand* find(std::span<const HumanCommand> rows, const std::string& name) {
+  for (const HumanCommand& c : rows) {
     std::string_view names = c.name;  // "cont|c"
     while (!names.empty()) {
       const size_t bar = names.find('|');
@@ -49,6 +50,55 @@ const Command* find(std::span<const Command> rows, const std::string& name) {
     }
   }
   return nullptr;
+}
+
+const HumanCommand* find_any(const std::string& name) {
+  const HumanCommand* c = find(control_commands(), name);
+  return c ? c : find(memory_commands(), name);
+}
+
+std::string help(const Words& words) {
+  if (words.size() == 1) return commands_help();
+  if (words[1] == "info") return table_help(info_commands(), "info ");
+  const HumanCommand* c = find_any(words[1]);
+  return c ? table_help({c, 1}, "") : "unknown command: '" + words[1] + "'\n";
+}
+
+// A word as the value of a parameter; what can't be one is left a string, and the definition says what it wants.
+Input value_of(const Type& arguments, const std::string& name, const std::string& word) {
+  for (const Member& m : arguments.members) {
+    if (m.name != name) continue;
+    u64 number = 0;
+    if (m.type->kind == TypeKind::Int && parse_number(word, number)) return number;
+    if (m.type->kind == TypeKind::Bool && (word == "on" || word == "off")) return word == "on";
+  }
+  return word;
+}
+
+// `order` is "[-f:force] device [format]": flags, then parameters in the order of the words.
+std::string run_in_order(Context& context, const HumanCommand& c, const Words& words) {
+  TypeTable table;
+  const Type& type = *find_command(c.qmp)->describe(table).arguments;
+  Input arguments = Input::object();
+  size_t at = 1;
+  for (std::string item : split(c.order)) {
+    const bool optional = item.starts_with("[");
+    if (optional) item = item.substr(1, item.size() - 2);
+    if (item.starts_with("-")) {
+      const size_t colon = item.find(':');
+      if (at < words.size() && words[at] == item.substr(0, colon)) {
+        arguments[item.substr(colon + 1)] = true;
+        at++;
+      }
+    } else if (at < words.size()) {
+      arguments[item] = value_of(type, item, words[at]);
+      at++;
+    } else if (!optional) {
+      return words[0] + " needs: " + c.arguments + "\n";
+    }
+  }
+  if (at < words.size()) return words[0] + " does not take '" + words[at] + "'\n";
+  return run_definition(context, c.qmp, arguments);
 }
 
 }  // namespace
@@ -68,34 +118,31 @@ std::string format(const char* text, ...) {
   return buffer;
 }
 
+std::string run_definition(Context& context, const char* name, const Input& arguments) {
+  const auto answer = find_command(name)->run(context, arguments);
+  return answer ? "" : answer.error().description + "\n";
+}
+
 std::string commands_help() {
   return table_help(control_commands(), "") + table_help(memory_commands(), "") + table_help(info_commands(), "info ") +
          "help|? [command] -- show the help\n";
 }
 
-std::string run_command(machine::Machine& machine, const std::string& line) {
+std::string run_command(Context& context, const std::string& line) {
   Words words = split(line);
   if (words.empty()) return "";
   const std::string name = words[0];
-  if (name == "help" || name == "?") {
-    if (words.size() == 1) return commands_help();
-    const Command* c = find(control_commands(), words[1]);
-    if (!c) c = find(memory_commands(), words[1]);
-    if (words[1] == "info") return table_help(info_commands(), "info ");
-    return c ? table_help({c, 1}, "") : "unknown command: '" + words[1] + "'\n";
-  }
+  if (name == "help" || name == "?") return help(words);
   if (name == "info") {
     if (words.size() == 1) return table_help(info_commands(), "info ");
-    const Command* c = find(info_commands(), words[1]);
+    const HumanCommand* c = find(info_commands(), words[1]);
     if (!c) return "unknown command: 'info " + words[1] + "'\n";
     words.erase(words.begin());
-    return c->run(machine, words);
+    return c->run(context, words);
   }
-  const std::string stem = name.substr(0, name.find('/'));
-  const Command* c = find(control_commands(), stem);
-  if (!c) c = find(memory_commands(), stem);
+  const HumanCommand* c = find_any(name.substr(0, name.find('/')));
   if (!c) return "unknown command: '" + name + "'\n";
-  return c->run(machine, words);
+  return c->run ? c->run(context, words) : run_in_order(context, *c, words);
 }
 
 }  // namespace doppel::monitor

@@ -7,11 +7,13 @@
 #include <thread>
 #include <vector>
 
+#include "monitor/commands/command.h"
+
 namespace doppel::monitor {
 
 struct Hmp::State {
-  State(machine::Machine& m, std::shared_ptr<chardev::Chardev> d) : machine(m), device(std::move(d)) {}
-  machine::Machine& machine;
+  State(Services& s, std::shared_ptr<chardev::Chardev> d) : context(s), device(std::move(d)) {}
+  Context context;
   std::shared_ptr<chardev::Chardev> device;
   std::mutex lock;
   std::condition_variable wake;
@@ -105,15 +107,15 @@ struct Hmp::State {
       const std::string command = std::move(lines.front());
       lines.pop_front();
       guard.unlock();
-      put(run_command(machine, command));
+      put(run_command(context, command));
       prompt();
       guard.lock();
     }
   }
 };
 
-Hmp::Hmp(machine::Machine& machine, std::shared_ptr<chardev::Chardev> device)
-    : state_(std::make_shared<State>(machine, std::move(device))) {
+Hmp::Hmp(Services& services, std::shared_ptr<chardev::Chardev> device)
+    : state_(std::make_shared<State>(services, std::move(device))) {
   auto s = state_;
   s->thread = std::thread([s] { s->run(); });
   std::weak_ptr<State> weak = s;

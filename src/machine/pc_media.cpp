@@ -1,0 +1,163 @@
+// The drives and the PCI functions of the `pc` board as the monitor sees them, and changes of media while it runs.
+#include <algorithm>
+
+#include "machine/pc.h"
+
+namespace doppel::machine {
+namespace {
+
+std::string ide_name(size_t channel, size_t unit, const DrivePlace& place) {
+  return "ide" + std::to_string(channel) + (place.is_cdrom ? "-cd" : "-hd") + std::to_string(unit);
+}
+
+std::string drive_path(const DrivePlace& place, const std::string& name) {
+  return place.device_id.empty() ? "/machine/unattached/" + name : "/machine/peripheral/" + place.device_id;
+}
+
+bool is_called(const DrivePlace& place, const std::string& name, const std::string& id) {
+  return id == place.id || id == name || (!id.empty() && id == place.device_id) || id == drive_path(place, name);
+}
+
+Error no_drive(const std::string& id) { return {"there is no drive '" + id + "'", "info block lists them"}; }
+Error locked(const std::string& id) {
+  return {"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
+}
+
+}  // namespace
+
+PcMachine::Slot PcMachine::find_slot(const std::string& id) {
+  for (size_t channel = 0; channel < 2; channel++) {
+    for (size_t unit = 0; unit < 2; unit++) {
+      auto& place = drives_.ide[channel][unit];
+      if (!place) continue;
+      const std::string name = ide_name(channel, unit, *place);
+      if (is_called(*place, name, id)) return {&*place, cd_at(channel, unit), -1, drive_path(*place, name)};
+    }
+  }
+  for (size_t n = 0; n < 2; n++) {
+    auto& place = drives_.floppy[n];
+    const std::string name = "floppy" + std::to_string(n);
+    if (place && is_called(*place, name, id)) return {&*place, nullptr, static_cast<int>(n), drive_path(*place, name)};
+  }
+  return {};
+}
+
+hw::AtapiCd* PcMachine::cd_at(size_t channel, size_t unit) const {
+  return dynamic_cast<hw::AtapiCd*>(ide_->drive(static_cast<unsigned>(channel), static_cast<unsigned>(unit)));
+}
+
+Status PcMachine::change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) {
+  const Slot slot = find_slot(id);
+  if (!slot.place) return no_drive(id);
+  if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be changed", "it is a hard disk"};
+  block::OpenOptions options;
+  options.read_only = wanted.read_only || slot.cd;
+  options.format = wanted.format;
+  auto node = block::open(file, options);
+  if (!node.ok()) return node.error();
+  const std::lock_guard guard(device_lock_);
+  const bool was_there = slot.place->node != nullptr;
+  if (slot.cd) {
+    if (slot.cd->medium() && !slot.cd->eject(wanted.force)) return locked(id);
+    slot.cd->insert(*node);
+  } else {
+    fdc_->change_medium(static_cast<unsigned>(slot.floppy), *node);
+  }
+  if (was_there) tell({.kind = MachineEvent::Kind::TrayMoved, .name = slot.place->id, .path = slot.path, .open = true});
+  tell({.kind = MachineEvent::Kind::TrayMoved, .name = slot.place->id, .path = slot.path, .open = false});
+  std::erase(nodes_, slot.place->node);
+  slot.place->node = *node;
+  slot.place->file = file;
+  nodes_.push_back(*node);
+  return success();
+}
+
+Status PcMachine::eject(const std::string& id, bool force) {
+  const Slot slot = find_slot(id);
+  if (!slot.place) return no_drive(id);
+  if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be ejected", "it is a hard disk"};
+  const std::lock_guard guard(device_lock_);
+  if (slot.cd && !slot.cd->eject(force)) return locked(id);
+  if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), nullptr);
+  if (slot.place->node)
+    tell({.kind = MachineEvent::Kind::TrayMoved, .name = slot.place->id, .path = slot.path, .open = true});
+  std::erase(nodes_, slot.place->node);
+  slot.place->node = nullptr;
+  slot.place->file.clear();
+  return success();
+}
+
+std::vector<DriveInfo> PcMachine::drives() {
+  const std::lock_guard guard(device_lock_);
+  std::vector<DriveInfo> out;
+  const auto add = [&](const DrivePlace& place, const std::string& name, bool removable) {
+    out.push_back({.id = place.id,
+                   .path = drive_path(place, name),
+                   .removable = removable,
+                   .file = place.file,
+                   .node = place.node});
+  };
+  for (size_t channel = 0; channel < 2; channel++) {
+    for (size_t unit = 0; unit < 2; unit++) {
+      const auto& place = drives_.ide[channel][unit];
+      if (!place) continue;
+      add(*place, ide_name(channel, unit, *place), place->is_cdrom);
+      if (const hw::AtapiCd* cd = cd_at(channel, unit)) {
+        out.back().has_tray = true;
+        out.back().tray_open = cd->tray_open();
+        out.back().locked = cd->locked();
+      }
+    }
+  }
+  for (size_t n = 0; n < 2; n++) {
+    if (drives_.floppy[n]) add(*drives_.floppy[n], "floppy" + std::to_string(n), true);
+  }
+  return out;
+}
+
+std::string PcMachine::block_info() {
+  std::string text;
+  for (const DriveInfo& d : drives()) {
+    text += d.id + ": ";
+    text +=
+        d.node ? d.file + " (" + d.node->format() + (d.node->read_only() ? ", read-only" : "") + ")" : "[not inserted]";
+    text += "\n    Size:             " + (d.node ? std::to_string(d.node->size()) + " bytes" : std::string("none"));
+    if (d.removable) text += "\n    Removable device: yes";
+    if (d.tray_open) text += ", tray open";
+    if (d.locked) text += ", locked";
+    text += "\n";
+  }
+  return text;
+}
+
+std::vector<PciFunctionInfo> PcMachine::pci_functions() {
+  const std::lock_guard guard(device_lock_);
+  std::vector<PciFunctionInfo> out;
+  for (unsigned devfn = 0; devfn < 256; devfn++) {
+    const hw::PciDevice* device = pci_->at(static_cast<u8>(devfn));
+    if (!device) continue;
+    PciFunctionInfo info{.slot = devfn >> 3, .function = devfn & 7};
+    for (const auto& [name, known] : devices_by_name()) {
+      const bool by_user = std::any_of(config_.devices.begin(), config_.devices.end(), [&](const DeviceConfig& d) {
+        const auto it = d.properties.find("id");
+        return it != d.properties.end() && it->second == name;
+      });
+      if (known == device && by_user) info.id = name;
+    }
+    for (u8 i = 0; i < 64; i++) info.config.push_back(device->config8(i));
+    for (int bar = 0; bar < 7; bar++) {
+      const hw::PciBar* b = device->bars()[static_cast<size_t>(bar)].get();
+      if (!b) continue;
+      info.regions.push_back({.bar = bar,
+                              .io = b->kind == hw::PciBar::Kind::Io,
+                              .prefetchable = b->prefetchable,
+                              .is_64bit = b->is_64bit,
+                              .size = b->size,
+                              .address = b->mapped ? static_cast<s64>(b->address) : -1});
+    }
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+}  // namespace doppel::machine

@@ -1,0 +1,211 @@
+// Drives and media.
+#include "block/image_info.h"
+#include "monitor/commands/command.h"
+
+namespace doppel::monitor {
+
+enum class ReadOnlyMode { retain, read_only, read_write };
+template <>
+struct EnumNames<ReadOnlyMode> {
+  static constexpr const char* kType = "BlockdevChangeReadOnlyMode";
+  static std::vector<std::string_view> names() { return {"retain", "read-only", "read-write"}; }
+};
+enum class IoStatus { ok, failed, nospace };
+template <>
+struct EnumNames<IoStatus> {
+  static constexpr const char* kType = "BlockDeviceIoStatus";
+  static std::vector<std::string_view> names() { return {"ok", "failed", "nospace"}; }
+};
+enum class DetectZeroes { off, on, unmap };
+template <>
+struct EnumNames<DetectZeroes> {
+  static constexpr const char* kType = "BlockdevDetectZeroesOptions";
+  static std::vector<std::string_view> names() { return {"off", "on", "unmap"}; }
+};
+
+namespace {
+
+struct Image {
+  static constexpr const char* kType = "ImageInfo";
+  std::string filename, format;
+  std::optional<bool> dirty;
+  std::optional<u64> actual, cluster;
+  u64 virtual_size = 0;
+  std::optional<std::string> backing, full_backing, backing_format;
+  template <class V>
+  void visit(V& v) {
+    v("filename", filename);
+    v("format", format);
+    v("dirty-flag", dirty, "whether it was not closed cleanly");
+    v("actual-size", actual, "bytes on the host's disk");
+    v("virtual-size", virtual_size, "bytes of the guest's disk");
+    v("cluster-size", cluster);
+    v("backing-filename", backing);
+    v("full-backing-filename", full_backing);
+    v("backing-filename-format", backing_format);
+  }
+};
+
+struct Cache {
+  static constexpr const char* kType = "BlockdevCacheInfo";
+  bool writeback = true, direct = false, no_flush = false;
+  template <class V>
+  void visit(V& v) {
+    v("writeback", writeback);
+    v("direct", direct);
+    v("no-flush", no_flush);
+  }
+};
+
+struct Medium {
+  static constexpr const char* kType = "BlockDeviceInfo";
+  std::string file, driver;
+  std::optional<std::string> backing;
+  bool read_only = false, encrypted = false;
+  s64 backing_depth = 0, zero = 0;
+  DetectZeroes detect_zeroes = DetectZeroes::off;
+  Image image;
+  Cache cache;
+  template <class V>
+  void visit(V& v) {
+    v("file", file, "name of the image");
+    v("ro", read_only, "whether the guest can't write");
+    v("drv", driver, "its format");
+    v("backing_file", backing);
+    v("backing_file_depth", backing_depth, "images below this one");
+    v("encrypted", encrypted);
+    v("detect_zeroes", detect_zeroes);
+    for (const char* limit : {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"})
+      v(limit, zero, "0: not limited");
+    v("image", image);
+    v("cache", cache);
+    v("write_threshold", zero);
+  }
+};
+
+struct BlockInfo {
+  static constexpr const char* kType = "BlockInfo";
+  std::string device, type = "unknown";
+  std::optional<std::string> path;
+  bool removable = false, locked = false;
+  std::optional<Medium> inserted;
+  std::optional<bool> tray_open;
+  std::optional<IoStatus> io_status;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("qdev", path, "its path among the objects");
+    v("type", type, "always unknown");
+    v("removable", removable, "whether the medium can be changed");
+    v("locked", locked, "whether the guest holds the medium");
+    v("inserted", inserted, "the medium; left out if there is none");
+    v("tray_open", tray_open);
+    v("io-status", io_status);
+  }
+};
+
+Image image_of(const block::Node& node, const std::string& file) {
+  const block::ImageInfo facts = node.info();
+  Image image{.filename = file, .format = node.format(), .virtual_size = node.size()};
+  image.dirty = facts.dirty;
+  image.actual = node.allocated_bytes();
+  if (facts.cluster_size) image.cluster = facts.cluster_size;
+  if (!facts.backing_file.empty()) image.backing = facts.backing_file;
+  if (!facts.full_backing_file.empty()) image.full_backing = facts.full_backing_file;
+  if (!facts.backing_format.empty()) image.backing_format = facts.backing_format;
+  return image;
+}
+
+Medium medium_of(const machine::DriveInfo& drive) {
+  Medium m{.file = drive.file, .driver = drive.node->format(), .read_only = drive.node->read_only()};
+  m.image = image_of(*drive.node, drive.file);
+  m.backing = m.image.backing;
+  for (auto below = drive.node->backing(); below; below = below->backing()) m.backing_depth++;
+  return m;
+}
+
+Answer<std::vector<BlockInfo>> query_block(Context& c, Empty&) {
+  std::vector<BlockInfo> out;
+  for (const machine::DriveInfo& d : c.machine.drives()) {
+    BlockInfo b{.device = d.id, .path = d.path, .removable = d.removable, .locked = d.locked};
+    if (d.node) b.inserted = medium_of(d);
+    if (d.removable) b.tray_open = d.has_tray ? d.tray_open : d.node == nullptr;
+    if (!d.removable || d.node) b.io_status = IoStatus::ok;
+    out.push_back(std::move(b));
+  }
+  return out;
+}
+
+// A drive is named by `device` (the block back end's name) or `id` (the device's).
+Answer<std::string> chosen(const std::optional<std::string>& device, const std::optional<std::string>& id,
+                           machine::Machine& machine) {
+  if (device.has_value() == id.has_value()) return CommandError{"Need exactly one of 'device' and 'id'"};
+  const std::string name = device ? *device : *id;
+  for (const machine::DriveInfo& d : machine.drives()) {
+    const bool same = name == d.id || name == d.path || "/machine/peripheral/" + name == d.path ||
+                      "/machine/unattached/" + name == d.path;
+    if (same) return name;
+  }
+  return CommandError{"Device '" + name + "' not found (query-block lists the drives)", ErrorClass::DeviceNotFound};
+}
+
+struct Eject {
+  static constexpr const char* kType = "eject-arg";
+  std::optional<std::string> device, id;
+  std::optional<bool> force;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("id", id, "id or path of the drive's device");
+    v("force", force, "even if the guest has locked it");
+  }
+};
+Answer<Empty> eject(Context& c, Eject& args) {
+  auto name = chosen(args.device, args.id, c.machine);
+  if (!name) return name.error();
+  if (Status s = c.machine.eject(*name, args.force.value_or(false)); !s) return s.error();
+  return Empty{};
+}
+
+struct ChangeMedium {
+  static constexpr const char* kType = "blockdev-change-medium-arg";
+  std::optional<std::string> device, id;
+  std::string file;
+  std::optional<std::string> format;
+  std::optional<bool> force;
+  std::optional<ReadOnlyMode> mode;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("id", id, "id or path of the drive's device");
+    v("filename", file, "the new image");
+    v("format", format, "its format; by default its content tells");
+    v("force", force, "even if the guest has locked the drive");
+    v("read-only-mode", mode, "retain: as the medium before; default");
+  }
+};
+Answer<Empty> change_medium(Context& c, ChangeMedium& args) {
+  auto name = chosen(args.device, args.id, c.machine);
+  if (!name) return name.error();
+  machine::MediumOptions options{.force = args.force.value_or(false), .format = args.format.value_or("")};
+  const ReadOnlyMode mode = args.mode.value_or(ReadOnlyMode::retain);
+  options.read_only = mode == ReadOnlyMode::read_only;
+  for (const machine::DriveInfo& d : c.machine.drives()) {
+    const bool same = *name == d.id || *name == d.path;
+    if (mode == ReadOnlyMode::retain && same && d.node) options.read_only = d.node->read_only();
+  }
+  if (Status s = c.machine.change_medium(*name, args.file, options); !s) return s.error();
+  return Empty{};
+}
+
+constexpr Definition kRows[] = {
+    command<&query_block>("query-block", "the drives and their media"),
+    command<&eject>("eject", "take the medium out"),
+    command<&change_medium>("blockdev-change-medium", "put another medium into a drive"),
+};
+
+}  // namespace
+
+std::span<const Definition> block_commands() { return kRows; }
+
+}  // namespace doppel::monitor

@@ -1,0 +1,53 @@
+// What monitor commands see: the machine, and what all monitors of the process share.
+#pragma once
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "machine/machine.h"
+#include "monitor/commands/descriptors.h"
+#include "monitor/commands/events.h"
+
+namespace doppel::chardev {
+class Factory;
+}
+namespace doppel::monitor {
+
+struct OptionParameter {
+  std::string name, type, help;  // type: string, boolean, number, size
+};
+struct CommandLineOption {
+  std::string name;
+  std::vector<OptionParameter> parameters;
+};
+
+struct PointerState {
+  u32 buttons = 0;
+  int x = 0, y = 0;
+};
+
+// Made by the application before the monitors; outlives them.
+struct Services {
+  explicit Services(machine::Machine& m) : machine(m) {}
+  machine::Machine& machine;
+  EventHub events;
+  chardev::Factory* chardevs = nullptr;                 // null: chardev commands say that there are none
+  std::vector<CommandLineOption> command_line_options;  // for query-command-line-options
+  std::string arch = "x86_64";
+  std::string display = "none";
+  // Commands that change what is shared (chardevs, network, pointer): one at a time.
+  std::mutex change_lock;
+  PointerState pointer;  // as input-send-event left it
+};
+
+// One client of a monitor.
+struct Context {
+  explicit Context(Services& s) : services(s), machine(s.machine), descriptors(std::make_shared<Descriptors>()) {}
+  Services& services;
+  machine::Machine& machine;
+  std::shared_ptr<Descriptors> descriptors;
+};
+
+}  // namespace doppel::monitor

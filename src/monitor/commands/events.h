@@ -1,0 +1,64 @@
+// Events: what the machine tells clients by itself. An event is a structure with kEvent (its name) and kHelp; the hub
+// stamps it and hands it to every client that has negotiated.
+#pragma once
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+
+#include "machine/machine.h"
+#include "monitor/commands/visit.h"
+
+namespace doppel::monitor {
+
+class EventHub {
+ public:
+  using Listener = std::function<void(const Output& event)>;
+  EventHub() = default;
+  ~EventHub();
+  EventHub(const EventHub&) = delete;
+  EventHub& operator=(const EventHub&) = delete;
+
+  // Any thread. Listeners are called one event at a time, on the thread that emits; they must not block or emit.
+  int subscribe(Listener listener);
+  void unsubscribe(int id);
+  template <typename E>
+  void emit(E event) {
+    emit(E::kEvent, Writer::write(event), E::kAtMostOnceASecond);
+  }
+  // Events of a kind that a guest can cause at will come at most once a second; the last one of a second is kept.
+  void emit(const std::string& name, Output data, bool at_most_once_a_second);
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Throttle {
+    Time next{};
+    std::optional<Output> kept;
+  };
+  static Output stamped(const std::string& name, Output data);
+  void deliver(const Output& event);
+  void run();
+  std::mutex lock_;
+  std::condition_variable wake_;
+  std::map<int, Listener> listeners_;
+  std::map<std::string, Throttle> throttles_;
+  std::thread thread_;  // delivers what was kept; made when first needed
+  bool stopping_ = false;
+  int next_id_ = 0;
+};
+
+struct EventDefinition {
+  const char* name;
+  const char* help;
+  const Type* (*describe)(TypeTable& table);
+};
+std::span<const EventDefinition> all_events();
+
+// Turns what the machine reports into events.
+void report_machine_events(machine::Machine& machine, EventHub& hub);
+
+}  // namespace doppel::monitor

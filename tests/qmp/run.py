@@ -1,0 +1,399 @@
+#!/usr/bin/env python3
+"""The machine protocol with real machines and clients: tests/qmp/run.py build/release/doppel [NAME...]"""
+import array
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from harness import ROOT, Failure, Screen, check, run_tests, wait_until  # noqa: E402
+from qmp_client import Qmp  # noqa: E402
+
+
+class Machine:
+    def __init__(self, t, *args, qmp=1, **kw):
+        self.dir = pathlib.Path(tempfile.mkdtemp(dir=t.dir))
+        self.sockets = [self.dir / f"qmp{i}" for i in range(qmp)]
+        words = [w for s in self.sockets for w in ("-qmp", f"unix:{s},server=on,wait=off")]
+        self.process = subprocess.Popen([t.program, "qemu-system-x86_64", "-display", "none", "-m", "32", *words, *map(str, args)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.dir, **kw)
+
+    def client(self, n=0, **kw):
+        return Qmp(self.sockets[n], **kw)
+
+    def resident_mib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) // 1024
+
+    def ends(self, status=0, timeout=30):
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"still running after {timeout} s") from None
+        check(code == status, f"exit status {code}, expected {status}: {self.process.stdout.read()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Tester:
+    def __init__(self, program):
+        self.program = str(pathlib.Path(program).resolve())
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="doppel-qmp."))
+
+    def boot_sector(self):
+        image = self.dir / "floppy.img"
+        if not image.exists():
+            o, b = self.dir / "boot.o", self.dir / "boot.bin"
+            subprocess.run(["as", "--32", "-o", o, ROOT / "tests/boot/boot_sector.s"], check=True)
+            subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", b, o], check=True)
+            image.write_bytes(b.read_bytes().ljust(1474560, b"\0"))
+        return image
+
+
+def test_session(t):
+    """Greeting, negotiation, id, several objects in one write, one object in many."""
+    with Machine(t, "-S") as m:
+        c = m.client(negotiate=False)
+        check(c.greeting["QMP"]["version"]["qemu"]["major"] >= 8 and c.greeting["QMP"]["capabilities"] == [], c.greeting)
+        check(c.error("query-status")["class"] == "CommandNotFound", "before the negotiation")
+        check(c.command("qmp_capabilities") == {}, "qmp_capabilities")
+        check(c.error("qmp_capabilities")["class"] == "CommandNotFound", "a second negotiation")
+        c.send("".join(json.dumps({"execute": "query-name", "id": i}) for i in range(50)))
+        check([c.answer() for _ in range(50)] == [{"return": {}, "id": i} for i in range(50)], "fifty in one write")
+        for byte in b"  {'execute': 'query-status', 'id': {'x': [1, null]}}\n":
+            c.send(bytes([byte]))
+        check(c.answer() == {"return": {"status": "prelaunch", "running": False}, "id": {"x": [1, None]}}, "byte by byte")
+        check(c.error("no-such-thing")["class"] == "CommandNotFound", "an unknown command")
+        check("'x' is unexpected" in c.error("stop", x=1)["desc"], "an unknown argument")
+        c.command("quit")
+        m.ends()
+        check(c.event("SHUTDOWN")["data"] == {"guest": False, "reason": "host-qmp-quit"}, "SHUTDOWN")
+        check(not m.sockets[0].exists(), "the socket's file is left")
+
+
+def test_run_state_and_events(t):
+    with Machine(t, "-nic", "none", qmp=2) as m:
+        a, b = m.client(0), m.client(1)
+        for command, event, status in (("stop", "STOP", "paused"), ("cont", "RESUME", "running")):
+            a.command(command)
+            check([e["event"] for e in a.events] == [event], f"{command}: the event comes before the answer: {a.events}")
+            now = time.time()
+            e = b.event(event)
+            check(abs(e["timestamp"]["seconds"] - now) < 60 and "data" not in e, e)
+            check(b.command("query-status")["status"] == status, status)
+            a.events.clear()
+        a.command("system_reset")
+        check(b.event("RESET")["data"] == {"guest": False, "reason": "host-qmp-system-reset"}, "RESET")
+        a.command("system_powerdown")
+        b.event("POWERDOWN")
+        os.kill(m.process.pid, 15)
+        check(b.event("SHUTDOWN")["data"] == {"guest": False, "reason": "host-signal"}, "SHUTDOWN by a signal")
+        m.ends()
+    with Machine(t, "-fda", t.boot_sector(), "-device", "isa-debug-exit,iobase=0x501,iosize=1", "-S") as m:
+        c = m.client()
+        c.command("cont")
+        check(c.event("SHUTDOWN")["data"] == {"guest": True, "reason": "guest-shutdown"}, "SHUTDOWN by the guest")
+        m.ends(0x55)
+
+
+def test_clients_one_after_the_other(t):
+    """A socket serves one client at a time; the next one starts afresh and gets none of the first one's answers."""
+    with Machine(t, "-S") as m:
+        first = m.client()
+        first.send('{"execute": "query-qmp-schema"}' * 8 + '{"begun": [')
+        second = socket.socket(socket.AF_UNIX)
+        second.connect(str(m.sockets[0]))
+        second.settimeout(0.5)
+        try:
+            check(not second.recv(1), "two clients at once")
+        except TimeoutError:
+            pass
+        first.close()
+        second.settimeout(30)
+        text = b""
+        while b"\n" not in text:
+            text += second.recv(65536)
+        check(text.startswith(b'{"QMP"') and text.count(b"\n") == 1, text[:200])
+        second.close()
+        third = m.client(negotiate=False)
+        check(third.error("query-status")["class"] == "CommandNotFound", "the negotiation was inherited")
+        third.command("qmp_capabilities")
+        for _ in range(50):  # clients that come and go in the middle of a word
+            third.close()
+            third = m.client()
+            third.send('{"execute": "query-')
+        third.close()
+        m.client().command("quit")
+        m.ends()
+
+
+def test_bad_input(t):
+    """Rubbish is answered, memory stays bounded, and the next request is served."""
+    with Machine(t, "-S") as m:
+        c = m.client()
+        before = m.resident_mib()
+        cases = [b"{]", b"nonsense\n", b"\x00", b'{"execute": "query-name"', b'"open\n', b"[" * 5000 + b"\n", b'{"a":' * 2000 + b"\n",
+                 b'{"x": "' + b"y" * (20 << 20) + b'"}\n', b"[" + b"1," * 400000 + b"1]\n", b"7" * (20 << 20) + b"\n",
+                 b'{"execute": "query-name", "id": 1, "id": 2}', b'{"execute": "query-name" "id": 1}', b"[]", b"true ",
+                 b'{"x": "\xed\xa0\x80"}', b'{"x": "\\ud800"}', b'{"execute": "query-name", "arguments": []}']
+        for case in cases:
+            if case == b'{"execute": "query-name"':  # not closed: a byte that is no JSON ends it
+                case += b"\xff"
+            c.send(case)
+            answer = c.answer()
+            check(answer["error"]["class"] == "GenericError", f"{case[:40]}: {answer}")
+            check(len(json.dumps(answer)) < 1000, "the error repeats the input")
+            c.send('{"execute": "query-name", "id": "after"}')
+            check(c.answer() == {"return": {}, "id": "after"}, f"after {case[:40]}")
+        check(m.resident_mib() < before + 200, f"{before} MiB before, {m.resident_mib()} MiB after")
+        # Interleaved: two requests and rubbish between them in one write.
+        c.send('{"execute": "query-name", "id": 1} } {"execute": "query-name", "id": 2}')
+        answers = [c.answer() for _ in range(3)]
+        check([a.get("id") for a in answers] == [1, None, 2] and "error" in answers[1], answers)
+        c.command("quit")
+        m.ends()
+
+
+def test_slow_client(t):
+    """A client that asks and never reads: the machine runs on, memory stays bounded, others are served."""
+    with Machine(t, qmp=2) as m:
+        slow, other = m.client(0), m.client(1)
+        before = m.resident_mib()
+        slow.s.settimeout(2)
+        sent = 0
+        try:
+            while sent < 20000:
+                slow.send('{"execute": "query-qmp-schema"}' * 10)
+                sent += 10
+        except TimeoutError:
+            pass
+        check(sent < 20000, "everything was taken from a client that does not read")
+        for _ in range(2000):
+            other.command("stop")
+            other.command("cont")
+        check(other.command("query-status")["running"], "the machine does not run")
+        check(m.resident_mib() < before + 64, f"{before} MiB before, {m.resident_mib()} MiB after")
+        slow.s.settimeout(60)
+        slow.buffer = b""
+        for _ in range(20):  # it wakes up and goes on where it was
+            slow.answer()
+        slow.close()
+        m.client(0).command("query-name")
+        other.command("quit")
+        m.ends()
+
+
+def test_media(t):
+    disc, other = t.dir / "a.iso", t.dir / "b.iso"
+    disc.write_bytes(b"\1" * 65536)
+    other.write_bytes(b"\2" * 131072)
+    with Machine(t, "-cdrom", disc, "-drive", f"if=none,id=d0,file={t.boot_sector()},format=raw,readonly=on", "-device", "floppy,drive=d0,id=fl", "-S") as m:
+        c = m.client()
+        drives = {d["device"]: d for d in c.command("query-block")}
+        check(set(drives) == {"ide1-cd0", "d0"}, drives)
+        inserted = drives["ide1-cd0"]["inserted"]
+        check(inserted["file"] == str(disc) and inserted["drv"] == "raw" and inserted["ro"] and inserted["image"]["virtual-size"] == 65536, inserted)
+        check(drives["d0"]["qdev"] == "/machine/peripheral/fl" and not drives["ide1-cd0"]["tray_open"], drives)
+        c.command("eject", device="ide1-cd0")
+        event = c.event("DEVICE_TRAY_MOVED")["data"]
+        check(event == {"device": "ide1-cd0", "id": drives["ide1-cd0"]["qdev"], "tray-open": True}, event)
+        drive = [d for d in c.command("query-block") if d["device"] == "ide1-cd0"][0]
+        check("inserted" not in drive and drive["tray_open"], drive)
+        c.command("blockdev-change-medium", id=drive["qdev"], filename=str(other))
+        check(not c.event("DEVICE_TRAY_MOVED")["data"]["tray-open"], "the tray closes")
+        drive = [d for d in c.command("query-block") if d["device"] == "ide1-cd0"][0]
+        check(drive["inserted"]["image"]["virtual-size"] == 131072 and not drive["tray_open"], drive)
+        c.command("blockdev-change-medium", id="fl", filename=str(other), read_only_mode="read-only")
+        check("/nonexistent" in c.error("blockdev-change-medium", device="d0", filename="/nonexistent")["desc"], "a missing image")
+        check(c.error("eject", device="cd9")["class"] == "DeviceNotFound", "an unknown drive")
+        check("131072 bytes" in c.hmp("info block"), c.hmp("info block"))
+        c.command("quit")
+        m.ends()
+
+
+def test_screen_and_memory(t):
+    with Machine(t, "-fda", t.boot_sector()) as m:
+        c = m.client()
+        wait_until("the boot sector's text", lambda: "SECOND-SECTOR-OK" in c.hmp("info screen"), 60)
+        c.command("stop")
+        ppm, png, low = m.dir / "s.ppm", m.dir / "s.png", m.dir / "memory"
+        c.command("screendump", filename=str(ppm))
+        c.command("screendump", filename=str(png), format="png")
+        check(len(Screen(ppm.read_bytes()).colours()) > 1 and png.read_bytes().startswith(b"\x89PNG"), "pictures")
+        c.command("pmemsave", val=0x7c00, size=512, filename=str(low))
+        check(low.read_bytes()[510:] == b"\x55\xaa", "the boot sector is not in memory")
+        c.command("memsave", val=0x7c00, size=512, filename=str(low))
+        check(low.read_bytes()[:2] == t.boot_sector().read_bytes()[:2], "virtual memory")
+        check("cpu-index" in c.error("memsave", val=0, size=1, filename=str(low), cpu_index=3)["desc"], "a CPU that is not there")
+        check("nowhere" in c.error("screendump", filename="/nowhere/x")["desc"], "a folder that is not there")
+        cpus = c.command("query-cpus-fast")
+        threads = os.listdir(f"/proc/{m.process.pid}/task")
+        check(len(cpus) == 1 and str(cpus[0]["thread-id"]) in threads, f"{cpus} {threads}")
+        c.command("send-key", keys=[{"type": "qcode", "data": "ret"}, {"type": "number", "data": 30}], hold_time=1)
+        c.command("input-send-event", events=[{"type": "rel", "data": {"axis": "x", "value": 5}},
+                                              {"type": "btn", "data": {"button": "left", "down": True}},
+                                              {"type": "key", "data": {"down": True, "key": {"type": "qcode", "data": "a"}}}])
+        check("keys[0].data" in c.error("send-key", keys=[{"type": "qcode", "data": "nokey"}])["desc"], "an unknown key")
+        bus = c.command("query-pci")[0]["devices"]
+        check({(d["slot"], d["function"]) for d in bus} >= {(0, 0), (1, 0), (1, 1), (1, 3), (2, 0), (3, 0)}, bus)
+        vga = [d for d in bus if d["class_info"]["class"] == 0x300][0]
+        check(vga["regions"][0]["address"] > 0 and vga["id"]["vendor"] == 0x1234, vga)
+        c.command("quit")
+        m.ends()
+
+
+def test_objects(t):
+    with Machine(t, "-smp", "2", "-cpu", "pentium3,-sse", "-device", "e1000,id=card", "-name", "guest=Test,debug-threads=on",
+                 "-uuid", "01234567-89ab-cdef-0123-456789abcdef", "-S") as m:
+        c = m.client()
+
+        def tree(path, seen):
+            for p in c.command("qom-list", path=path):
+                if p["type"].startswith("child<"):
+                    inner = path.rstrip("/") + "/" + p["name"]
+                    check(c.command("qom-get", path=path, property=p["name"]) == inner, inner)
+                    kind = c.command("qom-get", path=inner, property="type") if p["type"] != "child<chardev>" else "chardev"
+                    check(p["type"] == f"child<{kind}>", f"{p} {kind}")
+                    seen.append(inner)
+                    if kind != "chardev":
+                        tree(inner, seen)
+                else:
+                    c.command("qom-get", path=path, property=p["name"])
+            return seen
+        seen = tree("/", [])
+        check({"/machine/peripheral/card", "/machine/unattached/device[1]", "/machine/unattached/vga"} <= set(seen), seen)
+        cpu = c.command("query-cpus-fast")[1]["qom-path"]
+        check(c.command("qom-get", path=cpu, property="mmx") and not c.command("qom-get", path=cpu, property="sse"), "features")
+        check(len(c.command("query-hotpluggable-cpus")) == 2, "hotpluggable")
+        check(c.command("query-name") == {"name": "Test"} and c.command("query-uuid")["UUID"].startswith("01234567-89ab"), "name")
+        check(c.command("query-memory-size-summary")["base-memory"] == 32 << 20, "memory")
+        c.command("set_link", name="card", up=False)
+        check(c.error("set_link", name="none", up=False)["class"] == "DeviceNotFound", "set_link")
+        types = {x["name"] for x in c.command("qom-list-types", implements="device")}
+        listed = subprocess.run([t.program, "qemu-system-x86_64", "-device", "help"], capture_output=True, text=True).stdout
+        named = set(re.findall(r'name "([^"]+)"', listed))
+        check(named and named <= types, named - types)
+        for name in sorted(named):
+            c.command("device-list-properties", typename=name)
+        check(c.error("device-list-properties", typename="nothing")["class"] == "DeviceNotFound", "an unknown type")
+        check("non-abstract" in c.error("device-list-properties", typename="pci-device")["desc"], "an abstract type")
+        c.command("quit")
+        m.ends()
+
+
+def probe(c):
+    """What libvirt asks before it trusts an emulator."""
+    for name in ("query-version", "query-target", "query-kvm", "query-qmp-schema", "query-commands", "qom-list-types", "query-machines",
+                 "query-cpu-definitions", "query-command-line-options"):
+        check(c.command(name), name)
+    for kind in c.command("qom-list-types", implements="device"):
+        c.command("device-list-properties", typename=kind["name"])
+    for machine in c.command("query-machines"):
+        c.command("qom-list-properties", typename=machine["name"] + "-machine")
+    c.command("query-cpu-model-expansion", type="full", model={"name": "max"})
+    c.command("query-cpu-model-expansion", type="static", model={"name": "max", "props": {"sse2": False}})
+    options = {o["option"]: {p["name"] for p in o["parameters"]} for o in c.command("query-command-line-options")}
+    check({"machine", "drive", "chardev", "smp-opts"} <= set(options) and "hpet" in options["machine"], options)
+
+
+def test_probe(t):
+    """INTERFACE: -machine none in the background; the command returns when the socket listens."""
+    path, pid = t.dir / "probe", t.dir / "probe.pid"
+    begin = [t.program, "qemu-system-x86_64", "-S", "-no-user-config", "-nodefaults", "-nographic", "-machine", "none,accel=kvm:tcg",
+             "-qmp", f"unix:{path},server=on,wait=off", "-pidfile", pid, "-daemonize"]
+    p = subprocess.run(begin, capture_output=True, timeout=30)
+    check(p.returncode == 0 and p.stdout == p.stderr == b"", p)
+    number = int(pid.read_text())
+    check(os.readlink(f"/proc/{number}/exe") == os.path.realpath(t.program), "the pid file")
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(str(path))  # at once
+    s.close()
+    c = Qmp(path)
+    again = subprocess.run([t.program, "qemu-system-x86_64", "-machine", "none", "-display", "none", "-pidfile", pid, "-daemonize"], capture_output=True, timeout=30)
+    check(again.returncode == 1 and str(number).encode() in again.stderr and int(pid.read_text()) == number, again)
+    check(c.command("query-status") == {"status": "prelaunch", "running": False}, "status")
+    check(c.command("query-cpus-fast") == c.command("query-block") == c.command("query-pci") == [], "there is nothing")
+    check("no CPU" in c.error("inject-nmi")["desc"] and "no display" in c.error("screendump", filename="x")["desc"], "clear errors")
+    probe(c)
+    c.command("quit")
+    wait_until("the end", lambda: not pathlib.Path(f"/proc/{number}").exists(), 30)
+    check(not pid.exists() and not path.exists(), "files are left")
+    for wrong in (["-cdrom", "/nonexistent"], ["-qmp", "unix:/nonexistent/q,server=on,wait=off"], ["-nographic"]):
+        p = subprocess.run([t.program, "qemu-system-x86_64", "-display", "none", "-daemonize", *wrong], capture_output=True, timeout=30)
+        check(p.returncode == 1 and len(p.stderr.splitlines()) == 1, p)
+    with Machine(t, "-S") as m:
+        c = m.client()
+        probe(c)
+        c.command("quit")
+        m.ends()
+
+
+def test_ways_in(t):
+    """tcp, stdio, pipe, a descriptor of ours, -mon mode=control, -qmp-pretty."""
+    base = [t.program, "qemu-system-x86_64", "-machine", "none", "-display", "none"]
+    text = b'{"execute": "qmp_capabilities"}{"execute": "query-name"}{"execute": "quit"}'
+    p = subprocess.Popen(base + ["-qmp", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p.stdin.write(text)
+    p.stdin.flush()
+    out = p.stdout.read()
+    check(p.wait(30) == 0 and out.count(b'{"return": {}}') == 3, out)
+    p = subprocess.Popen(base + ["-chardev", "stdio,id=q", "-mon", "chardev=q,mode=control,pretty=on"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p.stdin.write(text)
+    p.stdin.flush()
+    out = p.stdout.read()
+    check(p.wait(30) == 0 and out.startswith(b'{\n    "QMP": {\n'), out)
+    pipe = t.dir / "pipe"
+    os.mkfifo(f"{pipe}.in")
+    os.mkfifo(f"{pipe}.out")
+    p = subprocess.Popen(base + ["-qmp-pretty", f"pipe:{pipe}"])
+    with open(f"{pipe}.in", "wb", buffering=0) as i, open(f"{pipe}.out", "rb") as o:
+        i.write(text)
+        out = b""
+        while out.count(b'"return"') < 3:
+            out += o.read1()
+    check(p.wait(30) == 0, out)
+    port = socket.create_server(("127.0.0.1", 0))
+    number = port.getsockname()[1]
+    port.close()
+    p = subprocess.Popen(base + ["-qmp", f"tcp:127.0.0.1:{number},server=on,wait=off"])
+    Qmp(("127.0.0.1", number)).command("quit")
+    check(p.wait(30) == 0, "tcp")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(t.dir / "given"))
+    listener.listen(1)
+    p = subprocess.Popen(base + ["-chardev", f"socket,id=m,fd={listener.fileno()},server=on,wait=off", "-mon", "chardev=m,mode=control"], pass_fds=[listener.fileno()])
+    c = Qmp(t.dir / "given")
+    read, write = os.pipe()
+    c.s.sendmsg([b'{"execute": "getfd", "arguments": {"fdname": "mine"}}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [write]))])
+    check(c.answer() == {"return": {}}, "getfd")
+    os.close(write)
+    check("SCM_RIGHTS" in c.error("getfd", fdname="other")["desc"], "getfd without a descriptor")
+    c.command("closefd", fdname="mine")
+    check(os.read(read, 1) == b"", "the descriptor is still open")
+    check("mine" in c.error("closefd", fdname="mine")["desc"], "closed twice")
+    c.command("quit")
+    check(p.wait(30) == 0, "fd")
+
+
+def test_documentation(t):
+    """docs/qmp.md is what the definitions say (scripts/qmp_docs.sh writes it)."""
+    made = subprocess.run([t.program, "list", "qmp"], capture_output=True, text=True, check=True).stdout
+    check(made == (ROOT / "docs/qmp.md").read_text(), "docs/qmp.md is old: run scripts/qmp_docs.sh")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: tests/qmp/run.py DOPPEL [NAME...]")
+    sys.exit(run_tests("qmp", globals(), Tester(sys.argv[1]), sys.argv[2:]))
