@@ -11,14 +11,14 @@
 namespace doppel::accel {
 
 struct Options {
-  bool interpreter = false;                    // -accel interp
-  bool lockstep = false;                       // interpreter beside the JIT, region by region
-  int icount_shift = -1;                       // -icount shift=N: 2^N ns an instruction; -1: off
-  s64 stop_at_ns = -1;                         // --stop-at: -icount's time at which the machine pauses
-  std::string opt = "all";                     // --opt=
-  s64 limit = -1;                              // --limit=N: only the first N regions are optimised
-  u64 dump_from = 0, dump_to = ~u64{0};        // -dfilter
-  size_t code_cache_bytes = size_t{64} << 20;  // per vCPU
+  bool interpreter = false;                     // -accel interp
+  bool lockstep = false;                        // interpreter beside the JIT, region by region
+  int icount_shift = -1;                        // -icount shift=N: 2^N ns an instruction; -1: off
+  s64 stop_at_ns = -1;                          // --stop-at: -icount's time at which the machine pauses
+  std::string opt = "all";                      // --opt=
+  s64 limit = -1;                               // --limit=N: only the first N regions are optimised
+  u64 dump_from = 0, dump_to = ~u64{0};         // -dfilter
+  size_t code_cache_bytes = size_t{256} << 20;  // of all vCPUs together
   bool perf_map = false;
   int max_pinned = -1;
   u32 max_insns = 64;

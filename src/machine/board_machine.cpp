@@ -1,5 +1,6 @@
 #include "machine/board_machine.h"
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -9,6 +10,7 @@ namespace doppel::machine {
 namespace {
 constexpr s64 kForever = std::numeric_limits<s64>::max();
 constexpr s64 kLongSlice = 1'000'000;  // instructions between looks at the clock when no timer is armed
+constexpr size_t kLeastCodeCache = size_t{1} << 20;
 }  // namespace
 
 BoardMachine::BoardMachine(MachineConfig config) : Machine(std::move(config)) {
@@ -58,7 +60,9 @@ void BoardMachine::mmio(std::string name, u64 address, u64 size, hw::MmioHandler
 }
 
 Status BoardMachine::add_vcpu(std::unique_ptr<guest::GuestCpu> cpu) {
-  auto vcpu = accel::make_dbt_vcpu(std::move(cpu), memory_, config_.accel);
+  accel::Options options = config_.accel;
+  options.code_cache_bytes = std::max(kLeastCodeCache, options.code_cache_bytes / config_.cpus);
+  auto vcpu = accel::make_dbt_vcpu(std::move(cpu), memory_, options);
   if (!vcpu.ok()) return vcpu.error();
   accel::Vcpu& v = **vcpu;
   v.on_debug_stop = [this](accel::Vcpu&, u64) {

@@ -1,12 +1,13 @@
 #include "mem/jump_caches.h"
 
 #include <algorithm>
+#include <new>
 
 namespace doppel::mem {
 
 JumpCaches::Cache* JumpCaches::search(u64 mode, u64 base, const Owner* owner) {
   const auto it = std::find_if(caches_.begin(), caches_.end(), [&](const Cache& c) {
-    return c.mode == mode && c.base == base && c.owner == owner && !c.entries.empty();
+    return c.mode == mode && c.base == base && c.owner == owner && c.entries;
   });
   return it == caches_.end() ? nullptr : &*it;
 }
@@ -15,7 +16,11 @@ JumpCaches::Cache* JumpCaches::search(u64 mode, u64 base, const Owner* owner) {
 JumpCaches::Cache& JumpCaches::make(u64 mode, u64 base, Owner* owner) {
   Cache& c = *std::min_element(caches_.begin(), caches_.end(),
                                [](const Cache& a, const Cache& b) { return a.stamp < b.stamp; });
-  if (c.entries.empty()) c.entries.resize(size_t{1} << kJumpCacheBits);
+  if (!c.entries) {
+    // All zero: a generation that never comes.
+    c.entries.reset(static_cast<JumpCacheEntry*>(std::calloc(kJumpCacheEntries, sizeof(JumpCacheEntry))));
+    if (!c.entries) throw std::bad_alloc();
+  }
   c.mode = mode;
   c.base = base;
   c.owner = owner;
@@ -38,7 +43,7 @@ void JumpCaches::choose(u64 mode, u64 base) {
 void JumpCaches::new_generation(Cache& cache) {
   if (++generation_ == 0) {  // the numbers begin anew: now old entries would match
     for (Cache& c : caches_) {
-      std::fill(c.entries.begin(), c.entries.end(), JumpCacheEntry{});
+      if (c.entries) std::fill_n(c.entries.get(), kJumpCacheEntries, JumpCacheEntry{});
       c.epoch = 0;
     }
     ++generation_;
@@ -55,7 +60,7 @@ void JumpCaches::use(Cache& cache) {
   }
   cache.stamp = ++stamp_;
   selected_ = &cache;
-  cpu_.jump_cache = cache.entries.data();
+  cpu_.jump_cache = cache.entries.get();
   cpu_.jump_generation = cache.generation;
 }
 
@@ -77,7 +82,7 @@ void JumpCaches::insert(u64 pc, u64 linear, u64 last, u32 code, bool global) {
 
 void JumpCaches::remove(u64 pc, u32 code) {
   for (Cache& c : caches_) {
-    if (c.entries.empty()) continue;
+    if (!c.entries) continue;
     JumpCacheEntry& e = c.entries[jump_cache_index(pc)];
     if (e.pc == pc && e.code == code) e = JumpCacheEntry{};
   }

@@ -5,7 +5,8 @@
 #pragma once
 #include <array>
 #include <bitset>
-#include <vector>
+#include <cstdlib>
+#include <memory>
 
 #include "mem/vcpu_header.h"
 
@@ -40,13 +41,16 @@ class JumpCaches {
 
  private:
   static constexpr unsigned kCaches = 24, kHints = 16, kBloomBits = 15;
+  struct Free {
+    void operator()(JumpCacheEntry* entries) const { std::free(entries); }
+  };
   struct Cache {
     u64 mode = ~u64{0}, base = 0;
     Owner* owner = nullptr;  // null: global pages
     u64 stamp = 0;
     u64 epoch = 0, serial = 0;  // of the caches, of the owner, when the generation began
     u32 generation = 0;
-    std::vector<JumpCacheEntry> entries;
+    std::unique_ptr<JumpCacheEntry[], Free> entries;  // kJumpCacheEntries; memory is used where pcs have been
   };
   struct Hint {
     u64 mode = ~u64{0}, base = 0;

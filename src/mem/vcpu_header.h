@@ -14,7 +14,8 @@ constexpr u64 kPageMask = ~(kPageSize - 1);
 constexpr unsigned kTlbBits = 10;
 constexpr size_t kTlbEntries = size_t{1} << kTlbBits;
 constexpr unsigned kMmuModes = 3;  // a guest gives them meaning (x86: 0 supervisor, 1 user, 2 supervisor under SMAP)
-constexpr unsigned kJumpCacheBits = 14;
+constexpr unsigned kJumpCacheBits = 16;
+constexpr size_t kJumpCacheEntries = size_t{1} << kJumpCacheBits;
 
 // A tag is the page's address with bits 8..11 as flags; a comparison with a page-aligned address fails if any flag is
 // set. The flags are above the bits that a check for alignment leaves in the address, so that a misaligned one never
@@ -35,9 +36,7 @@ struct JumpCacheEntry {
 };
 static_assert(sizeof(JumpCacheEntry) == 16);
 // Index of pc in the jump cache; the same formula is in generated code.
-constexpr size_t jump_cache_index(u64 pc) {
-  return (pc ^ (pc >> kJumpCacheBits)) & ((size_t{1} << kJumpCacheBits) - 1);
-}
+constexpr size_t jump_cache_index(u64 pc) { return (pc ^ (pc >> kJumpCacheBits)) & (kJumpCacheEntries - 1); }
 
 class SoftTlb;
 class AddressSpace;
