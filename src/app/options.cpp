@@ -252,7 +252,7 @@ Status take_drive(Options& o, const std::string& text) {
     else if (key == "snapshot")
       d.snapshot = is_on(value);
     else if (key == "index" || key == "bus" || key == "unit") {
-      auto n = parse_number(value, "-drive " + key, 0, 3);
+      auto n = parse_number(value, "-drive " + key, 0, 31);
       if (!n) return n.error();
       (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
     } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" &&
@@ -260,8 +260,8 @@ Status take_drive(Options& o, const std::string& text) {
       return bad_property("drive", key, "drive");
     }
   }
-  if (d.interface != "ide" && d.interface != "floppy" && d.interface != "none")
-    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide or if=floppy", 1};
+  if (d.interface != "ide" && d.interface != "virtio" && d.interface != "floppy" && d.interface != "none")
+    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide, if=virtio or if=floppy", 1};
   if (d.media != "disk" && d.media != "cdrom")
     return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
   o.machine.drives.push_back(d);

@@ -171,6 +171,7 @@ int run_machine(Options o) {
   for (const std::string& c : o.chardevs) {
     if (auto dev = s.chardevs->create(c); !dev) return fail(dev.error());
   }
+  o.machine.chardevs = s.chardevs->all();
   if (!o.wait_for.empty()) s.wait = std::make_shared<WaitFor>(o.wait_for);
   if (Status st = open_serial(s, o); !st) return fail(st.error());
 

@@ -7,6 +7,7 @@
 #include "machine/none.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
+#include "machine/pc_virtio.h"
 
 namespace doppel::machine {
 namespace {
@@ -131,6 +132,7 @@ std::vector<std::string> device_names() {
   std::vector<std::string> names;
   for (const DeviceHelp& device : devices()) names.emplace_back(device.name);
   for (std::string& nic : nic_names()) names.push_back(std::move(nic));
+  for (std::string& name : virtio_names()) names.push_back(std::move(name));
   return names;
 }
 
@@ -150,7 +152,7 @@ std::vector<std::string> device_properties(const std::string& driver) {
     all.emplace_back("id");
     return all;
   }
-  return is_nic(driver) ? nic_properties() : std::vector<std::string>{};
+  return is_nic(driver) ? nic_properties(driver) : virtio_properties(driver);
 }
 
 std::string devices_help() {
@@ -158,7 +160,7 @@ std::string devices_help() {
   for (const DeviceHelp& device : devices()) {
     text += std::string("name \"") + device.name + "\", bus " + device.bus + ", desc \"" + device.description + "\"\n";
   }
-  return text + nics_help();
+  return text + nics_help() + virtio_help();
 }
 
 }  // namespace doppel::machine

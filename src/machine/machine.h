@@ -23,7 +23,7 @@ namespace doppel::machine {
 
 struct DriveConfig {
   std::string file;
-  std::string interface = "ide";  // ide floppy none
+  std::string interface = "ide";  // ide virtio floppy none
   std::string media = "disk";     // disk cdrom
   std::string id, format;
   std::string device_id;  // of the -device that uses it
@@ -33,7 +33,8 @@ struct DriveConfig {
 
 struct NicConfig {
   std::string model = "e1000", name, mac, netdev, address;
-  std::string rom_file;  // empty: the model's own; "none": none
+  std::string rom_file;                           // empty: the model's own; "none": none
+  std::map<std::string, std::string> properties;  // of -device, for models that have more
   int boot_index = -1;
 };
 
@@ -57,6 +58,9 @@ struct MachineConfig {
   std::vector<std::string> firmware_dirs;  // -L, first wins
   std::vector<DriveConfig> drives;
   std::vector<DeviceConfig> devices;
+  // What devices name: character devices by id, sources of random numbers (-object rng-random, rng-builtin).
+  std::map<std::string, std::shared_ptr<chardev::Chardev>> chardevs;
+  std::vector<std::string> rng_sources;
   std::shared_ptr<net::Network> network;                    // back ends; null: none
   std::vector<NicConfig> nics;                              // of -nic and -net
   std::vector<std::pair<std::string, std::string>> fw_cfg;  // name, file contents

@@ -16,6 +16,7 @@
 #include "machine/firmware_search.h"
 #include "machine/pc_firmware.h"
 #include "machine/pc_network.h"
+#include "machine/pc_virtio.h"
 
 namespace doppel::machine {
 namespace {
@@ -106,6 +107,7 @@ Status PcMachine::build() {
   build_drives();
   if (Status s = build_display(); !s.ok()) return s;
   if (Status s = build_network(); !s.ok()) return s;
+  if (Status s = build_virtio(); !s.ok()) return s;
   if (Status s = build_extras(); !s.ok()) return s;
   if (Status s = build_firmware(); !s.ok()) return s;
   for (x86::X86Cpu* cpu : cpus_) cpu->reset();  // with their APICs there
@@ -115,7 +117,8 @@ Status PcMachine::build() {
 Status PcMachine::check_devices() const {
   static constexpr const char* kKnown[] = {"ide-hd", "ide-cd", "floppy", "isa-debug-exit", "pc-testdev", "VGA"};
   for (const DeviceConfig& device : config_.devices) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver)) {
+    if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver) &&
+        virtio_properties(device.driver).empty()) {
       return Error{"'" + device.driver + "' is no device that this machine has", "-device help lists them"};
     }
   }
@@ -215,7 +218,10 @@ void PcMachine::build_interrupts() {
 }
 
 void PcMachine::build_chipset() {
-  pci_ = std::make_unique<hw::PciBus>(hw::PciBus::Params{.memory = bus_, .ports = port_bus_, .dma = dma_});
+  pci_ = std::make_unique<hw::PciBus>(
+      hw::PciBus::Params{.memory = bus_, .ports = port_bus_, .dma = dma_, .msi = [this](u64 address, u32 data) {
+                           if (apics_) apics_->deliver_msi(address, data);
+                         }});
   auto& host = add<hw::I440Fx>(
       "i440fx", hw::I440Fx::Params{.on_pam = [this](const hw::PamMap& map) { pc_memory_.set_pam(map); },
                                    .on_smram = [this](const hw::SmramState& s) { pc_memory_.set_smram(s); },
@@ -379,21 +385,6 @@ Status PcMachine::build_display() {
   return success();
 }
 
-Status PcMachine::build_network() {
-  auto nics = plan_nics(config_);
-  if (!nics.ok()) return nics.error();
-  for (NicConfig& nic : *nics) {
-    auto card = make_nic(config_, nic, clock_, device_lock_);
-    if (!card.ok()) return card.error();
-    auto place = nic_place(nic, *pci_);
-    if (!place.ok()) return place.error();
-    pci_->attach(*place, *card->device);
-    if (nic.boot_index >= 0) nic_boot_.emplace_back(nic.boot_index, nic_boot_path(*place));
-    register_device(card->name, std::move(card->device));
-  }
-  return success();
-}
-
 Status PcMachine::build_extras() {
   if (config_.debugcon) {
     auto& console = add<hw::DebugConsole>("debugcon", hw::DebugConsole::Params{.chardev = config_.debugcon});
@@ -430,7 +421,7 @@ Status PcMachine::build_firmware() {
                               .drives = drives_,
                               .cpu = model_,
                               .serial_ports = serial_ports_,
-                              .nic_boot = nic_boot_};
+                              .pci_boot = pci_boot_};
   if (Status s = fill_fw_cfg(fw_cfg, input); !s.ok()) return s;
   fill_cmos(*rtc_, input, *ide_);
   return success();

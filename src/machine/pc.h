@@ -72,6 +72,8 @@ class PcMachine final : public BoardMachine {
   Status build_display();
   Status build_extras();
   Status build_network();
+  Status build_virtio();
+  Status plug(const std::string& name, std::unique_ptr<hw::PciDevice> device, const std::string& address, u8& place);
   Status build_firmware();
   hw::IrqLine isa_irq(unsigned n) { return gsi_[n == 0 ? 2 : n]->input(); }
   void set_a20(bool on);
@@ -102,7 +104,7 @@ class PcMachine final : public BoardMachine {
   hw::StdVga* vga_ = nullptr;
   hw::Piix3Isa* isa_ = nullptr;
   u32 serial_ports_ = 0;
-  std::vector<std::pair<int, std::string>> nic_boot_;  // boot index, path for the firmware
+  std::vector<std::pair<int, std::string>> pci_boot_;  // boot index, path for the firmware
   std::atomic<bool> a20_{true};
   u32 buttons_ = 0;
   int pointer_x_ = -1, pointer_y_ = -1;  // the last absolute position, 0..32767; negative: none yet

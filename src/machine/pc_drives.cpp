@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <map>
 
+#include "machine/pc_virtio.h"
+
 namespace doppel::machine {
 namespace {
 
@@ -64,7 +66,8 @@ class Planner {
     }
     if (drive.interface == "ide") return add_ide(drive, {});
     if (drive.interface == "floppy") return add_floppy(drive, {});
-    return Error{"-drive if=" + drive.interface + " is not built yet", "use if=ide or if=floppy"};
+    if (drive.interface == "virtio") return add_virtio(drive, {.driver = "virtio-blk-pci", .properties = {}});
+    return Error{"-drive if=" + drive.interface + " is not built yet", "use if=ide, if=virtio or if=floppy"};
   }
 
   Status add_ide(const DriveConfig& drive, const DeviceConfig& device) {
@@ -111,10 +114,23 @@ class Planner {
     return success();
   }
 
+  Status add_virtio(DriveConfig drive, const DeviceConfig& device) {
+    if (drive.media == "cdrom") return Error{"a virtio disk is no CD drive", "use if=ide,media=cdrom"};
+    if (drive.id.empty()) drive.id = "virtio" + std::to_string(out_.virtio.size());
+    auto place = open_place(drive, false, drive.id);
+    if (!place.ok()) return place.error();
+    const std::string boot = property(device, "bootindex");
+    if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
+    out_.virtio.push_back({place.take(), device});
+    return success();
+  }
+
   // -device ide-hd,drive=ID,bus=ide.1,unit=0
   Status add_device(const DeviceConfig& device) {
     const bool is_floppy = device.driver == "floppy";
-    if (device.driver != "ide-hd" && device.driver != "ide-cd" && !is_floppy) return success();
+    const auto virtio = virtio_name(device.driver);
+    const bool is_virtio = virtio && virtio->model == "virtio-blk";
+    if (device.driver != "ide-hd" && device.driver != "ide-cd" && !is_floppy && !is_virtio) return success();
     const std::string id = property(device, "drive");
     DriveConfig drive;
     if (!id.empty()) {
@@ -123,9 +139,10 @@ class Planner {
         return Error{"-device " + device.driver + ": there is no drive '" + id + "'",
                      "define it with -drive if=none,id=" + id + ",file=..."};
       drive = it->second;
-    } else if (device.driver == "ide-hd") {
-      return Error{"-device ide-hd needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
+    } else if (device.driver == "ide-hd" || is_virtio) {
+      return Error{"-device " + device.driver + " needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
     }
+    if (is_virtio) return add_virtio(drive, device);
     const std::string own = property(device, "id"), unit = property(device, "unit"), bus = property(device, "bus");
     drive.device_id = own;
     if (id.empty() && !own.empty()) drive.id = own;

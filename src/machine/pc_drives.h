@@ -23,9 +23,16 @@ struct DrivePlace {
   int boot_index = -1;
 };
 
+// A disk of -drive if=virtio or -device virtio-blk-pci.
+struct VirtioDisk {
+  DrivePlace place;
+  DeviceConfig device;
+};
+
 struct PcDrives {
   std::array<std::array<std::optional<DrivePlace>, 2>, 2> ide;  // [channel][master, slave]
   std::array<std::optional<DrivePlace>, 2> floppy;
+  std::vector<VirtioDisk> virtio;
 };
 
 // Errors: files that can't be opened, places taken twice or that don't exist, interfaces that aren't there.

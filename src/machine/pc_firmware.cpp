@@ -73,7 +73,7 @@ Status add_kernel(FwCfg& fw_cfg, const PcFirmwareInput& in, std::string& first_b
 
 // Open Firmware paths, as SeaBIOS compares them.
 void add_boot_order(FwCfg& fw_cfg, const PcFirmwareInput& in, const std::string& first_boot) {
-  std::vector<std::pair<int, std::string>> rows = in.nic_boot;
+  std::vector<std::pair<int, std::string>> rows = in.pci_boot;
   if (!first_boot.empty()) rows.emplace_back(-1, first_boot);
   for (size_t channel = 0; channel < 2; channel++) {
     for (size_t unit = 0; unit < 2; unit++) {

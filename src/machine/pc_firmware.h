@@ -16,7 +16,7 @@ struct PcFirmwareInput {
   const PcDrives& drives;
   const x86::CpuModel& cpu;
   u32 serial_ports = 0;                                      // a bit each
-  const std::vector<std::pair<int, std::string>>& nic_boot;  // boot index, path
+  const std::vector<std::pair<int, std::string>>& pci_boot;  // boot index, path
 };
 
 // Errors: a kernel or initrd that can't be loaded, a missing option ROM, a bad UUID.

@@ -6,6 +6,7 @@
 #include "hw/net/ne2000.h"
 #include "hw/net/rtl8139.h"
 #include "machine/firmware_search.h"
+#include "machine/pc_virtio.h"
 #include "net/network.h"
 
 namespace doppel::machine {
@@ -20,12 +21,13 @@ struct Model {
   const char* name;
   const char* rom;  // of Debian's package ipxe-qemu
   const char* description;
-  std::unique_ptr<hw::PciDevice> (*make)(hw::NicParams p);
+  std::unique_ptr<hw::PciDevice> (*make)(hw::NicParams p);  // null: a virtio device
 };
 constexpr Model kModels[] = {
     {"e1000", "efi-e1000.rom", "Intel 82540EM gigabit Ethernet", make<hw::E1000>},
     {"rtl8139", "efi-rtl8139.rom", "Realtek RTL8139C fast Ethernet", make<hw::Rtl8139>},
     {"ne2k_pci", "efi-ne2k_pci.rom", "Realtek RTL8029AS, an NE2000 on PCI", make<hw::Ne2000>},
+    {"virtio-net-pci", "efi-virtio.rom", "virtio network card", nullptr},
 };
 constexpr const char* kProperties[] = {"netdev", "mac", "addr", "bus", "id", "romfile", "rombar", "bootindex"};
 
@@ -34,15 +36,17 @@ const Model* find_model(const std::string& name) {
   for (const Model& m : kModels) {
     if (name == m.name) return &m;
   }
+  if (const auto virtio = virtio_name(name); virtio && virtio->model == "virtio-net") return &kModels[3];
   return nullptr;
 }
 
 Result<NicConfig> from_device(const DeviceConfig& device) {
   NicConfig nic;
   nic.model = device.driver;
+  nic.properties = device.properties;
+  const std::vector<std::string> known = nic_properties(device.driver);
   for (const auto& [key, value] : device.properties) {
-    if (std::find_if(std::begin(kProperties), std::end(kProperties), [&](const char* k) { return key == k; }) ==
-        std::end(kProperties))
+    if (std::find(known.begin(), known.end(), key) == known.end())
       return Error{device.driver + " has no property '" + key + "'",
                    "it has: netdev, mac, addr, bus, id, romfile, bootindex"};
     if (key == "netdev") nic.netdev = value;
@@ -74,11 +78,17 @@ bool is_nic(const std::string& driver) { return find_model(driver) != nullptr; }
 
 std::vector<std::string> nic_names() {
   std::vector<std::string> names;
-  for (const Model& m : kModels) names.emplace_back(m.name);
+  for (const Model& m : kModels) {
+    if (m.make) names.emplace_back(m.name);
+  }
   return names;
 }
 
-std::vector<std::string> nic_properties() { return {std::begin(kProperties), std::end(kProperties)}; }
+std::vector<std::string> nic_properties(const std::string& driver) {
+  std::vector<std::string> all = virtio_properties(driver);
+  if (all.empty()) all.assign(std::begin(kProperties), std::end(kProperties));
+  return all;
+}
 
 std::string nic_models() {
   std::string text;
@@ -89,6 +99,7 @@ std::string nic_models() {
 std::string nics_help() {
   std::string text;
   for (const Model& m : kModels) {
+    if (!m.make) continue;
     text += std::string("name \"") + m.name + "\", bus PCI, desc \"" + m.description +
             ": netdev=, mac=, addr=, romfile=, bootindex=\"\n";
   }
@@ -120,31 +131,13 @@ Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Cloc
   auto rom = load_rom(config, nic, model);
   if (!rom.ok()) return rom.error();
   const std::string name = (*port)->name();
-  return Nic{name, model.make({.port = port.take(), .clock = clock, .device_lock = device_lock, .rom = rom.take()})};
-}
-
-Result<u8> nic_place(const NicConfig& nic, const hw::PciBus& bus) {
-  if (nic.address.empty()) {
-    const int slot = bus.free_slot();
-    if (slot < 0) return Error{"the PCI bus is full", "leave out a network card"};
-    return hw::pci::devfn(static_cast<unsigned>(slot), 0);
+  if (!model.make) {
+    const VirtioContext context{config, clock, device_lock};
+    auto card = make_virtio_nic(context, {nic.model, nic.properties}, port.take(), rom.take());
+    if (!card.ok()) return card.error();
+    return Nic{name, card.take()};
   }
-  char* end = nullptr;
-  const unsigned long slot = std::strtoul(nic.address.c_str(), &end, 16);
-  unsigned long function = 0;
-  if (*end == '.') function = std::strtoul(end + 1, &end, 16);
-  if (*end != 0 || slot > 31 || function > 7)
-    return Error{"addr=" + nic.address + " is no place on a PCI bus", "write SLOT[.FUNCTION] in hexadecimal"};
-  const u8 place = hw::pci::devfn(static_cast<unsigned>(slot), static_cast<unsigned>(function));
-  if (bus.at(place)) return Error{"addr=" + nic.address + " is taken by " + bus.at(place)->name(), "choose another"};
-  return place;
-}
-
-std::string nic_boot_path(u8 devfn) {
-  char text[64];
-  std::snprintf(text, sizeof text, "/pci@i0cf8/ethernet@%x%s/ethernet-phy@0", hw::pci::slot_of(devfn),
-                hw::pci::function_of(devfn) ? ("," + std::to_string(hw::pci::function_of(devfn))).c_str() : "");
-  return text;
+  return Nic{name, model.make({.port = port.take(), .clock = clock, .device_lock = device_lock, .rom = rom.take()})};
 }
 
 }  // namespace doppel::machine

@@ -6,8 +6,8 @@
 namespace doppel::machine {
 
 bool is_nic(const std::string& driver);
-std::vector<std::string> nic_names();
-std::vector<std::string> nic_properties();
+std::vector<std::string> nic_names();  // but for virtio's, which pc_virtio.h lists
+std::vector<std::string> nic_properties(const std::string& driver);
 std::string nics_help();  // lines for -device help
 
 struct Nic {
@@ -17,8 +17,5 @@ struct Nic {
 // Cards of -nic, -net and -device, in that order. Errors: unknown models and properties.
 Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config);
 Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Clock& clock, std::mutex& device_lock);
-// "addr=SLOT[.FUNCTION]" in hexadecimal; without it the first free slot.
-Result<u8> nic_place(const NicConfig& nic, const hw::PciBus& bus);
-std::string nic_boot_path(u8 devfn);
 
 }  // namespace doppel::machine

@@ -359,7 +359,7 @@ class Peer:
         return f"{self.http.server_port},{self.sink.getsockname()[1]}"
 
 
-CARDS = {"e1000": "e1000", "rtl8139": "8139too", "ne2k_pci": "ne2k-pci"}  # model, Linux's driver
+CARDS = {"e1000": "e1000", "rtl8139": "8139too", "ne2k_pci": "ne2k-pci", "virtio-net-pci": "virtio-net"}  # model, Linux's driver
 
 
 def test_network_cards(t):
@@ -388,6 +388,60 @@ def test_network_cards(t):
         run.need(f"GUEST-NET {driver} ping", f"GUEST-NET {driver} got {peer.hash}", f"GUEST-NET {driver} sent", f"GUEST-NET {driver} took {peer.hash}")
     if peer.sent != [peer.hash] * len(CARDS):
         raise Failure(f"the guest sent something else: {peer.sent}, expected {peer.hash}")
+
+
+def ext4(t, name, files):
+    """An ext4 image of 64 MiB with these files (contents are bytes)."""
+    tree, image = t.dir / (name + ".tree"), t.dir / name
+    (tree / "bin").mkdir(parents=True, exist_ok=True)
+    for file, data in files.items():
+        (tree / file).write_bytes(data)
+    image.unlink(missing_ok=True)
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image), "64M"], check=True, capture_output=True)
+    return image
+
+
+VIRTIO_CHECKS = b"""
+say() { echo "GUEST-VIRTIO $*"; }
+sum() { sha256sum | cut -c1-64; }
+say read $(sum < /mnt/data)
+cp /mnt/data /mnt/copy; cp /bin/busybox /mnt/bin/; sync; echo 3 > /proc/sys/vm/drop_caches
+say copy $(sum < /mnt/copy)
+say root $(chroot /mnt /bin/busybox cat /name)
+umount /mnt && say umount
+say serial $(cat /sys/block/vdb/serial)
+say disk $(sum < /dev/vdb)
+blkdiscard -o 4194304 -l 4194304 /dev/vdb; echo 3 > /proc/sys/vm/drop_caches
+say discarded $(dd if=/dev/vdb bs=1M skip=4 count=4 2>/dev/null | sum)
+say rng $(cat /sys/class/misc/hw_random/rng_current) $(head -c 64 /dev/hwrng | wc -c)
+"""
+
+
+def test_virtio(t):
+    """Disks with a file system and raw, random numbers; PCI modern, legacy and transitional, MSI-X and INTA#."""
+    data, raw = os.urandom(6 << 20), os.urandom(16 << 20)
+    for options, kernel in (("disable-legacy=on,num-queues=2", "-smp 2"), ("disable-modern=on,vectors=0", "-smp 1")):
+        root = ext4(t, "root.img", {"data": data, "name": b"file-system-of-the-test", "check.sh": VIRTIO_CHECKS})
+        disk = t.dir / "virtio.img"
+        disk.write_bytes(raw)
+        run = t.guest("amd64-virtio", *kernel.split(), "-nodefaults", "-serial", "stdio", "-drive", f"file={root},format=raw,if=virtio",
+                      "-drive", f"file={disk},format=raw,if=none,id=d", "-device", f"virtio-blk-pci,drive=d,serial=doppel-7,{options}", "-device", "virtio-rng-pci",
+                      append="quiet guest_quiet guest_run=mount+-t+ext4+/dev/vda+/mnt;cp+/mnt/check.sh+/tmp;sh+/tmp/check.sh").exited().never(*BAD)
+        digest = hashlib.sha256(data).hexdigest()
+        run.need(f"VIRTIO read {digest}", f"VIRTIO copy {digest}", "VIRTIO root file-system-of-the-test", "VIRTIO umount", "VIRTIO serial doppel-7",
+                 f"VIRTIO disk {hashlib.sha256(raw).hexdigest()}", f"VIRTIO discarded {hashlib.sha256(bytes(4 << 20)).hexdigest()}", r"VIRTIO rng virtio_rng\.\d 64")
+        check(subprocess.run(["/sbin/e2fsck", "-fn", str(root)], capture_output=True).returncode == 0, "the guest's file system is damaged")
+        copy = subprocess.run(["/sbin/debugfs", "-R", "cat /copy", str(root)], capture_output=True, check=True).stdout
+        check(copy == data, "the file that the guest wrote differs on the host")
+        check(disk.read_bytes() == raw[:4 << 20] + bytes(4 << 20) + raw[8 << 20:], "the raw disk differs on the host")
+        check(disk.stat().st_blocks * 512 < 13 << 20, "the discarded part still takes room")
+
+
+def test_virtio_firmware(t):
+    """SeaBIOS and GRUB boot from a virtio disk, without the legacy interface."""
+    t.boot("-cpu", "pentium3", "-m", "256", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-hda", t.scratch(),
+           "-drive", f"file={GUESTS / 'pc-disk/disk.img'},format=raw,snapshot=on,if=none,id=d", "-device", "virtio-blk-pci,drive=d,disable-legacy=on,bootindex=1",
+           "--wait-for", "Linux version", arch="i386").exited().need("Doppel i386 guest", "Linux version")
 
 
 # --- many boots, two CPUs

@@ -3,11 +3,13 @@
 #include "block/memory_node.h"
 #include "chardev/devices.h"
 #include "device/nic_rig.h"
+#include "device/virtio_rig.h"
 #include "firmware/fw_cfg.h"
 #include "hw/block/ata_disk.h"
 #include "hw/block/atapi_cd.h"
 #include "hw/block/fdc.h"
 #include "hw/block/piix_ide.h"
+#include "hw/block/virtio_blk.h"
 #include "hw/bus/pci/i440fx.h"
 #include "hw/bus/pci/pci_config_ports.h"
 #include "hw/bus/pci/piix3_isa.h"
@@ -23,10 +25,12 @@
 #include "hw/misc/i8237.h"
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/virtio_rng.h"
 #include "hw/misc/vmport.h"
 #include "hw/net/e1000.h"
 #include "hw/net/ne2000.h"
 #include "hw/net/rtl8139.h"
+#include "hw/net/virtio_net.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
@@ -211,6 +215,23 @@ void build_fw_cfg(Rig& r) {
   r.windows = {&d};
 }
 
+std::unique_ptr<VirtioBlk> virtio_blk(Rig& r) {
+  return std::make_unique<VirtioBlk>(VirtioBlk::Params{.node = std::make_shared<block::MemoryNode>(u64{1} << 20),
+                                                       .clock = r.clock,
+                                                       .device_lock = r.lock,
+                                                       .queues = 2,
+                                                       .synchronous = true});
+}
+
+void build_virtio_net(Rig& r) {
+  auto port = std::make_shared<net::NicPort>("nic", "nic", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
+  auto card = std::make_unique<VirtioNet>(VirtioNet::Params{.port = port, .clock = r.clock, .device_lock = r.lock});
+  VirtioNet& net = *card;
+  build_virtio(r, std::move(card));
+  r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+  r.windows.push_back(&r.part<CableWindow>(net.client(), port));
+}
+
 }  // namespace
 
 const std::vector<RigEntry>& rigs() {
@@ -268,6 +289,18 @@ const std::vector<RigEntry>& rigs() {
       {"e1000", [](Rig& r) { attach_nic(r, build_nic<E1000>(r)); }},
       {"rtl8139", [](Rig& r) { attach_nic(r, build_nic<Rtl8139>(r)); }},
       {"ne2k_pci", [](Rig& r) { attach_nic(r, build_nic<Ne2000>(r)); }},
+      {"virtio_blk",
+       [](Rig& r) {
+         build_virtio(r, virtio_blk(r));
+         r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+       }},
+      {"virtio_net", build_virtio_net},
+      {"virtio_rng",
+       [](Rig& r) {
+         build_virtio(r, std::make_unique<VirtioRng>(VirtioRng::Params{.clock = r.clock, .repeatable = true}));
+         r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+       }},
+      {"virtio_mmio", [](Rig& r) { build_virtio_mmio(r, virtio_blk(r)); }},
   };
   return list;
 }

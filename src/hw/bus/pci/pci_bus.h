@@ -18,6 +18,7 @@ class PciBus final {
     AddressBus& memory;
     PortBus& ports;
     DmaPort& dma;
+    std::function<void(u64 address, u32 data)> msi = {};  // a message-signalled interrupt; empty: nobody hears it
   };
   explicit PciBus(Params p) : p_(p) {}
   ~PciBus();  // devices that are still plugged in lose their windows; memory and port bus must be alive
@@ -38,6 +39,9 @@ class PciBus final {
   AddressBus& memory() { return p_.memory; }
   PortBus& ports() { return p_.ports; }
   DmaPort& dma() { return p_.dma; }
+  void send_msi(u64 address, u32 data) {
+    if (p_.msi) p_.msi(address, data);
+  }
   static unsigned pirq_of(u8 devfn, u8 pin) { return (pci::slot_of(devfn) + pin - 2) & 3; }
   std::string describe() const;  // info pci
 

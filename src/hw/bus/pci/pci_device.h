@@ -28,6 +28,7 @@ namespace doppel::hw {
 
 class PciBus;
 class PciDevice;
+class PciMsix;
 
 struct PciIds {
   u16 vendor = 0, device = 0;
@@ -112,6 +113,7 @@ class PciDevice : public Device {
 
  private:
   friend class PciBus;
+  friend class PciMsix;
   class GatedDma;
   PciBar& add_bar(int index, std::unique_ptr<PciBar> bar);
   void update_bars();

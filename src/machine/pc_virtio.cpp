@@ -1,0 +1,209 @@
+#include "machine/pc_virtio.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "hw/block/virtio_blk.h"
+#include "hw/misc/virtio_rng.h"
+#include "hw/net/virtio_net.h"
+
+namespace doppel::machine {
+namespace {
+
+constexpr u32 kClassStorage = 0x010000, kClassEthernet = 0x020000, kClassOther = 0x00ff00;
+
+struct Model {
+  const char* name;
+  const char* description;
+  std::vector<std::string> properties;  // beside the common ones
+};
+std::vector<std::string> net_properties() {
+  std::vector<std::string> all = {"netdev",        "mac",           "romfile",  "rombar", "bootindex", "mq",
+                                  "rx_queue_size", "tx_queue_size", "host_mtu", "speed",  "duplex"};
+  for (const std::string& name : hw::VirtioNet::feature_names()) all.push_back(name);
+  return all;
+}
+
+const std::vector<Model>& models() {
+  static const std::vector<Model> rows = {
+      {"virtio-net", "virtio network card: netdev=, mac=, mq=, mrg_rxbuf=, bootindex=", net_properties()},
+      {"virtio-blk",
+       "virtio disk: drive=, num-queues=, serial=, bootindex=",
+       {"drive", "num-queues", "queue-size", "serial", "bootindex", "discard", "write-zeroes", "config-wce"}},
+      {"virtio-rng", "virtio random numbers: rng=, max-bytes=, period=", {"rng", "max-bytes", "period"}},
+  };
+  return rows;
+}
+const char* const kCommon[] = {"id",        "addr",          "bus",       "disable-legacy", "disable-modern", "vectors",
+                               "event_idx", "indirect_desc", "ioeventfd", "packed",         "iommu_platform", "ats"};
+
+const Model* find_model(const std::string& name) {
+  for (const Model& m : models()) {
+    if (name == m.name) return &m;
+  }
+  return nullptr;
+}
+
+u16 default_queues(const VirtioContext& context) { return static_cast<u16>(std::min<u32>(context.config.cpus, 64)); }
+
+bool strip(std::string& text, std::string_view end) {
+  if (!text.ends_with(end)) return false;
+  text.resize(text.size() - end.size());
+  return true;
+}
+}  // namespace
+
+std::optional<VirtioName> virtio_name(const std::string& driver) {
+  VirtioName n{.model = driver};
+  if (strip(n.model, "-pci-non-transitional"))
+    n.legacy = false;
+  else if (!strip(n.model, "-pci-transitional"))
+    strip(n.model, "-pci");
+  if (find_model(n.model) == nullptr) return std::nullopt;
+  return n;
+}
+
+std::vector<std::string> virtio_names() {
+  std::vector<std::string> names;
+  for (const Model& m : models()) {
+    for (const char* end : {"-pci", "-pci-transitional", "-pci-non-transitional"})
+      names.push_back(std::string(m.name) + end);
+  }
+  return names;
+}
+
+std::vector<std::string> virtio_properties(const std::string& driver) {
+  const auto name = virtio_name(driver);
+  if (!name) return {};
+  std::vector<std::string> all = find_model(name->model)->properties;
+  all.insert(all.end(), std::begin(kCommon), std::end(kCommon));
+  return all;
+}
+
+std::string virtio_help() {
+  std::string text;
+  for (const Model& m : models())
+    text += std::string("name \"") + m.name + "-pci\", bus PCI, desc \"" + m.description + "\"\n";
+  return text;
+}
+
+// --- properties
+
+std::string PropertyReader::text(const std::string& key, const std::string& otherwise) const {
+  const auto it = device_.properties.find(key);
+  return it == device_.properties.end() ? otherwise : it->second;
+}
+
+void PropertyReader::fail(std::string cause, std::string fix) {
+  if (!error_) error_ = Error{device_.driver + ": " + cause, std::move(fix)};
+}
+
+bool PropertyReader::is_on(const std::string& key, bool otherwise) {
+  const std::string v = text(key, "auto");
+  if (v == "auto") return otherwise;
+  if (v == "on" || v == "yes" || v == "true" || v == "y") return true;
+  if (v != "off" && v != "no" && v != "false" && v != "n") fail(key + "=" + v + " is neither on nor off", "");
+  return false;
+}
+
+u64 PropertyReader::number(const std::string& key, u64 otherwise, u64 low, u64 high) {
+  const std::string v = text(key);
+  if (v.empty()) return otherwise;
+  char* end = nullptr;
+  const u64 n = std::strtoull(v.c_str(), &end, 0);
+  if (*end != 0 || v[0] == '-' || n < low || n > high)
+    fail(key + "=" + v + " is not a number from " + std::to_string(low) + " to " + std::to_string(high), "");
+  return n;
+}
+
+void PropertyReader::must_be_off(const std::string& key) {
+  if (is_on(key, false)) fail(key + "=on is not built yet", "leave it out");
+}
+
+// --- devices
+
+Result<std::unique_ptr<hw::VirtioPci>> on_pci(PropertyReader& p, std::unique_ptr<hw::VirtioDevice> device,
+                                              u32 class_code, unsigned vectors, std::vector<u8> rom) {
+  const VirtioName name = virtio_name(p.device().driver).value_or(VirtioName{});
+  hw::VirtioPci::Params pci{.device = std::move(device), .class_code = class_code, .rom = std::move(rom)};
+  pci.legacy = !p.is_on("disable-legacy", !name.legacy);
+  pci.modern = !p.is_on("disable-modern", !name.modern);
+  pci.vectors = static_cast<unsigned>(p.number("vectors", vectors, 0, hw::PciMsix::kMaxVectors));
+  for (const char* key : {"packed", "iommu_platform", "ats"}) p.must_be_off(key);
+  if (!pci.legacy && !pci.modern)
+    p.fail("disable-legacy=on and disable-modern=on leave nothing", "leave out one of them");
+  if (const std::string bus = p.text("bus", "pci.0"); bus != "pci.0")
+    p.fail("there is no PCI bus '" + bus + "'", "the board has pci.0");
+  if (p.error()) return *p.error();
+  return std::make_unique<hw::VirtioPci>(std::move(pci));
+}
+
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& context, const VirtioDisk& disk) {
+  PropertyReader p(disk.device);
+  hw::VirtioBlk::Params b{
+      .node = disk.place.node, .clock = context.clock, .device_lock = context.device_lock, .serial = p.text("serial")};
+  b.queues = static_cast<u16>(p.number("num-queues", default_queues(context), 1, 256));
+  b.queue_size = static_cast<u16>(p.number("queue-size", 256, 4, 1024));
+  if (!std::has_single_bit(b.queue_size)) p.fail("queue-size must be a power of two", "256 is the default");
+  b.event_idx = p.is_on("event_idx", true);
+  b.indirect = p.is_on("indirect_desc", true);
+  b.discard = p.is_on("discard", true);
+  b.write_zeroes = p.is_on("write-zeroes", true);
+  b.config_wce = p.is_on("config-wce", true);
+  b.read_only = disk.place.node->read_only();
+  b.synchronous = context.repeatable();
+  if (b.serial.size() > 20) p.fail("serial= is longer than 20 characters", "shorten it");
+  if (p.error()) return *p.error();
+  const unsigned vectors = b.queues + 1u;
+  return on_pci(p, std::make_unique<hw::VirtioBlk>(std::move(b)), kClassStorage, vectors);
+}
+
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const VirtioContext& context, const DeviceConfig& device,
+                                                       std::shared_ptr<net::NicPort> port, std::vector<u8> rom) {
+  PropertyReader p(device);
+  hw::VirtioNet::Params n{.port = std::move(port), .clock = context.clock, .device_lock = context.device_lock};
+  for (const std::string& name : hw::VirtioNet::feature_names()) {
+    if (!p.is_on(name, true)) n.features &= ~hw::VirtioNet::feature_by_name(name);
+  }
+  // Every back end takes frames of any number of queues: as many pairs as there are CPUs to use them.
+  if (p.is_on("mq", false)) n.queue_pairs = static_cast<u16>(std::min<u32>(context.config.cpus, 8));
+  n.rx_size = static_cast<u16>(p.number("rx_queue_size", 256, 256, 1024));
+  n.tx_size = static_cast<u16>(p.number("tx_queue_size", 256, 256, 1024));
+  if (!std::has_single_bit(n.rx_size) || !std::has_single_bit(n.tx_size))
+    p.fail("rx_queue_size and tx_queue_size must be powers of two", "256 is the default");
+  n.mtu = static_cast<u16>(p.number("host_mtu", 0, 68, 65535));
+  n.speed = static_cast<u32>(p.number("speed", ~u32{0}, 0, 0x7fffffff));
+  const std::string duplex = p.text("duplex");
+  if (!duplex.empty() && duplex != "full" && duplex != "half")
+    p.fail("duplex=" + duplex + " is neither full nor half", "");
+  if (!duplex.empty()) n.duplex = duplex == "full";
+  n.event_idx = p.is_on("event_idx", true);
+  n.indirect = p.is_on("indirect_desc", true);
+  if (p.error()) return *p.error();
+  const unsigned vectors = 2u * n.queue_pairs + 2;
+  return on_pci(p, std::make_unique<hw::VirtioNet>(std::move(n)), kClassEthernet, vectors, std::move(rom));
+}
+
+namespace {
+Result<std::unique_ptr<hw::VirtioPci>> make_rng(const VirtioContext& context, PropertyReader& p) {
+  hw::VirtioRng::Params r{.clock = context.clock};
+  r.max_bytes = p.number("max-bytes", ~u64{0}, 1, ~u64{0} >> 1);
+  r.period_ms = static_cast<u32>(p.number("period", 65536, 1, 1'000'000'000));
+  r.event_idx = p.is_on("event_idx", true);
+  r.indirect = p.is_on("indirect_desc", true);
+  r.repeatable = context.repeatable();
+  const std::string source = p.text("rng");
+  if (!source.empty() && std::find(context.config.rng_sources.begin(), context.config.rng_sources.end(), source) ==
+                             context.config.rng_sources.end())
+    p.fail("there is no object '" + source + "'", "define it with -object rng-random,id=" + source);
+  if (p.error()) return *p.error();
+  return on_pci(p, std::make_unique<hw::VirtioRng>(r), kClassOther, 2);
+}
+}  // namespace
+
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio(const VirtioContext& context, const DeviceConfig& device) {
+  PropertyReader p(device);
+  return make_rng(context, p);
+}
+
+}  // namespace doppel::machine
