@@ -36,6 +36,8 @@ class BoardMachine : public Machine {
   std::vector<DriveInfo> drives() override { return {}; }
   std::vector<PciFunctionInfo> pci_functions() override { return {}; }
   std::vector<s64> vcpu_thread_ids() override { return thread_ids_; }
+  Status set_balloon(u64) override { return Error{"this board has no balloon", ""}; }
+  Result<u64> balloon_bytes() override { return Error{"this board has no balloon", ""}; }
   // What the guest asks for: any thread.
   void guest_reset();
   void guest_shutdown();

@@ -151,6 +151,9 @@ class Machine {
   virtual std::vector<DriveInfo> drives() = 0;
   virtual std::vector<PciFunctionInfo> pci_functions() = 0;
   virtual std::vector<s64> vcpu_thread_ids() = 0;  // the host's numbers of the vCPUs' threads
+  // The memory balloon: what the guest shall have, and what it has.
+  virtual Status set_balloon(u64 bytes) = 0;
+  virtual Result<u64> balloon_bytes() = 0;
   const MachineConfig& config() const { return config_; }
 
  protected:

@@ -26,6 +26,9 @@
 #include "machine/pc_memory.h"
 #include "machine/pc_platform.h"
 
+namespace doppel::hw {
+class VirtioBalloon;
+}
 namespace doppel::machine {
 
 class PcMachine final : public BoardMachine {
@@ -47,6 +50,8 @@ class PcMachine final : public BoardMachine {
   std::string block_info() override;
   std::vector<DriveInfo> drives() override;
   std::vector<PciFunctionInfo> pci_functions() override;
+  Status set_balloon(u64 bytes) override;
+  Result<u64> balloon_bytes() override;
 
  protected:
   void press_power_button() override;
@@ -73,6 +78,8 @@ class PcMachine final : public BoardMachine {
   Status build_extras();
   Status build_network();
   Status build_virtio();
+  Status check_ports() const;
+  hw::VirtioBalloon* balloon() const;  // null: none
   Status plug(const std::string& name, std::unique_ptr<hw::PciDevice> device, const std::string& address, u8& place);
   Status build_firmware();
   hw::IrqLine isa_irq(unsigned n) { return gsi_[n == 0 ? 2 : n]->input(); }

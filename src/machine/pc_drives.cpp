@@ -117,6 +117,7 @@ class Planner {
   Status add_virtio(DriveConfig drive, const DeviceConfig& device) {
     if (drive.media == "cdrom") return Error{"a virtio disk is no CD drive", "use if=ide,media=cdrom"};
     if (drive.id.empty()) drive.id = "virtio" + std::to_string(out_.virtio.size());
+    drive.device_id = property(device, "id");
     auto place = open_place(drive, false, drive.id);
     if (!place.ok()) return place.error();
     const std::string boot = property(device, "bootindex");

@@ -39,6 +39,10 @@ PcMachine::Slot PcMachine::find_slot(const std::string& id) {
     const std::string name = "floppy" + std::to_string(n);
     if (place && is_called(*place, name, id)) return {&*place, nullptr, static_cast<int>(n), drive_path(*place, name)};
   }
+  for (VirtioDisk& disk : drives_.virtio) {
+    if (is_called(disk.place, disk.place.id, id))
+      return {&disk.place, nullptr, -1, drive_path(disk.place, disk.place.id)};
+  }
   return {};
 }
 
@@ -112,6 +116,7 @@ std::vector<DriveInfo> PcMachine::drives() {
   for (size_t n = 0; n < 2; n++) {
     if (drives_.floppy[n]) add(*drives_.floppy[n], "floppy" + std::to_string(n), true);
   }
+  for (const VirtioDisk& disk : drives_.virtio) add(disk.place, disk.place.id, false);
   return out;
 }
 

@@ -132,8 +132,7 @@ Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Cloc
   if (!rom.ok()) return rom.error();
   const std::string name = (*port)->name();
   if (!model.make) {
-    const VirtioContext context{config, clock, device_lock};
-    auto card = make_virtio_nic(context, {nic.model, nic.properties}, port.take(), rom.take());
+    auto card = make_virtio_nic(config, clock, device_lock, nic, port.take(), rom.take());
     if (!card.ok()) return card.error();
     return Nic{name, card.take()};
   }

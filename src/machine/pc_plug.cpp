@@ -1,4 +1,7 @@
 // The cards that the command line plugs into the PCI bus: network cards and virtio devices.
+#include <algorithm>
+
+#include "hw/misc/virtio_balloon.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
 #include "machine/pc_slots.h"
@@ -31,7 +34,7 @@ Status PcMachine::build_network() {
 }
 
 Status PcMachine::build_virtio() {
-  const VirtioContext context{config_, clock_, device_lock_};
+  const VirtioContext context{config_, clock_, device_lock_, memory_};
   std::map<std::string, int> numbers;
   const auto add_one = [&](Result<std::unique_ptr<hw::VirtioPci>> made, const DeviceConfig& device, u8& place) {
     if (!made.ok()) return Status(made.error());
@@ -52,7 +55,58 @@ Status PcMachine::build_virtio() {
     if (!name || name->model == "virtio-blk" || is_nic(device.driver)) continue;
     if (Status s = add_one(make_virtio(context, device), device, place); !s.ok()) return s;
   }
+  return check_ports();
+}
+
+// Every port has a console device that takes it.
+Status PcMachine::check_ports() const {
+  bool any = false;
+  std::vector<std::string> buses;
+  for (const DeviceConfig& device : config_.devices) {
+    const auto name = virtio_name(device.driver);
+    if (!name || name->model != "virtio-serial") continue;
+    any = true;
+    const std::string id = PropertyReader(device).text("id");
+    if (!id.empty()) buses.insert(buses.end(), {id, id + ".0"});
+  }
+  for (const DeviceConfig& device : config_.devices) {
+    if (!is_virtio_port(device.driver)) continue;
+    const std::string bus = PropertyReader(device).text("bus");
+    if (!any) return Error{"-device " + device.driver + " needs a console device", "add -device virtio-serial-pci"};
+    if (!bus.empty() && std::find(buses.begin(), buses.end(), bus) == buses.end())
+      return Error{"there is no bus '" + bus + "'", "give the console device a name: -device virtio-serial-pci,id=vs"};
+  }
   return success();
+}
+
+// --- the balloon
+
+hw::VirtioBalloon* PcMachine::balloon() const {
+  for (const auto& [name, device] : devices_by_name()) {
+    if (auto* card = dynamic_cast<hw::VirtioPci*>(device)) {
+      if (auto* found = dynamic_cast<hw::VirtioBalloon*>(&card->device())) return found;
+    }
+  }
+  return nullptr;
+}
+
+namespace {
+const Error kNoBalloon{"this machine has no balloon", "add -device virtio-balloon-pci"};
+}
+
+Status PcMachine::set_balloon(u64 bytes) {
+  const std::lock_guard guard(device_lock_);
+  hw::VirtioBalloon* b = balloon();
+  if (b == nullptr) return kNoBalloon;
+  b->set_target(bytes);
+  return success();
+}
+
+Result<u64> PcMachine::balloon_bytes() {
+  const std::lock_guard guard(device_lock_);
+  hw::VirtioBalloon* b = balloon();
+  if (b == nullptr) return kNoBalloon;
+  return b->actual();
 }
 
 }  // namespace doppel::machine

@@ -4,13 +4,15 @@
 #include <cstdlib>
 
 #include "hw/block/virtio_blk.h"
+#include "hw/char/virtio_serial.h"
+#include "hw/misc/virtio_balloon.h"
 #include "hw/misc/virtio_rng.h"
 #include "hw/net/virtio_net.h"
 
 namespace doppel::machine {
 namespace {
 
-constexpr u32 kClassStorage = 0x010000, kClassEthernet = 0x020000, kClassOther = 0x00ff00;
+constexpr u32 kClassStorage = 0x010000, kClassEthernet = 0x020000, kClassOther = 0x00ff00, kClassSerial = 0x078000;
 
 struct Model {
   const char* name;
@@ -30,6 +32,10 @@ const std::vector<Model>& models() {
       {"virtio-blk",
        "virtio disk: drive=, num-queues=, serial=, bootindex=",
        {"drive", "num-queues", "queue-size", "serial", "bootindex", "discard", "write-zeroes", "config-wce"}},
+      {"virtio-serial", "virtio console device with ports: max_ports=", {"max_ports"}},
+      {"virtio-balloon",
+       "virtio memory balloon: deflate-on-oom=, free-page-reporting=",
+       {"deflate-on-oom", "free-page-reporting"}},
       {"virtio-rng", "virtio random numbers: rng=, max-bytes=, period=", {"rng", "max-bytes", "period"}},
   };
   return rows;
@@ -69,10 +75,14 @@ std::vector<std::string> virtio_names() {
     for (const char* end : {"-pci", "-pci-transitional", "-pci-non-transitional"})
       names.push_back(std::string(m.name) + end);
   }
+  names.insert(names.end(), {"virtconsole", "virtserialport"});
   return names;
 }
 
+bool is_virtio_port(const std::string& driver) { return driver == "virtconsole" || driver == "virtserialport"; }
+
 std::vector<std::string> virtio_properties(const std::string& driver) {
+  if (is_virtio_port(driver)) return {"chardev", "name", "nr", "bus", "id"};
   const auto name = virtio_name(driver);
   if (!name) return {};
   std::vector<std::string> all = find_model(name->model)->properties;
@@ -84,7 +94,10 @@ std::string virtio_help() {
   std::string text;
   for (const Model& m : models())
     text += std::string("name \"") + m.name + "-pci\", bus PCI, desc \"" + m.description + "\"\n";
-  return text;
+  return text +
+         "name \"virtconsole\", bus virtio-serial-bus, desc \"console on a virtio-serial: chardev=, nr=, bus=\"\n"
+         "name \"virtserialport\", bus virtio-serial-bus, desc \"byte stream to the guest: chardev=, name=, nr=, "
+         "bus=\"\n";
 }
 
 // --- properties
@@ -158,15 +171,17 @@ Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& con
   return on_pci(p, std::make_unique<hw::VirtioBlk>(std::move(b)), kClassStorage, vectors);
 }
 
-Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const VirtioContext& context, const DeviceConfig& device,
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const MachineConfig& config, hw::Clock& clock,
+                                                       std::mutex& device_lock, const NicConfig& nic,
                                                        std::shared_ptr<net::NicPort> port, std::vector<u8> rom) {
+  const DeviceConfig device{nic.model, nic.properties};
   PropertyReader p(device);
-  hw::VirtioNet::Params n{.port = std::move(port), .clock = context.clock, .device_lock = context.device_lock};
+  hw::VirtioNet::Params n{.port = std::move(port), .clock = clock, .device_lock = device_lock};
   for (const std::string& name : hw::VirtioNet::feature_names()) {
     if (!p.is_on(name, true)) n.features &= ~hw::VirtioNet::feature_by_name(name);
   }
   // Every back end takes frames of any number of queues: as many pairs as there are CPUs to use them.
-  if (p.is_on("mq", false)) n.queue_pairs = static_cast<u16>(std::min<u32>(context.config.cpus, 8));
+  if (p.is_on("mq", false)) n.queue_pairs = static_cast<u16>(std::min<u32>(config.cpus, 8));
   n.rx_size = static_cast<u16>(p.number("rx_queue_size", 256, 256, 1024));
   n.tx_size = static_cast<u16>(p.number("tx_queue_size", 256, 256, 1024));
   if (!std::has_single_bit(n.rx_size) || !std::has_single_bit(n.tx_size))
@@ -199,11 +214,74 @@ Result<std::unique_ptr<hw::VirtioPci>> make_rng(const VirtioContext& context, Pr
   if (p.error()) return *p.error();
   return on_pci(p, std::make_unique<hw::VirtioRng>(r), kClassOther, 2);
 }
+
+Result<std::unique_ptr<hw::VirtioPci>> make_balloon(const VirtioContext& context, PropertyReader& p) {
+  hw::VirtioBalloon::Params b{.clock = context.clock, .ram_bytes = context.config.ram_bytes};
+  b.deflate_on_oom = p.is_on("deflate-on-oom", false);
+  b.free_page_reporting = p.is_on("free-page-reporting", false);
+  b.event_idx = p.is_on("event_idx", true);
+  b.indirect = p.is_on("indirect_desc", true);
+  b.release = [&memory = context.memory](u64 pa, u64 size) { memory.discard(pa, size); };
+  if (p.error()) return *p.error();
+  return on_pci(p, std::make_unique<hw::VirtioBalloon>(std::move(b)), kClassOther, 2);
+}
+
+// The ports of -device that belong to a console device: those that name its bus, or no bus and it is the first.
+std::vector<hw::VirtioPort> ports_of(const VirtioContext& context, PropertyReader& p, u32 max_ports) {
+  std::vector<hw::VirtioPort> ports;
+  const DeviceConfig* first = nullptr;
+  for (const DeviceConfig& d : context.config.devices) {
+    const auto name = virtio_name(d.driver);
+    if (first == nullptr && name && name->model == "virtio-serial") first = &d;
+  }
+  const auto taken = [&](u32 n) {
+    return std::any_of(ports.begin(), ports.end(), [&](const hw::VirtioPort& o) { return o.number == n; });
+  };
+  for (const DeviceConfig& d : context.config.devices) {
+    if (!is_virtio_port(d.driver)) continue;
+    PropertyReader q(d);
+    const std::string bus = q.text("bus"), own = p.text("id");
+    if (bus.empty() ? first != &p.device() : own.empty() || (bus != own + ".0" && bus != own)) continue;
+    hw::VirtioPort port{.console = d.driver == "virtconsole", .name = q.text("name")};
+    // Number 0 is for a console: drivers that know no ports have only that.
+    port.number = port.console ? 0 : 1;
+    while (port.number < max_ports && taken(port.number)) port.number++;
+    port.number = static_cast<u32>(q.number("nr", port.number, port.console ? 0 : 1, max_ports - 1));
+    if (taken(port.number) || port.number >= max_ports)
+      q.fail("there is no port " + std::to_string(port.number) + " for it", "give another nr=");
+    if (port.name.size() > 200) q.fail("the name is longer than 200 characters", "shorten it");
+    const auto dev = context.config.chardevs.find(q.text("chardev"));
+    if (dev == context.config.chardevs.end())
+      q.fail(q.text("chardev").empty() ? "a chardev is needed" : "there is no chardev '" + q.text("chardev") + "'",
+             "define it with -chardev socket,id=ID,... and add chardev=ID");
+    else
+      port.chardev = dev->second;
+    if (q.error()) {
+      p.fail(q.error()->cause, q.error()->fix);
+      return {};
+    }
+    ports.push_back(std::move(port));
+  }
+  return ports;
+}
+
+Result<std::unique_ptr<hw::VirtioPci>> make_serial(const VirtioContext& context, PropertyReader& p) {
+  hw::VirtioSerial::Params s{.clock = context.clock, .device_lock = context.device_lock};
+  s.max_ports = static_cast<u32>(p.number("max_ports", hw::VirtioSerial::kMaxPorts, 1, hw::VirtioSerial::kMaxPorts));
+  s.event_idx = p.is_on("event_idx", true);
+  s.indirect = p.is_on("indirect_desc", true);
+  s.ports = ports_of(context, p, s.max_ports);
+  if (p.error()) return *p.error();
+  const unsigned vectors = s.max_ports + 1;
+  return on_pci(p, std::make_unique<hw::VirtioSerial>(std::move(s)), kClassSerial, vectors);
+}
 }  // namespace
 
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio(const VirtioContext& context, const DeviceConfig& device) {
   PropertyReader p(device);
-  return make_rng(context, p);
+  const std::string model = virtio_name(device.driver)->model;
+  if (model == "virtio-serial") return make_serial(context, p);
+  return model == "virtio-balloon" ? make_balloon(context, p) : make_rng(context, p);
 }
 
 }  // namespace doppel::machine

@@ -24,6 +24,8 @@ std::vector<std::string> virtio_names();                                // for -
 std::vector<std::string> virtio_properties(const std::string& driver);  // empty: no such device
 std::string virtio_help();                                              // lines for -device help
 
+bool is_virtio_port(const std::string& driver);  // virtconsole, virtserialport
+
 // Reads a device's properties; the first bad value stays as `error`.
 class PropertyReader {
  public:
@@ -45,6 +47,7 @@ struct VirtioContext {
   const MachineConfig& config;
   hw::Clock& clock;
   std::mutex& device_lock;
+  mem::AddressSpace& memory;
   bool repeatable() const { return config.accel.icount_shift >= 0; }
 };
 struct VirtioFunction {
@@ -55,7 +58,8 @@ struct VirtioFunction {
 Result<std::unique_ptr<hw::VirtioPci>> on_pci(PropertyReader& p, std::unique_ptr<hw::VirtioDevice> device,
                                               u32 class_code, unsigned vectors, std::vector<u8> rom = {});
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& context, const VirtioDisk& disk);
-Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const VirtioContext& context, const DeviceConfig& device,
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const MachineConfig& config, hw::Clock& clock,
+                                                       std::mutex& device_lock, const NicConfig& nic,
                                                        std::shared_ptr<net::NicPort> port, std::vector<u8> rom);
 // The other devices of -device that this file makes: random numbers and so on.
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio(const VirtioContext& context, const DeviceConfig& device);

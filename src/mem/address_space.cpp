@@ -262,6 +262,26 @@ bool AddressSpace::write(u64 pa, const void* data, u64 size) {
   return all;
 }
 
+void AddressSpace::discard(u64 pa, u64 size) {
+  const u64 last = align_down(size > ~u64{0} - pa ? ~u64{0} : pa + size, kPageSize);
+  pa = align_up(pa, kPageSize);
+  while (pa < last) {
+    const Flat* f = find(pa);
+    if (!f) return;
+    const u64 n = align_down(std::min(last, f->end) - pa, kPageSize);
+    if (n == 0) return;
+    if (f->ram && f->ram->owned && !f->read_only) {
+      for (u64 at = pa; at < pa + n; at += kPageSize) {
+        std::atomic<u8>& flags = page_flags(*f, at);
+        if ((flags.load(std::memory_order_relaxed) & kPageCode) && on_code_write) on_code_write(at, kPageSize);
+        if (flags.load(std::memory_order_relaxed) & kPageDirtyLog) flags.fetch_or(kPageDirty);
+      }
+      os::discard_memory(f->ram->host + f->offset + (pa - f->start), n);
+    }
+    pa += n;
+  }
+}
+
 u8* AddressSpace::ram_pointer(u64 pa, u64 size, bool write) {
   const Flat* f = find(pa);
   if (!f || !f->ram || f->end - pa < size || (write && f->read_only)) return nullptr;

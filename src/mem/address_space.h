@@ -77,7 +77,10 @@ class AddressSpace {
   const Flat* find(u64 pa) const;
   bool read(u64 pa, void* out, u64 size);          // false if part is unmapped (ones there)
   bool write(u64 pa, const void* data, u64 size);  // invalidates code, marks dirty
-  u8* ram_pointer(u64 pa, u64 size, bool write);   // plain RAM in one range, else null
+  // The guest does not need these pages any more: the host may have them back, and they read as zero. RAM that the
+  // address space made, in whole pages; the rest of the range stays as it is.
+  void discard(u64 pa, u64 size);
+  u8* ram_pointer(u64 pa, u64 size, bool write);  // plain RAM in one range, else null
   u64 io_read(const Flat& range, u64 pa, unsigned size);
   void io_write(const Flat& range, u64 pa, u64 value, unsigned size);
   // RAM pages. `host` lies in the block of `range`.

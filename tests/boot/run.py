@@ -17,7 +17,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import GUESTS, Emulator, Failure, Screen, check, run_tests, wait_until  # noqa: E402
+from harness import GUESTS, Emulator, Failure, Monitor, Screen, check, run_tests, wait_until  # noqa: E402
 
 
 class Run:
@@ -413,23 +413,55 @@ say serial $(cat /sys/block/vdb/serial)
 say disk $(sum < /dev/vdb)
 blkdiscard -o 4194304 -l 4194304 /dev/vdb; echo 3 > /proc/sys/vm/drop_caches
 say discarded $(dd if=/dev/vdb bs=1M skip=4 count=4 2>/dev/null | sum)
+for p in /sys/class/virtio-ports/*; do [ "$(cat $p/name)" != org.doppel.test ] || port=/dev/$(basename $p); done
+echo on-the-console > /dev/hvc0
+exec 3<>$port
+read line <&3; echo "got $line" >&3
+say stream $(head -c 1000000 <&3 | sum)
+read line <&3; say $line
 say rng $(cat /sys/class/misc/hw_random/rng_current) $(head -c 64 /dev/hwrng | wc -c)
 """
 
 
+def other_end(folder, data, said):
+    """The host's side of a guest's port, and of its balloon."""
+    with socket.socket(socket.AF_UNIX) as port:
+        wait_until("the port's socket", lambda: (folder / "port").exists())
+        port.connect(str(folder / "port"))
+        port.settimeout(120)
+        port.sendall(b"hello\n")
+        said.append(port.makefile("rb").readline())
+        port.sendall(data)
+        monitor = Monitor(folder / "monitor")
+        monitor.command("balloon 200")
+        wait_until("the balloon", lambda: "actual=200" in monitor.command("info balloon"))
+        said.append(monitor.command("info qdm balloon"))
+        port.sendall(b"balloon is full\n")
+        port.recv(1)
+
+
 def test_virtio(t):
-    """Disks with a file system and raw, random numbers; PCI modern, legacy and transitional, MSI-X and INTA#."""
+    """Disks with a file system and raw, random numbers, a stream, a console, the balloon; PCI modern and legacy, MSI-X and INTA#."""
     data, raw = os.urandom(6 << 20), os.urandom(16 << 20)
     for options, kernel in (("disable-legacy=on,num-queues=2", "-smp 2"), ("disable-modern=on,vectors=0", "-smp 1")):
         root = ext4(t, "root.img", {"data": data, "name": b"file-system-of-the-test", "check.sh": VIRTIO_CHECKS})
         disk = t.dir / "virtio.img"
         disk.write_bytes(raw)
+        for name in ("port", "monitor", "console"):
+            (t.dir / name).unlink(missing_ok=True)
+        said = []
+        threading.Thread(target=other_end, args=(t.dir, raw[:1000000], said), daemon=True).start()
         run = t.guest("amd64-virtio", *kernel.split(), "-nodefaults", "-serial", "stdio", "-drive", f"file={root},format=raw,if=virtio",
                       "-drive", f"file={disk},format=raw,if=none,id=d", "-device", f"virtio-blk-pci,drive=d,serial=doppel-7,{options}", "-device", "virtio-rng-pci",
+                      "-monitor", f"unix:{t.dir}/monitor,server=on,wait=off", "-device", "virtio-balloon-pci,id=balloon", "-device", "virtio-serial-pci,id=vs",
+                      "-chardev", f"file,id=con,path={t.dir}/console", "-device", "virtconsole,chardev=con,bus=vs.0", "-chardev",
+                      f"socket,id=port,path={t.dir}/port,server=on,wait=off", "-device", "virtserialport,chardev=port,bus=vs.0,name=org.doppel.test",
                       append="quiet guest_quiet guest_run=mount+-t+ext4+/dev/vda+/mnt;cp+/mnt/check.sh+/tmp;sh+/tmp/check.sh").exited().never(*BAD)
         digest = hashlib.sha256(data).hexdigest()
         run.need(f"VIRTIO read {digest}", f"VIRTIO copy {digest}", "VIRTIO root file-system-of-the-test", "VIRTIO umount", "VIRTIO serial doppel-7",
-                 f"VIRTIO disk {hashlib.sha256(raw).hexdigest()}", f"VIRTIO discarded {hashlib.sha256(bytes(4 << 20)).hexdigest()}", r"VIRTIO rng virtio_rng\.\d 64")
+                 f"VIRTIO disk {hashlib.sha256(raw).hexdigest()}", f"VIRTIO discarded {hashlib.sha256(bytes(4 << 20)).hexdigest()}", f"VIRTIO stream {hashlib.sha256(raw[:1000000]).hexdigest()}", "VIRTIO balloon is full", r"VIRTIO rng virtio_rng\.\d 64")
+        check(said[0] == b"got hello\n", f"the guest answered {said}")
+        check("on-the-console" in (t.dir / "console").read_text(), "nothing came to the console")
         check(subprocess.run(["/sbin/e2fsck", "-fn", str(root)], capture_output=True).returncode == 0, "the guest's file system is damaged")
         copy = subprocess.run(["/sbin/debugfs", "-R", "cat /copy", str(root)], capture_output=True, check=True).stdout
         check(copy == data, "the file that the guest wrote differs on the host")

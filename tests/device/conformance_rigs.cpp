@@ -15,6 +15,7 @@
 #include "hw/bus/pci/piix3_isa.h"
 #include "hw/bus/pci/piix4_pm.h"
 #include "hw/char/uart_16550a.h"
+#include "hw/char/virtio_serial.h"
 #include "hw/display/std_vga.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
@@ -25,6 +26,7 @@
 #include "hw/misc/i8237.h"
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/virtio_balloon.h"
 #include "hw/misc/virtio_rng.h"
 #include "hw/misc/vmport.h"
 #include "hw/net/e1000.h"
@@ -232,6 +234,14 @@ void build_virtio_net(Rig& r) {
   r.windows.push_back(&r.part<CableWindow>(net.client(), port));
 }
 
+void build_virtio_serial(Rig& r) {
+  VirtioSerial::Params p{.clock = r.clock, .device_lock = r.lock, .max_ports = 3};
+  p.ports.push_back({.number = 0, .console = true, .chardev = std::make_shared<chardev::RingBuffer>(4096)});
+  p.ports.push_back({.number = 1, .name = "org.test", .chardev = std::make_shared<chardev::RingBuffer>(4096)});
+  build_virtio(r, std::make_unique<VirtioSerial>(std::move(p)));
+  r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+}
+
 }  // namespace
 
 const std::vector<RigEntry>& rigs() {
@@ -298,6 +308,13 @@ const std::vector<RigEntry>& rigs() {
       {"virtio_rng",
        [](Rig& r) {
          build_virtio(r, std::make_unique<VirtioRng>(VirtioRng::Params{.clock = r.clock, .repeatable = true}));
+         r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+       }},
+      {"virtio_serial", build_virtio_serial},
+      {"virtio_balloon",
+       [](Rig& r) {
+         build_virtio(r, std::make_unique<VirtioBalloon>(VirtioBalloon::Params{
+                             .clock = r.clock, .ram_bytes = 1 << 20, .free_page_reporting = true}));
          r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
        }},
       {"virtio_mmio", [](Rig& r) { build_virtio_mmio(r, virtio_blk(r)); }},

@@ -96,6 +96,15 @@ std::string hostfwd_remove(Context& c, const Words& w) {
   return s ? "" : s.error().text() + "\n";
 }
 
+// balloon MIB
+std::string balloon(Context& c, const Words& w) {
+  u64 mib = 0;
+  if (w.size() < 2 || !parse_number(w[1], mib) || mib == 0 || mib > (u64{1} << 40))
+    return "balloon needs the guest's memory in MiB\n";
+  const Status s = c.machine.set_balloon(mib << 20);
+  return s ? "" : s.error().text() + "\n";
+}
+
 std::string log_command(Context&, const Words& w) {
   if (w.size() < 2) return log_items_help();
   if (w[1] == "none") {
@@ -126,6 +135,7 @@ constexpr HumanCommand kRows[] = {
     {"set_link", "name on|off", "", set_link, "set_link"},
     {"hostfwd_add", "[netdev] tcp|udp:[addr]:port-[addr]:port", "forward a port of the host to the guest", hostfwd_add},
     {"hostfwd_remove", "[netdev] tcp|udp:[addr]:port", "end a forwarding", hostfwd_remove},
+    {"balloon", "MiB", "", balloon, "balloon"},
     {"nmi", "", "", nullptr, "inject-nmi", ""},
     {"log", "item,...|none", "log items, as -d", log_command},
 };

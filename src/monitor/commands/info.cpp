@@ -95,6 +95,11 @@ std::string devices(Context& c, const Words& w) {
   return text;
 }
 
+std::string balloon(Context& c, const Words&) {
+  const auto bytes = c.machine.balloon_bytes();
+  return bytes ? "balloon: actual=" + std::to_string(*bytes >> 20) + "\n" : bytes.error().text() + "\n";
+}
+
 std::string network(Context& c, const Words&) {
   machine::Machine& m = c.machine;
   return m.config().network ? m.config().network->info() : "";
@@ -118,6 +123,7 @@ constexpr HumanCommand kRows[] = {
     {"irq", "", "interrupt controllers", pic},
     {"screen", "", "the characters of a text screen", screen},
     {"block", "", "drives and media", block},
+    {"balloon", "", "the guest's memory, without what it gave back", balloon},
     {"network", "", "network cards and what they are plugged into", network},
     {"usernet", "", "connections of the user network", usernet},
     {"qdm", "[device]", "devices; with a name its state", devices},

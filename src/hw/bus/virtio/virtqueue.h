@@ -25,6 +25,11 @@ class VirtqChain {
   size_t read(u64 offset, std::span<u8> out) const;
   size_t write(u64 offset, std::span<const u8> data) const;
   bool faulty() const { return faulty_; }
+  // The writable buffers as the driver gave them: guest addresses and sizes, unchecked.
+  template <typename Body>
+  void each_writable(Body body) const {
+    for (size_t i = writable_from_; i < segments_.size(); i++) body(segments_[i].address, u64{segments_[i].length});
+  }
 
  private:
   friend class Virtqueue;

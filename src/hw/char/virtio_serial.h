@@ -1,0 +1,73 @@
+// Virtio console device with ports (virtio 1.2, 5.3): consoles (`virtconsole`: hvc0 and on in Linux) and named byte
+// streams (`virtserialport`: /dev/vport0p1, /dev/virtio-ports/NAME), each to a character device. Ports are told to the
+// driver over the control queues; a driver that does not know them gets the console of port 0.
+//
+// What the host sends waits in the character device until the guest has opened the port and given buffers. Queues: 0
+// and 1 are port 0's, 2 and 3 the control queues, 4 and on the other ports'.
+//
+// Register calls with the device lock held; the character devices' callbacks take it themselves.
+#pragma once
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "chardev/chardev.h"
+#include "hw/bus/virtio/virtio_device.h"
+
+namespace doppel::hw {
+
+struct VirtioPort {
+  u32 number = 0;
+  bool console = false;
+  std::string name;                           // of a stream; may be empty
+  std::shared_ptr<chardev::Chardev> chardev;  // null: nothing connected
+};
+
+class VirtioSerial final : public VirtioDevice {
+ public:
+  static constexpr u32 kMaxPorts = 31;  // one queue pair each, of 64 queues with the control queues
+  struct Params {
+    Clock& clock;
+    std::mutex& device_lock;
+    std::vector<VirtioPort> ports;  // numbers below max_ports, each once
+    u32 max_ports = kMaxPorts;
+    bool event_idx = true, indirect = true;
+  };
+  explicit VirtioSerial(Params p);
+  ~VirtioSerial() override;
+  void sleep() override { awake_ = false; }
+  void wake() override;
+  std::string info() const override;
+
+ private:
+  struct Link;  // outlives us in the character devices' callbacks
+  struct Port {
+    VirtioPort p;
+    bool guest_open = false, told = false;  // told: the driver knows of it
+    bool blocked = false;                   // the character device was told "no room"
+  };
+  void handle(u16 queue) override;
+  void stopped() override;
+  void archive_device(StateArchive& ar) override;
+
+  Port* find(u32 number);
+  static u16 receive_queue(u32 number) { return static_cast<u16>(number == 0 ? 0 : 2 + 2 * number); }
+  bool multiport() const;
+  bool open(const Port& port) const;
+  size_t room(Port& port);
+  void receive(Port& port, std::span<const u8> data);
+  void unblock(Port& port);
+  void transmit(u16 queue, Port* port);
+  void take_control(const VirtqChain& chain);
+  void tell(u32 port, u16 event, u16 value, const std::string& text = {});
+  void flush_control();
+
+  Params p_;
+  std::shared_ptr<Link> link_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  std::deque<std::vector<u8>> control_;  // messages for the driver
+  bool awake_ = true;
+};
+
+}  // namespace doppel::hw
