@@ -130,7 +130,11 @@ Emitter::MemAddress Emitter::address_of(const Op& op, unsigned size, bool write,
     o.mov(wide, u, m.va);
     o.and_imm(wide, u, page_mask | static_cast<u32>(align_mask));
   }
-  first == 0 ? o.mov(false, t, m.va) : o.lea(false, t, m.va, first);
+  // The entry's index is where the access waits: from the guest's register itself if it stays until then.
+  const bool direct = base >= 0 && !(kTempRegs & bit(base));
+  const s32 from_base = direct ? static_cast<s32>(static_cast<u32>(base_disp) + static_cast<u32>(first)) : first;
+  const int from = direct ? base : m.va;
+  from_base == 0 ? o.mov(false, t, from) : o.lea(false, t, from, from_base);
   o.shr_imm(t, mem::kPageBits - 5);
   o.and_imm(false, t, static_cast<u32>((mem::kTlbEntries - 1) << 5));
   o.rm(0x03, true, t, kRbp, header_disp(field::tlb));
