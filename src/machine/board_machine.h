@@ -46,10 +46,10 @@ class BoardMachine : public Machine {
   explicit BoardMachine(MachineConfig config);
   // Makes a device, owned and named here; reset in order of creation.
   template <typename T, typename... Args>
-  T& add(std::string name, Args&&... args) {
+  T& add(const std::string& name, Args&&... args) {
     auto device = std::make_unique<T>(std::forward<Args>(args)...);
     T& ref = *device;
-    register_device(std::move(name), std::move(device));
+    register_device(name, std::move(device));
     return ref;
   }
   void ports(std::string name, u16 first, u32 count, hw::MmioHandler& handler);

@@ -144,7 +144,8 @@ TlbEntry* SoftTlb::from_victims(u64 va, Access access, u32 mode) {
     if (v.page != (va & kPageMask) || v.mode != mode || (right(v, access) & kTlbInvalid)) continue;
     if (v.epoch != (v.aux.global ? global_epoch_ : current_->epoch)) continue;
     counters_.victim_hits++;
-    const SpareEntry spare = v;
+    const SpareEntry& what = v;
+    const SpareEntry spare = what;  // evict() may write v
     v.epoch = 0;
     evict(va, mode);
     put_back(spare);
@@ -300,6 +301,7 @@ void SoftTlb::set_space(u64 tag, bool keep) {
   if (found) {
     counters_.space_hits++;
   } else {
+    ASSERT(oldest);  // kSpaces is more than one
     found = oldest;
     flush_entries(*found, true);
     jumps_.forget(*found);

@@ -131,7 +131,7 @@ class Vhdx final : public ReadOnlyImage {
     const u64 entry = bat_[block + block / chunk_ratio_];
     p.length = cluster_size_ - inside;
     const u64 state = entry & 7;
-    if (state != kFullyPresent) return state == kPartlyPresent || state > kFullyPresent ? EIO : 0;
+    if (state != kFullyPresent) return state >= kPartlyPresent ? EIO : 0;
     p = {.kind = Place::Kind::Data, .length = p.length, .file = file_.get(), .host = align_down(entry, kMega) + inside};
     return 0;
   }

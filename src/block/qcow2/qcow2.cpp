@@ -120,7 +120,7 @@ void Qcow2::read(u64 offset, std::span<u8> data, Completion done) {
 int Qcow2::read_unlocked(u64 offset, std::span<u8> data) {
   while (!data.empty()) {
     Piece piece;
-    size_t n = data.size();
+    size_t n;
     {
       const std::lock_guard hold(lock_);
       if (writable_) return image_.read(offset, data);

@@ -104,16 +104,14 @@ int Refcounts::add(u64 cluster, u64 number, int delta) {
 
 // The first run of free clusters from the hint on; past the table all are free.
 int Refcounts::find_free(u64 wanted, u64& first, u64& found) {
-  bool hint_stands = true;  // all clusters so far were in use
   for (u64 at = hint_;; at++) {
     u64 count = 0;
     if (const int error = get(at, count)) return error;
     if (count != 0) {
-      if (hint_stands) hint_ = at + 1;
+      hint_ = at + 1;  // all clusters so far are in use
       continue;
     }
-    if (hint_stands) hint_ = at;
-    hint_stands = false;
+    hint_ = at;
     first = at;
     found = 1;
     while (found < wanted) {

@@ -16,10 +16,8 @@ class IdentifyWords {
       store_le<u16>(at_, value);
       return *this;
     }
-    Word& operator=(
-        const Word& other) {  // NOLINT(bugprone-unhandled-self-assignment): a word may be stored over itself
-      return *this = static_cast<u16>(other);
-    }
+    // NOLINTNEXTLINE(bugprone-unhandled-self-assignment): a word may be stored over itself
+    Word& operator=(const Word& other) { return *this = static_cast<u16>(other); }
     Word(const Word&) = default;
     operator u16() const { return load_le<u16>(at_); }  // NOLINT(google-explicit-constructor)
    private:

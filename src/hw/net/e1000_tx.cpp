@@ -171,7 +171,7 @@ bool E1000::send(net::Packet&& p) {
     return true;
   }
   if (port().send(std::move(p))) return true;
-  stalled_ = std::move(p);
+  stalled_ = std::move(p);  // NOLINT(bugprone-use-after-move): refused, it is still whole
   return false;
 }
 
