@@ -342,7 +342,8 @@ class NativeX87 : public ::testing::Test {
     machine.map(host_.code(), NativeHost::kPage, false);
     machine.map(host_.data(), 2 * NativeHost::kPage, true);
     const char* wanted = std::getenv("DOPPEL_RANDOM_TESTS");
-    for (u64 left = wanted ? std::strtoull(wanted, nullptr, 10) : 4000; left > 0; left--) {
+    const char* full = std::getenv("DOPPEL_TEST_FULL");
+    for (u64 left = wanted ? std::strtoull(wanted, nullptr, 10) : full && *full ? 100000 : 4000; left > 0; left--) {
       const u64 pc = make_program(masks);
       const std::vector<u8> data(host_.data(), host_.data() + 2 * kPage);
       NativeState native = {};

@@ -8,6 +8,7 @@
 
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "backend/interp/eval.h"
@@ -314,11 +315,17 @@ void SimdRandom::run_row(const Row& r, unsigned times, u32 masks) {
   }
 }
 
+// ./test --full: twenty times as many of each instruction.
+int scale() {
+  const char* full = std::getenv("DOPPEL_TEST_FULL");
+  return full && *full ? 20 : 1;
+}
+
 TEST_F(SimdRandom, AllRows) {
   unsigned rows = 0;
   for (size_t i = 0; i < row_count(); ++i) {
     if (!tested(row(i))) continue;
-    run_row(row(i), 150, 0x1f80);
+    run_row(row(i), 150 * scale(), 0x1f80);
     ++rows;
   }
   EXPECT_GT(rows, 200u);
@@ -328,7 +335,7 @@ TEST_F(SimdRandom, UnmaskedExceptions) {
   for (size_t i = 0; i < row_count(); ++i) {
     if (!tested(row(i))) continue;
     for (const u32 masks : {0x0000u, 0x1000u, 0x1e80u, 0x1d80u, 0x1b80u, 0x1780u, 0x0f80u, 0x1c80u})
-      run_row(row(i), 12, masks);
+      run_row(row(i), 12 * scale(), masks);
   }
 }
 
