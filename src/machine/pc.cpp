@@ -318,7 +318,7 @@ void PcMachine::build_vmport() {
   firmware::parse_uuid(config_.uuid, p.uuid);  // build_firmware complains of one that is none
   const auto start = hw::rtc_start_seconds(config_.rtc_base == "localtime" ? "utc" : config_.rtc_base);
   p.wall_ns = [this, base = start.ok() ? *start : 0] { return base * hw::kNsPerSecond + clock_.now(); };
-  p.wake_mouse = [this] { mouse_->wake(); };
+  p.wake_mouse = [this] { mouse_->nudge(); };
   vmport_ = &add<hw::Vmport>("vmport", std::move(p));
   ports("vmport", kPorts.vmport.first, kPorts.vmport.count, *vmport_);
 }

@@ -67,7 +67,7 @@ class Ps2Mouse final : public Ps2Device {
   Ps2Mouse();
   // dy grows downwards; wheel > 0: away from the user; buttons as display's PointerButton.
   void move(int dx, int dy, int wheel, u32 buttons);
-  void wake();  // a packet although nothing moved: another device has something for the mouse's driver
+  void nudge();  // a packet although nothing moved: another device has something for the mouse's driver
   void send(u8 byte) override;
   void reset() override;
   void archive(StateArchive& ar) override;

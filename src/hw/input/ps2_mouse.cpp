@@ -131,7 +131,7 @@ void Ps2Mouse::move(int dx, int dy, int wheel, u32 buttons) {
   if (!remote_) flush_motion();
 }
 
-void Ps2Mouse::wake() {
+void Ps2Mouse::nudge() {
   if (reporting_ && !remote_ && !wrap_ && command_ == 0 && output_size() + 4 <= kMostBytes) put_packet(false);
 }
 
