@@ -49,6 +49,20 @@ Result<u64> parse_number(std::string_view text, std::string_view what, u64 low, 
   return v;
 }
 
+// Milliseconds, with up to six digits behind a point.
+Status take_stop_at(Options& o, const std::string& text) {
+  const size_t point = text.find('.');
+  std::string digits = point == std::string::npos ? std::string() : text.substr(point + 1);
+  if (point != std::string::npos && (digits.empty() || digits.size() > 6 ||
+                                     digits.find_first_not_of("0123456789") != std::string::npos))
+    return Error{"--stop-at '" + text + "' is not a number of milliseconds", "as in --stop-at 2000 or 1250.375", 1};
+  auto n = parse_number(text.substr(0, point), "--stop-at", digits.empty() ? 1 : 0, 1000000000);
+  if (!n) return n.error();
+  digits.resize(6, '0');
+  o.machine.accel.stop_at_ns = static_cast<s64>(*n) * 1000000 + std::stol(digits);
+  return success();
+}
+
 // The properties of an option that has them: what bad_property names, and what programs ask the monitor for.
 struct PropertyRow {
   const char* option;
@@ -515,12 +529,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          o.machine.accel.limit = static_cast<s64>(*n);
          return success();
        }},
-      {"stop-at", [](Options& o, const std::string& v) -> Status {
-         auto n = parse_number(v, "--stop-at", 1, 1000000000);
-         if (!n) return n.error();
-         o.machine.accel.stop_at_ns = static_cast<s64>(*n) * 1000000;
-         return success();
-       }},
+      {"stop-at", take_stop_at},
       {"lockstep", SET(o.machine.accel.lockstep = true)}, {"perfmap", SET(o.machine.accel.perf_map = true)},
       {"wait-for", SET(o.wait_for = v)},
       {"wait-timeout", [](Options& o, const std::string& v) -> Status {

@@ -372,6 +372,7 @@ void VcpuLoop::debug_watch(u64 va, u32 size, bool write) {
 
 void VcpuLoop::begin_slice() {
   icount_total_.fetch_add(static_cast<u64>(slice_ - h_.icount_left), std::memory_order_relaxed);
+  slice_ = h_.icount_left = 0;  // the hook asks for the time
   slice_ = hooks.icount_slice ? hooks.icount_slice(icount_total_.load(std::memory_order_relaxed)) : 10000;
   h_.icount_left = slice_;
 }
@@ -427,8 +428,8 @@ void VcpuLoop::step() {
   if (config_.icount && h_.icount_left < block->insn_count)
     block = lookup(single, false, static_cast<u32>(h_.icount_left));
   if (log_on(LogItem::Cpu)) log_write(cpu_.dump_registers());
-  DOPPEL_LOG(Exec, "enter 0x%llx mode 0x%llx\n", static_cast<unsigned long long>(linear),
-             static_cast<unsigned long long>(block->mode));
+  DOPPEL_LOG(Exec, "enter 0x%llx mode 0x%llx after %llu\n", static_cast<unsigned long long>(linear),
+             static_cast<unsigned long long>(block->mode), static_cast<unsigned long long>(icount()));
   translator_.counters().enters++;
   running_ = block;
   h_.exit_slot = 0;

@@ -70,6 +70,9 @@ class Builder {
     op(Opcode::exit_cc, Type::Void, {flags}, static_cast<u8>(c), same_page, pc);
   }
   void exit_if(Value bool8, u64 pc, bool same_page) { op(Opcode::exit_if, Type::Void, {bool8}, 0, same_page, pc); }
+  void exit_restart(Value bool8, u64 pc, bool same_page) {  // pc: the instruction under way
+    op(Opcode::exit_if, Type::Void, {bool8}, 0, kExitRestarts | (same_page ? 1u : 0u), pc);
+  }
   void exit_direct(u64 pc, bool same_page) { op(Opcode::exit_direct, Type::Void, {}, 0, same_page, pc); }
   void exit_indirect(Value pc) { op(Opcode::exit_indirect, Type::Void, {pc}); }
   void exit_loop() { op(Opcode::exit_loop, Type::Void, {}); }

@@ -52,6 +52,7 @@ std::string memory(const Text& t) {
 std::string exit_notes(const Op& op) {
   std::string text = op.aux & 1 ? " same-page" : "";
   if (op.aux & 2) text += " flags-dead";
+  if (op.aux & kExitRestarts) text += " restart";
   return exit_recipe(op) ? text + " recipe " + std::to_string(exit_recipe(op)) : text;
 }
 

@@ -117,6 +117,7 @@ struct Op {
   u64 imm = 0;
 };
 static_assert(sizeof(Op) == 24);
+constexpr u32 kExitRestarts = 4;  // in the aux of a side exit: to the instruction under way, which was not executed
 
 struct OpInfo {
   const char* name;

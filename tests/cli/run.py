@@ -77,6 +77,7 @@ def test_bad_input(t):
     t.fails(["-device", "isa-debug-exit,iobse=1"], 1, "did you mean 'iobase'")
     t.fails(["-fw_cfg", "name=opt/x"], 1, "file=", "string=")
     t.fails(["-stop-at", "100"], 1, "-icount")
+    t.fails(["-icount", "shift=3", "-stop-at", "1.x"], 1, "1.x", "1250.375")
     t.fails(["-smp", "2", "-icount", "shift=3"], 1, "-icount", "-smp 1")
     t.fails(["-kernel", t.dir], 1, "folder")
     t.fails(["-kernel", GUESTS / "amd64-pc/vmlinuz", "-initrd", "/nonexistent"], 1, "initrd", "/nonexistent")

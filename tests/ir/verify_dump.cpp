@@ -78,7 +78,7 @@ TEST(Dump, Text) {
   b.store(x, b.load(Type::I32, y, {.rmw = true, .stack = true}), {}, -8);
   b.call(kMix, {x, y});
   b.op(Opcode::atomic_rmw, Type::I32, {x, y}, static_cast<u8>(AtomicOp::Xchg));
-  b.op(Opcode::exit_if, Type::Void, {b.cmp(Cond::BE, x, y)}, 0, 3, 0x2000);
+  b.op(Opcode::exit_if, Type::Void, {b.cmp(Cond::BE, x, y)}, 0, 3 | kExitRestarts, 0x2000);
   const Value v = b.get_reg(Type::V128, kX0);
   b.set_reg(kX0 + 1, b.vec(Opcode::vshuf_w, Lane::W, {v}, 0x1b));
   b.exit_direct(0x1003, true);
@@ -97,7 +97,7 @@ TEST(Dump, Text) {
             "  %9 = call.i32 mix(%1, %3)\n"
             "  %10 = atomic_rmw.i32 xchg [%1], %3\n"
             "  %11 = cmp.i32 BE %1, %3\n"
-            "  exit_if %11 -> 0x2000 same-page flags-dead\n"
+            "  exit_if %11 -> 0x2000 same-page flags-dead restart\n"
             "  %13 = get_reg.v128 x0\n"
             "  %14 = vshuf_w.v128 W %13, imm 0x1b\n"
             "  set_reg.v128 x1, %14\n"

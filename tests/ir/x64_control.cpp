@@ -114,6 +114,11 @@ TEST_F(X64Control, RequestAndIcount) {
   jit.state.r[0] = 5;
   EXPECT_EQ(jit.enter(jit.state, *two).pc, 0x1100u);
   EXPECT_EQ(jit.state.h.icount_left, 6);
+  for (Op& op : t.ops)
+    if (op.code == Opcode::exit_if) op.aux |= kExitRestarts;
+  auto three = make(t, 8192);
+  EXPECT_EQ(jit.enter(jit.state, *three).pc, 0x1100u);
+  EXPECT_EQ(jit.state.h.icount_left, 6);
   jit.state.h.icount_left = 2;
   res = jit.enter(jit.state, *two);
   EXPECT_EQ(res.reason, ExitReason::Icount);

@@ -229,6 +229,10 @@ Stop Executor<Memory>::run() {
   for (unsigned i = 0;; i++) {
     const Op& op = ops[i];
     const auto stop = [&](StopKind kind, u64 pc = 0) { return Stop{kind, static_cast<u16>(i), exits, pc}; };
+    const auto side_exit = [&](const Op& exit) {
+      if (exit.aux & ir::kExitRestarts) running_.insn--;  // not executed, for who counts
+      return stop(StopKind::Direct, exit.imm);
+    };
     switch (op.code) {
       case Opcode::konst: v[i] = op.imm; break;
       case Opcode::insn:
@@ -260,12 +264,11 @@ Stop Executor<Memory>::run() {
         break;
       case Opcode::call: v[i] = call_helper(r_.helpers->rows[op.aux], cpu_, f_, op); break;
       case Opcode::exit_cc:
-        if (ir::cond_holds(static_cast<ir::Cond>(op.sub), static_cast<u16>(v[op.arg[0]])))
-          return stop(StopKind::Direct, op.imm);
+        if (ir::cond_holds(static_cast<ir::Cond>(op.sub), static_cast<u16>(v[op.arg[0]]))) return side_exit(op);
         exits++;
         break;
       case Opcode::exit_if:
-        if (v[op.arg[0]] != 0) return stop(StopKind::Direct, op.imm);
+        if (v[op.arg[0]] != 0) return side_exit(op);
         exits++;
         break;
       case Opcode::exit_direct: return stop(StopKind::Direct, op.imm);

@@ -174,6 +174,7 @@ void Emitter::side_exit(const Op& op, int cc) {
   if (cc == -1) return;
   if (!leaves_stale(op, config_)) {
     exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
+    if (op.aux & ir::kExitRestarts) exits_.back().insns--;  // it will run later
     return;
   }
   const u32 around = cc == -2 ? 0 : jcc(cc ^ 1);

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <map>
+#include <span>
 
 #include "guest/x86/flat_machine.h"
 #include "guest/x86/simd_translate.h"
@@ -63,10 +64,42 @@ const u8 kCode[] = {
     0x0f, 0x0b,                                // ud2
 };
 
-Outcome run(const exec::Config& config, u8* page, u64 slice) {
+// Instructions that the middle of a region begins and gives up, to run them another way: a RET to elsewhere than its
+// call (twice, a thunk against speculation), an addition to an empty x87 register, a division that overflows at last.
+const u8 kRestarts[] = {
+    0x31, 0xdb,                                // xor ebx, ebx
+    0x48, 0x8d, 0x25, 0x00, 0x18, 0x00, 0x00,  // again: lea rsp, [rip + ...]: the second page
+    0xe8, 0x27, 0x00, 0x00, 0x00,              // call thunk
+    0xf0, 0xf7, 0x1c, 0x24,                    // back: lock neg dword [rsp]
+    0xdb, 0xe3,                                // fninit
+    0xd9, 0xe8,                                // fld1
+    0xde, 0xc1,                                // faddp
+    0xd9, 0x2d, 0x15, 0x00, 0x00, 0x00,        // fldcw [rip + ...]: mask
+    0xd8, 0xc3,                                // fadd st, st(3)
+    0xff, 0xc3,                                // inc ebx
+    0x83, 0xfb, 0x14,                          // cmp ebx, 20
+    0x75, 0xdb,                                // jnz again
+    0xb8, 0x07, 0x00, 0x00, 0x00,              // mov eax, 7
+    0xba, 0x18, 0x00, 0x00, 0x00,              // mov edx, 24
+    0xf7, 0xf3,                                // div ebx
+    0x7f, 0x03,                                // mask: the x87 control word
+    0xe8, 0x04, 0x00, 0x00, 0x00,              // thunk: call inner
+    0xf3, 0x90, 0xeb, 0xfc,                    // trap: pause; jmp trap
+    0xb9, 0x03, 0x00, 0x00, 0x00,              // inner: mov ecx, 3
+    0x48, 0x8d, 0x05, 0xc4, 0xff, 0xff, 0xff,  // lea rax, [rip - 60]: back
+    0x48, 0x89, 0x04, 0x24,                    // mov [rsp], rax
+    0xc3,                                      // ret
+};
+
+struct Program {
+  std::span<const u8> code;
+  u8 ends_by;  // vector
+};
+
+Outcome run(const Program& program, const exec::Config& config, u8* page, u64 slice) {
   const CpuModel model = model_with_everything();
   std::memset(page, 0, 2 * mem::kPageSize);
-  std::memcpy(page, kCode, sizeof kCode);
+  std::memcpy(page, program.code.data(), program.code.size());
   FlatMachine machine(model, config);
   CountDevice device;
   device.loop = &machine.loop();
@@ -76,12 +109,13 @@ Outcome run(const exec::Config& config, u8* page, u64 slice) {
   machine.state().rip = reinterpret_cast<u64>(page);
   Outcome r;
   machine.loop().hooks.icount_slice = [&](u64 executed) {
+    EXPECT_EQ(machine.loop().icount(), executed);
     const u64 next = executed - executed % slice + slice;
     if (executed % slice == 0 || executed == device.event_at)
       r.events[executed] = machine.state().rip - reinterpret_cast<u64>(page);
     return static_cast<s64>((device.event_at > executed ? std::min(next, device.event_at) : next) - executed);
   };
-  EXPECT_EQ(machine.run(), UD);
+  EXPECT_EQ(machine.run(), program.ends_by);
   r.device = device.seen;
   r.total = machine.loop().icount();
   r.rax = machine.state().gpr[RAX];
@@ -104,30 +138,37 @@ class Icount : public testing::TestWithParam<u64> {
     c.code_cache_bytes = size_t{8} << 20;
     return c;
   }
+  // The program in every way; what it did one by one in the interpreter.
+  Outcome compare(const Program& program) {
+    exec::Config one = config();
+    one.interpreter = true;
+    one.max_insns = 1;
+    Outcome want = run(program, one, page_, GetParam());
+    for (u64 n = GetParam(); n < want.total; n += GetParam()) EXPECT_TRUE(want.events.contains(n)) << n;
+    exec::Config jit = config(), plain = config(), interp = config(), short_jit = config();
+    plain.opt = ir::OptFlags::none();
+    interp.interpreter = true;
+    short_jit.max_insns = 1;
+    for (const auto& [name, c] : std::map<std::string, exec::Config>{
+             {"JIT", jit}, {"no passes", plain}, {"interpreter", interp}, {"JIT, one by one", short_jit}}) {
+      const Outcome got = run(program, c, page_, GetParam());
+      EXPECT_EQ(got.device, want.device) << name;
+      EXPECT_EQ(got.events, want.events) << name;
+      EXPECT_EQ(got.total, want.total) << name;
+      EXPECT_EQ(got, want) << name;
+    }
+    return want;
+  }
   u8* page_ = nullptr;
 };
 
 TEST_P(Icount, EventsComeAtTheSameInstruction) {
-  exec::Config one = config();
-  one.interpreter = true;
-  one.max_insns = 1;
-  const Outcome want = run(one, page_, GetParam());
-  for (u64 n = GetParam(); n < want.total; n += GetParam()) EXPECT_TRUE(want.events.contains(n)) << n;
+  const Outcome want = compare({kCode, UD});
   EXPECT_EQ(want.device.size(), 40u);
   EXPECT_EQ(want.device[0], 30u);  // 5 instructions, 5 rounds of 5
-  exec::Config jit = config(), plain = config(), interp = config(), short_jit = config();
-  plain.opt = ir::OptFlags::none();
-  interp.interpreter = true;
-  short_jit.max_insns = 1;
-  for (const auto& [name, c] : std::map<std::string, exec::Config>{
-           {"JIT", jit}, {"no passes", plain}, {"interpreter", interp}, {"JIT, one by one", short_jit}}) {
-    const Outcome got = run(c, page_, GetParam());
-    EXPECT_EQ(got.device, want.device) << name;
-    EXPECT_EQ(got.events, want.events) << name;
-    EXPECT_EQ(got.total, want.total) << name;
-    EXPECT_EQ(got, want) << name;
-  }
 }
+
+TEST_P(Icount, RestartsCountOnce) { EXPECT_EQ(compare({kRestarts, DE}).total, 3u + 20 * 16); }
 
 INSTANTIATE_TEST_SUITE_P(Slices, Icount, testing::Values(1, 2, 7, 61, 1000));
 

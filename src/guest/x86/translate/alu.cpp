@@ -140,7 +140,7 @@ void tr_neg(Translator& t, const Insn& in) {
   const Value seen =
       t.b.op(Opcode::atomic_cas, t.b.type(old), {a.base, old, t.b.neg(old)}, 0, m.pack(), static_cast<u64>(a.disp));
   const Value lost = t.b.cmp(Cond::NZ, seen, old);
-  t.b.exit_if(lost, in.pc, t.same_page(in.pc));
+  t.b.exit_restart(lost, in.pc, t.same_page(in.pc));
   t.set_flags(flags(old));
 }
 

@@ -265,7 +265,7 @@ void Translator::branch_cc(Cond c, Value f, u64 pc) {
 
 void Translator::branch_restart(Value bool8) {
   ASSERT(!first_insn());
-  b.exit_if(bool8, insn->pc, same_page(insn->pc));
+  b.exit_restart(bool8, insn->pc, same_page(insn->pc));
 }
 
 // --- availability of the floating-point units (SDM vol. 3, 2.5 and 13.1)
