@@ -53,8 +53,8 @@ Result<u64> parse_number(std::string_view text, std::string_view what, u64 low, 
 Status take_stop_at(Options& o, const std::string& text) {
   const size_t point = text.find('.');
   std::string digits = point == std::string::npos ? std::string() : text.substr(point + 1);
-  if (point != std::string::npos && (digits.empty() || digits.size() > 6 ||
-                                     digits.find_first_not_of("0123456789") != std::string::npos))
+  if (point != std::string::npos &&
+      (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos))
     return Error{"--stop-at '" + text + "' is not a number of milliseconds", "as in --stop-at 2000 or 1250.375", 1};
   auto n = parse_number(text.substr(0, point), "--stop-at", digits.empty() ? 1 : 0, 1000000000);
   if (!n) return n.error();

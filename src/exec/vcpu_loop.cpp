@@ -27,7 +27,7 @@ VcpuLoop::VcpuLoop(guest::GuestCpu& cpu, mem::AddressSpace& memory, CodePages& p
       memory_(memory),
       pages_(pages),
       config_(config),
-      tlb_(h_, memory),
+      tlb_(h_, memory, {config.opt.spaces, config.opt.victims}),
       translator_(cpu, tlb_, memory, config_) {
   h_.runtime = this;
 }
@@ -247,17 +247,18 @@ Installed* VcpuLoop::lookup(bool single, bool keyed, u32 max_insns) {
   guest::CodePosition at{cpu_.pc(), cpu_.linear_pc(), cpu_.mode(), cpu_.code_base()};
   if (single) at.mode |= kOneShotMode;
   translator_.counters().lookups++;
+  const bool chained = config_.opt.chain && !config_.lockstep;
   // Where is it in memory? A fetch fault is raised by the region that can't be fetched: phys ~0, never kept.
   const mem::TlbEntry* e = tlb_.executable(at.linear);
   const u64 phys = e ? tlb_.aux(at.linear, h_.mmu_mode).phys + (at.linear & (mem::kPageSize - 1)) : ~u64{0};
   keyed = keyed && e && !(e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
   Installed* block = keyed ? find(at, phys) : nullptr;
   if (!block) {
-    const CompileOptions options{single, keyed, !single && !config_.lockstep, max_insns};
+    const CompileOptions options{single, keyed, chained && !single, max_insns};
     block = &compile({phys, at.pc, at.mode, at.base}, at.linear, options, keyed);
   }
   const bool breakpoint = !translator_.breakpoints.empty() && translator_.breakpoints.contains(at.linear);
-  if (keyed && !single && !config_.interpreter && !config_.lockstep && !breakpoint) remember_jump(*block, at.linear);
+  if (keyed && !single && !config_.interpreter && chained && !breakpoint) remember_jump(*block, at.linear);
   return block;
 }
 
@@ -434,8 +435,8 @@ void VcpuLoop::step() {
   running_ = block;
   h_.exit_slot = 0;
   in_code_ = true;
-  may_resume_ = !single && !config_.lockstep && !config_.icount && translator_.breakpoints.empty() &&
-                !log_on(LogItem::Exec) && !log_on(LogItem::Cpu);
+  may_resume_ = config_.opt.resume && !single && !config_.lockstep && !config_.icount &&
+                translator_.breakpoints.empty() && !log_on(LogItem::Exec) && !log_on(LogItem::Cpu);
   const ExitReason reason =
       config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
   in_code_ = false;

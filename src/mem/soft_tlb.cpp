@@ -7,8 +7,8 @@
 
 namespace doppel::mem {
 
-SoftTlb::SoftTlb(VcpuHeader& cpu, AddressSpace& memory)
-    : cpu_(cpu), memory_(memory), jumps_(cpu), victims_(kVictimSets * kVictimWays) {
+SoftTlb::SoftTlb(VcpuHeader& cpu, AddressSpace& memory, TlbOptions options)
+    : cpu_(cpu), memory_(memory), options_(options), jumps_(cpu), victims_(kVictimSets * kVictimWays) {
   for (auto& s : spaces_) {
     s = std::make_unique<Space>();
     s->epoch = ++epoch_;
@@ -127,6 +127,7 @@ u64 right(const SpareEntry& spare, Access access) {
 
 // Makes room at `va`'s place in the table.
 void SoftTlb::evict(u64 va, u32 mode) {
+  if (!options_.victims) return;
   const size_t i = index(va);
   Victim victim;
   if (!copy_out(current_->entries[mode][i], current_->aux[mode][i], mode, victim)) return;
@@ -138,6 +139,7 @@ void SoftTlb::evict(u64 va, u32 mode) {
 }
 
 TlbEntry* SoftTlb::from_victims(u64 va, Access access, u32 mode) {
+  if (!options_.victims) return nullptr;
   Victim* set = victims(va);
   for (unsigned way = 0; way < kVictimWays; way++) {
     Victim& v = set[way];
@@ -288,7 +290,7 @@ void SoftTlb::set_space(u64 tag, bool keep) {
     if (s->tag == tag) found = s.get();
     if (s.get() != current_ && (!oldest || s->stamp < oldest->stamp)) oldest = s.get();
   }
-  if (!keep) {
+  if (!keep || !options_.spaces) {
     if (found && found != current_) {
       found->tag = ~u64{0};
       flush_entries(*found, true);
@@ -324,6 +326,10 @@ void SoftTlb::switch_tables(u64 root) {
       current_->tag = 0;
     }
     flush_entries(*current_, false);
+  }
+  if (!options_.spaces) {
+    jumps_.forget(*current_);
+    return jumps_.set_owner(*current_);
   }
   bool found;
   kept_ = &kept_spaces_.take(root, found);

@@ -22,9 +22,15 @@ struct TlbCounters {
   u64 fills = 0, victim_hits = 0, flushes = 0, flush_pages = 0, space_switches = 0, space_hits = 0, restored = 0;
 };
 
+// What may be left out (--opt).
+struct TlbOptions {
+  bool spaces = true;   // a space's translations are kept while another one is current
+  bool victims = true;  // those that lost their place in the table too
+};
+
 class SoftTlb {
  public:
-  SoftTlb(VcpuHeader& cpu, AddressSpace& memory);
+  SoftTlb(VcpuHeader& cpu, AddressSpace& memory, TlbOptions options = {});
   ~SoftTlb();
 
   // Makes the entry for `va` usable for `access`, or returns null when the guest's walk faults (then raise_fault is
@@ -105,6 +111,7 @@ class SoftTlb {
 
   VcpuHeader& cpu_;
   AddressSpace& memory_;
+  const TlbOptions options_;
   std::atomic<u64> seen_generation_{0};
   std::array<std::unique_ptr<Space>, kSpaces> spaces_;
   Space* current_ = nullptr;

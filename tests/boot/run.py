@@ -98,6 +98,12 @@ def test_amd64_max(t):
     t.guest("amd64-pc", "-cpu", "max").exited().need(*GOOD).never(*BAD)
 
 
+def test_i386_switches(t):
+    """Without each of the executor's optimisations, and without any."""
+    for opt in ("-chain", "-resume", "-spaces", "-victims", "none"):
+        t.guest("i386-pc", "--opt=" + opt, append="guest_quiet guest_run=echo+INIT-RUNS").exited().need("INIT-RUNS").never(*BAD)
+
+
 def test_i386_interpreter(t):
     t.guest("i386-pc", "-accel", "interp", append="guest_quiet guest_run=echo+INIT-RUNS", timeout=900).exited().need("INIT-RUNS").never(*BAD)
 

@@ -219,6 +219,12 @@ TEST(OptFlagsText, Parse) {
   EXPECT_TRUE(f.fold && f.dce && !f.state && f.dead_flags);
   EXPECT_EQ(parse_opt_flags("-dead_flags", f), "");
   EXPECT_TRUE(f.fold && f.dce && f.state && !f.dead_flags);
+  EXPECT_TRUE(f.chain && f.resume && f.spaces && f.victims);
+  EXPECT_EQ(parse_opt_flags("-spaces,-resume", f), "");
+  EXPECT_TRUE(f.fold && f.chain && !f.resume && !f.spaces && f.victims);
+  EXPECT_EQ(parse_opt_flags("none,chain", f), "");
+  EXPECT_TRUE(!f.fold && f.chain && !f.resume && !f.spaces && !f.victims);
+  EXPECT_NE(parse_opt_flags("fast", f).find("victims"), std::string::npos);
   EXPECT_EQ(parse_opt_flags("none,verify", f), "");
   EXPECT_TRUE(f.verify);
   EXPECT_NE(parse_opt_flags("fast", f), "");

@@ -22,10 +22,10 @@ struct Switch {
   const char* name;
   bool OptFlags::*flag;
 };
-constexpr Switch kSwitches[] = {{"fold", &OptFlags::fold},
-                                {"state", &OptFlags::state},
-                                {"dead_flags", &OptFlags::dead_flags},
-                                {"dce", &OptFlags::dce}};
+constexpr Switch kSwitches[] = {
+    {"fold", &OptFlags::fold},     {"state", &OptFlags::state},    {"dead_flags", &OptFlags::dead_flags},
+    {"dce", &OptFlags::dce},       {"chain", &OptFlags::chain},    {"resume", &OptFlags::resume},
+    {"spaces", &OptFlags::spaces}, {"victims", &OptFlags::victims}};
 
 void check(const Region& region, const char* after) {
   const std::string wrong = verify(region);
@@ -74,7 +74,10 @@ std::string parse_opt_flags(const std::string& text, OptFlags& out) {
     for (const Switch& s : kSwitches) {
       if (word == s.name) flags.*s.flag = on, found = true;
     }
-    if (!found) return "unknown optimisation '" + word + "' (known: none, all, verify, state, fold, dead_flags, dce)";
+    if (found) continue;
+    std::string known;
+    for (const Switch& s : kSwitches) known += std::string(", ") + s.name;
+    return "unknown optimisation '" + word + "' (known: none, all, verify" + known + ")";
   }
   out = flags;
   return {};

@@ -6,9 +6,10 @@
 namespace doppel::x86::test {
 namespace {
 
-exec::Config make_config(bool interpreter) {
+exec::Config make_config(bool interpreter, const ir::OptFlags& opt) {
   exec::Config c;
   c.interpreter = interpreter;
+  c.opt = opt;
   c.code_cache_bytes = size_t{8} << 20;
   return c;
 }
@@ -17,18 +18,19 @@ CpuModel model_named(const char* spec) { return parse_cpu(spec, true).value(); }
 
 }  // namespace
 
-KernelMachine::KernelMachine(bool interpreter, const char* model)
-    : KernelMachine(interpreter, model, std::make_shared<Memory>(), 0) {}
+KernelMachine::KernelMachine(bool interpreter, const char* model, const ir::OptFlags& opt)
+    : KernelMachine(interpreter, model, opt, std::make_shared<Memory>(), 0) {}
 
 KernelMachine::KernelMachine(KernelMachine& other)
-    : KernelMachine(other.interpreter_, "qemu64", other.memory_, other.state().h.index + 1) {}
+    : KernelMachine(other.interpreter_, "qemu64", {}, other.memory_, other.state().h.index + 1) {}
 
-KernelMachine::KernelMachine(bool interpreter, const char* model, std::shared_ptr<Memory> memory, u32 index)
+KernelMachine::KernelMachine(bool interpreter, const char* model, const ir::OptFlags& opt,
+                             std::shared_ptr<Memory> memory, u32 index)
     : interpreter_(interpreter),
       memory_(std::move(memory)),
       model_(model_named(model)),
       cpu_(model_, platform_, index, make_frontend(model_)),
-      loop_(cpu_, memory_->space, memory_->pages, make_config(interpreter)) {
+      loop_(cpu_, memory_->space, memory_->pages, make_config(interpreter, opt)) {
   if (!memory_->ram) {
     mem::RamBlock* block = memory_->space.create_ram("ram", kRam).value();
     memory_->space.map_ram("ram", 0, block, 0, kRam, 0);

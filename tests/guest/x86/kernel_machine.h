@@ -33,7 +33,7 @@ class KernelMachine {
   static constexpr u64 kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kTables = 0x100000, kSpaceSize = 0x40000;
   static constexpr u16 kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x33, kData3 = 0x2b, kTssSelector = 0x40;
 
-  explicit KernelMachine(bool interpreter, const char* model = "qemu64");
+  explicit KernelMachine(bool interpreter, const char* model = "qemu64", const ir::OptFlags& opt = {});
   explicit KernelMachine(KernelMachine& other);  // the next CPU; `other` has the memory and must outlive it
 
   X86State& state() { return cpu_.state(); }
@@ -65,7 +65,8 @@ class KernelMachine {
     exec::CodePages pages{space};
     u8* ram = nullptr;
   };
-  KernelMachine(bool interpreter, const char* model, std::shared_ptr<Memory> memory, u32 index);
+  KernelMachine(bool interpreter, const char* model, const ir::OptFlags& opt, std::shared_ptr<Memory> memory,
+                u32 index);
 
   const bool interpreter_;
   InterruptPlatform platform_;

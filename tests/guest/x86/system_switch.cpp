@@ -118,5 +118,81 @@ TEST(Switch, SegmentLoadsThatChangeTheModeStayInGeneratedCode) {
   }
 }
 
+// What the executor's switches of --opt leave out. Two spaces in turn; two pages that meet in the table's places.
+struct Figures {
+  u64 sum, kept, restored, victims, resumes, links;
+};
+Figures switch_spaces(const char* model, const ir::OptFlags& opt) {
+  KernelMachine m(false, model, opt);
+  const bool tags = std::string_view(model) == "max";
+  for (unsigned space = 0; space < 2; space++) {
+    for (u64 page = 0x10000; page < 0x14000; page += mem::kPageSize) m.map(space, page, page, K::P | K::W | K::G);
+    m.map(space, 0x30000, 0x30000 + space * 0x1000, K::P | K::W);
+    m.map(space, 0x30000 + mem::kTlbEntries * mem::kPageSize, 0x32000, K::P | K::W);
+  }
+  m.poke64(0x30000, 1);
+  m.poke64(0x31000, 10);
+  m.poke64(0x32000, 100);
+  m.poke(0x10000, {0x0f, 0x22, 0xd8,  // 0: mov cr3, rax
+                   0x48, 0x93,        // xchg rax, rbx
+                   0x03, 0x16,        // add edx, [rsi]
+                   0x03, 0x17,        // add edx, [rdi]
+                   0xff, 0xc9,        // dec ecx
+                   0x75, 0xf3,        // jnz 0
+                   0xf4});            // hlt
+  m.start(0x10000, 0x13800);
+  X86State& s = m.state();
+  if (tags) {
+    s.cr4 |= CR4_PCIDE;
+    update_mode(s);
+  }
+  const u64 tagged = tags ? u64{1} << 63 : 0;
+  s.gpr[RAX] = m.cr3(1) | tagged | (tags ? 1 : 0);
+  s.gpr[RBX] = m.cr3(0) | tagged;
+  s.gpr[RCX] = 1000;
+  s.gpr[RDX] = 0;
+  s.gpr[RSI] = 0x30000;
+  s.gpr[RDI] = 0x30000 + mem::kTlbEntries * mem::kPageSize;
+  m.run();
+  const mem::TlbCounters& t = m.tlb().counters();
+  return {s.gpr[RDX], t.space_hits, t.restored, t.victim_hits, m.counters().resumes, m.counters().links};
+}
+
+TEST(Switch, EachCanBeLeftOut) {
+  constexpr u64 kSum = 500 * 101 + 500 * 110;
+  for (const char* model : {"qemu64", "max"}) {
+    const Figures all = switch_spaces(model, {});
+    EXPECT_EQ(all.sum, kSum);
+    EXPECT_GT(all.kept, 900u) << model;
+    EXPECT_GT(all.victims, 500u) << model;
+    EXPECT_GT(all.resumes, 0u) << model;
+    EXPECT_GT(all.links, 0u) << model;
+    ir::OptFlags opt;
+    opt.spaces = false;
+    const Figures no_spaces = switch_spaces(model, opt);
+    EXPECT_EQ(no_spaces.sum, kSum);
+    EXPECT_EQ(no_spaces.kept + no_spaces.restored, 0u);
+    EXPECT_GT(no_spaces.links, 0u);
+    opt = {};
+    opt.victims = false;
+    const Figures no_victims = switch_spaces(model, opt);
+    EXPECT_EQ(no_victims.sum, kSum);
+    EXPECT_EQ(no_victims.victims, 0u);
+    EXPECT_GT(no_victims.kept, 900u);
+    opt = {};
+    opt.resume = false;
+    const Figures no_resume = switch_spaces(model, opt);
+    EXPECT_EQ(no_resume.sum, kSum);
+    EXPECT_EQ(no_resume.resumes, 0u);
+    EXPECT_GT(no_resume.kept, 900u);
+    opt = {};
+    opt.chain = false;
+    const Figures no_chain = switch_spaces(model, opt);
+    EXPECT_EQ(no_chain.sum, kSum);
+    EXPECT_EQ(no_chain.links, 0u);
+    EXPECT_EQ(switch_spaces(model, ir::OptFlags::none()).sum, kSum);
+  }
+}
+
 }  // namespace
 }  // namespace doppel::x86::test
