@@ -177,6 +177,7 @@ void Line::leave(Op& op, bool target) {
   }
   op.aux = accept("same-page") ? 1 : 0;
   if (accept("flags-dead")) op.aux |= 2;
+  if (accept("restart")) op.aux |= kExitRestarts;
   if (accept("recipe")) op.aux |= static_cast<u32>(number(0xffff)) << 16;
 }
 
