@@ -76,6 +76,8 @@ constexpr PropertyRow kProperties[] = {
     {"machine", "acpi", "boolean"},
     {"machine", "vmport", "boolean"},
     {"machine", "usb", "boolean"},
+    {"machine", "memory-backend", "string"},
+    {"machine", "dump-guest-core", "boolean"},
     {"smp-opts", "cpus", "number"},
     {"smp-opts", "sockets", "number"},
     {"smp-opts", "cores", "number"},
@@ -190,7 +192,9 @@ Status take_machine(Options& o, const std::string& text) {
       auto on = key == "vmport" && value == "auto" ? Result<bool>(true) : parse_switch("-machine " + key, value);
       if (!on) return on.error();
       (key == "hpet" ? o.machine.hpet : key == "acpi" ? o.machine.acpi : o.machine.vmport) = *on;
-    } else if (key == "usb" && !is_on(value)) {
+    } else if (key == "memory-backend") {
+      o.machine.memory_backend = value;
+    } else if ((key == "usb" || key == "dump-guest-core") && !is_on(value)) {
       continue;
     } else {
       return bad_property("machine", key, "machine");
@@ -227,6 +231,7 @@ Status take_memory(Options& o, const std::string& text) {
     if (!size) return size.error();
     if (*size < (u64{1} << 20)) return Error{"-m " + value + " is too little for a PC", "give at least 1M", 1};
     o.machine.ram_bytes = align_up(*size, 8192);
+    o.memory_given = true;
   }
   return success();
 }
@@ -429,6 +434,58 @@ Status take_dfilter(Options& o, const std::string& text) {
   return success();
 }
 
+Status take_memory_backend(Options& o, const KeyValues& values) {
+  machine::MemoryBackend b;
+  for (const auto& [key, value] : values) {
+    if (key == "qom-type") {
+      b.kind = value;
+    } else if (key == "id") {
+      b.id = value;
+    } else if (key == "size") {
+      auto size = parse_size(value, 1);
+      if (!size) return size.error();
+      b.size = *size;
+    } else if (key == "mem-path" && b.kind == "memory-backend-file") {
+      b.path = value;
+    } else if (key == "share") {
+      auto on = parse_switch("-object " + b.kind + " share", value);
+      if (!on) return on.error();
+      b.shared = *on;
+    } else {
+      std::vector<std::string> known = {"id", "size", "share"};
+      if (b.kind == "memory-backend-file") known.emplace_back("mem-path");
+      return bad_property("object " + b.kind, key, known);
+    }
+  }
+  if (b.id.empty() || b.size == 0) return Error{"-object " + b.kind + " needs id= and size=", "id=ram,size=512M"};
+  if (b.kind == "memory-backend-file" && b.path.empty())
+    return Error{"-object memory-backend-file needs mem-path=", "mem-path=/dev/shm/guest"};
+  o.machine.memory_backends.push_back(b);
+  return success();
+}
+
+Status take_any_object(Options& o, const std::string& text) {
+  const KeyValues values = parse_key_values(text, "qom-type");
+  const std::string type = values.empty() ? "" : values[0].second;
+  const bool memory = type == "memory-backend-ram" || type == "memory-backend-file";
+  return memory ? take_memory_backend(o, values) : take_object(o, text);
+}
+
+// -machine memory-backend=ID: the object is there and as large as the RAM.
+Status check_memory_backend(Options& o) {
+  if (o.machine.memory_backend.empty()) return success();
+  for (const machine::MemoryBackend& b : o.machine.memory_backends) {
+    if (b.id != o.machine.memory_backend) continue;
+    if (!o.memory_given) o.machine.ram_bytes = b.size;
+    if (b.size == o.machine.ram_bytes) return success();
+    return Error{"the memory back end '" + b.id + "' has " + std::to_string(b.size) + " bytes, and -m says " +
+                     std::to_string(o.machine.ram_bytes),
+                 "make them agree"};
+  }
+  return Error{"there is no memory back end '" + o.machine.memory_backend + "'",
+               "define it with -object memory-backend-ram,id=" + o.machine.memory_backend + ",size=..."};
+}
+
 Status take_mon(Options& o, const std::string& text) {
   std::string device, mode = "readline";
   bool pretty = false;
@@ -517,7 +574,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          return success();
        }},
       {"device", take_device},
-      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_object},
+      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_any_object},
       {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
       {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
       {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},
@@ -590,6 +647,7 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
   if (!o.machine.initrd.empty() && o.machine.kernel.empty())
     return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
   if (Status st = choose_accelerator(o); !st) return st.error();
+  if (Status st = check_memory_backend(o); !st) return st.error();
   const auto& c = o.machine;
   if (c.accel.stop_at_ns >= 0 && c.accel.icount_shift < 0)
     return Error{"--stop-at is a time of -icount", "add -icount shift=3", 1};

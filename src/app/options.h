@@ -24,7 +24,7 @@ struct Options {
     bool pretty = false;
   };
   std::vector<QmpMonitor> qmp;
-  bool daemonize = false;
+  bool daemonize = false, memory_given = false;
   std::vector<std::string> accelerators;  // as given; the first that is built is taken
   std::vector<std::string> chardevs;      // -chardev, whole
   std::string debugcon;

@@ -38,6 +38,13 @@ struct NicConfig {
   int boot_index = -1;
 };
 
+// -object memory-backend-*, used by -machine memory-backend=ID.
+struct MemoryBackend {
+  std::string kind, id, path;  // path: memory-backend-file's
+  u64 size = 0;
+  bool shared = false;
+};
+
 struct DeviceConfig {
   std::string driver;
   std::map<std::string, std::string> properties;
@@ -49,6 +56,8 @@ struct MachineConfig {
   bool is_64bit = true;  // qemu-system-x86_64 or -i386: default CPU model
   std::string cpu;       // empty: board's default
   u64 ram_bytes = u64{128} << 20;
+  std::vector<MemoryBackend> memory_backends;
+  std::string memory_backend;  // the one that is the RAM; empty: memory of its own
   u32 cpus = 1, sockets = 0, cores = 0, threads = 0;
   std::string kernel, initrd, append, bios, vga = "std";
   std::string boot_order = "cad", boot_once;

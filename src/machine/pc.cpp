@@ -138,7 +138,11 @@ Status PcMachine::build_memory() {
   const std::string name = config_.bios.empty() ? "bios-256k.bin" : config_.bios;
   auto bios = load_firmware(config_.firmware_dirs, name);
   if (!bios.ok()) return bios.error();
-  return pc_memory_.create(config_.ram_bytes, bios.take(), name);
+  const MemoryBackend* backend = nullptr;
+  for (const MemoryBackend& b : config_.memory_backends) {
+    if (b.id == config_.memory_backend) backend = &b;
+  }
+  return pc_memory_.create(config_.ram_bytes, backend, bios.take(), name);
 }
 
 Status PcMachine::build_cpus() {

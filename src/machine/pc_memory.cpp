@@ -34,7 +34,8 @@ void PcMemory::Shadow::io_write(u64 offset, u64 value, unsigned size) {
   std::memcpy(owner_.ram_->host + at, &value, size);
 }
 
-Status PcMemory::create(u64 ram_bytes, std::vector<u8> bios, const std::string& bios_name) {
+Status PcMemory::create(u64 ram_bytes, const MemoryBackend* backend, std::vector<u8> bios,
+                        const std::string& bios_name) {
   if (bios.empty() || bios.size() % 0x10000 != 0 || bios.size() > (u64{16} << 20)) {
     return Error{"the BIOS image '" + bios_name + "' is no multiple of 64 KiB up to 16 MiB",
                  "-bios takes a PC BIOS such as SeaBIOS's bios-256k.bin"};
@@ -44,7 +45,9 @@ Status PcMemory::create(u64 ram_bytes, std::vector<u8> bios, const std::string& 
   const u64 size = align_up(ram_bytes, 0x2000);
   below_ = size >= kLowLimit ? kSplit : size;
   above_ = size - below_;
-  auto ram = memory_.create_ram("pc.ram", size);
+  auto ram = backend && !backend->path.empty()
+                 ? memory_.create_ram_on_file("pc.ram", size, backend->path, backend->shared)
+                 : memory_.create_ram("pc.ram", size);
   if (!ram.ok()) return ram.error();
   ram_ = *ram;
   memory_.begin();

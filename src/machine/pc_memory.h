@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "hw/bus/pci/i440fx.h"
+#include "machine/machine.h"
 #include "mem/address_space.h"
 
 namespace doppel::machine {
@@ -13,7 +14,8 @@ class PcMemory {
  public:
   explicit PcMemory(mem::AddressSpace& memory) : memory_(memory) {}
   // Errors: more RAM than the host has, a BIOS image of a wrong size.
-  Status create(u64 ram_bytes, std::vector<u8> bios, const std::string& bios_name);
+  // `backend` may be null: memory of its own.
+  Status create(u64 ram_bytes, const MemoryBackend* backend, std::vector<u8> bios, const std::string& bios_name);
   void set_pam(const hw::PamMap& map);
   void set_smram(const hw::SmramState& state);
   void set_smm(bool any_cpu_in_smm);

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/assert.h"
 #include "base/os/exec_memory.h"
@@ -49,6 +51,17 @@ Result<RamBlock*> AddressSpace::create_ram(std::string name, u64 size) {
     return Error{"the host can't give " + std::to_string(size >> 20) + " MiB of memory for the guest (it has " +
                      std::to_string(host_bytes >> 20) + " MiB)",
                  "ask for less with -m"};
+  }
+  RamBlock* block = wrap_ram(std::move(name), host, size, false);
+  block->owned = true;
+  return block;
+}
+
+Result<RamBlock*> AddressSpace::create_ram_on_file(std::string name, u64 size, const std::string& path, bool shared) {
+  u8* host = os::map_memory_file(path.c_str(), size, shared);
+  if (!host) {
+    return Error{"can't use the file " + path + " as memory: " + std::strerror(errno),
+                 "check mem-path= and the space there"};
   }
   RamBlock* block = wrap_ram(std::move(name), host, size, false);
   block->owned = true;

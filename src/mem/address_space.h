@@ -53,6 +53,8 @@ class AddressSpace {
   ~AddressSpace();
   // Host memory of `size` bytes, zero filled, not yet mapped. Error: more than the host can give.
   Result<RamBlock*> create_ram(std::string name, u64 size);
+  // The same on a file, which is made as long as it must be; `shared`: other processes see what the guest writes.
+  Result<RamBlock*> create_ram_on_file(std::string name, u64 size, const std::string& path, bool shared);
   RamBlock* wrap_ram(std::string name, u8* host, u64 size, bool read_only);
   // Maps; returns an id. Any later change goes through set_range. Every vCPU's TLB is flushed through on_change.
   u32 map_ram(std::string name, u64 start, RamBlock* block, u64 offset, u64 size, int priority, bool read_only = false);

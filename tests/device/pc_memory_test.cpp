@@ -19,7 +19,7 @@ hw::PamMap all(bool read_ram, bool write_ram) {
 TEST(PcMemory, WritesBehindTheRomReachTranslatedCode) {
   mem::AddressSpace space;
   PcMemory memory(space);
-  ASSERT_TRUE(memory.create(u64{8} << 20, std::vector<u8>(0x20000, 0xf4), "test"));
+  ASSERT_TRUE(memory.create(u64{8} << 20, nullptr, std::vector<u8>(0x20000, 0xf4), "test"));
   std::vector<std::pair<u64, u64>> told;
   space.on_code_write = [&](u64 pa, u64 size) { told.emplace_back(pa, size); };
   const auto write = [&](u64 pa, u64 value) {

@@ -127,7 +127,9 @@ TEST(Schema, SaysWhatTheReaderDoes) {
     }
     auto refused = d->run(context, {{"no-such-thing", 1}});
     ASSERT_FALSE(refused.ok()) << d->name;
-    if (needed.empty()) EXPECT_EQ(refused.error().description, "Parameter 'no-such-thing' is unexpected") << d->name;
+    if (needed.empty()) {
+      EXPECT_EQ(refused.error().description, "Parameter 'no-such-thing' is unexpected") << d->name;
+    }
   }
   EXPECT_EQ(commands, all_commands().size());
   EXPECT_EQ(rig.run(R"({"execute": "query-commands"})")["return"].size(), commands);

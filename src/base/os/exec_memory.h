@@ -22,6 +22,9 @@ class ExecMemory {
 
 // Zero-filled host memory that is committed on first touch; null if the host can't give it.
 uint8_t* reserve_memory(size_t size);
+// A file as memory: made and made longer as needed. `shared`: what is written there is in the file. Null: errno says
+// why.
+uint8_t* map_memory_file(const char* path, size_t size, bool shared);
 void release_memory(uint8_t* memory, size_t size);
 // Gives back the pages of [memory, memory+size); they read as zero afterwards.
 void discard_memory(uint8_t* memory, size_t size);

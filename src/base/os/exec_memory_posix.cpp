@@ -1,4 +1,9 @@
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "base/os/exec_memory.h"
 
@@ -21,6 +26,20 @@ uint8_t* reserve_memory(size_t size) {
   if (p == MAP_FAILED) return nullptr;
   madvise(p, size, MADV_HUGEPAGE);
   return static_cast<uint8_t*>(p);
+}
+
+uint8_t* map_memory_file(const char* path, size_t size, bool shared) {
+  const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return nullptr;
+  struct stat facts {};
+  void* p = MAP_FAILED;
+  const bool long_enough = fstat(fd, &facts) == 0 &&
+                           (static_cast<size_t>(facts.st_size) >= size || ftruncate(fd, static_cast<off_t>(size)) == 0);
+  if (long_enough) p = mmap(nullptr, size, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+  const int saved = errno;
+  close(fd);
+  errno = saved;
+  return p == MAP_FAILED ? nullptr : static_cast<uint8_t*>(p);
 }
 
 void release_memory(uint8_t* memory, size_t size) { munmap(memory, size); }

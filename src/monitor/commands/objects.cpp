@@ -118,7 +118,12 @@ Answer<Properties> object_at(Context& c, const std::string& path) {
   if (path == "/machine") return machine_properties(c);
   if (path == "/machine/peripheral") return container(devices(c, true));
   if (path == "/machine/unattached") return container(devices(c, false));
-  if (path == "/machine/peripheral-anon" || path == "/objects") return container({});
+  if (path == "/machine/peripheral-anon") return container({});
+  if (path == "/objects") {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (const machine::MemoryBackend& b : m.memory_backends) all.emplace_back(b.id, b.kind);
+    return container(all);
+  }
   if (path == "/chardevs") {
     std::vector<std::pair<std::string, std::string>> all;
     if (c.services.chardevs) {
@@ -129,6 +134,12 @@ Answer<Properties> object_at(Context& c, const std::string& path) {
   }
   const size_t slash = path.rfind('/');
   const std::string folder = path.substr(0, slash), name = path.substr(slash + 1);
+  for (const machine::MemoryBackend& b : m.memory_backends) {
+    if (path != "/objects/" + b.id) continue;
+    Properties p = {{"type", "string", b.kind}, {"size", "size", b.size}, {"share", "bool", b.shared}};
+    if (!b.path.empty()) p.push_back({"mem-path", "string", b.path});
+    return p;
+  }
   const bool by_user = folder == "/machine/peripheral";
   if (by_user || folder == "/machine/unattached") {
     for (const auto& [known, type] : devices(c, by_user)) {
@@ -195,11 +206,22 @@ struct TypeRow {
 };
 std::vector<TypeRow> types(const machine::MachineConfig& m) {
   const std::string cpu = m.is_64bit ? "x86_64-cpu" : "i386-cpu";
-  std::vector<TypeRow> out = {
-      {"object", "", true},           {"container", "object"},        {"device", "object", true},
-      {"machine", "object", true},    {"pci-device", "device", true}, {"isa-device", "device", true},
-      {"ide-device", "device", true}, {"cpu", "device", true},        {cpu, "cpu", true},
-      {"filter-dump", "object"}};
+  std::vector<TypeRow> out = {{"object", "", true},
+                              {"container", "object"},
+                              {"device", "object", true},
+                              {"machine", "object", true},
+                              {"pci-device", "device", true},
+                              {"isa-device", "device", true},
+                              {"ide-device", "device", true},
+                              {"cpu", "device", true},
+                              {cpu, "cpu", true},
+                              {"filter-dump", "object"},
+                              {"accel", "object", true},
+                              {"tcg-accel", "accel"},
+                              {"interp-accel", "accel"},
+                              {"memory-backend", "object", true},
+                              {"memory-backend-ram", "memory-backend"},
+                              {"memory-backend-file", "memory-backend"}};
   for (const machine::BoardInfo& b : machine::boards(m.is_64bit)) out.push_back({b.name + "-machine", "machine"});
   for (const std::string& model : machine::cpu_models()) out.push_back({model + "-" + cpu, cpu});
   for (const std::string& name : machine::device_names()) out.push_back({name, machine::device_bus(name) + "-device"});
@@ -301,6 +323,11 @@ Answer<std::vector<PropertyInfo>> list_properties(Context& c, const std::string&
   } else if (is_a(all, type, "cpu")) {
     const std::string model = name.substr(0, name.rfind('-', name.rfind('-') - 1));
     for (const Property& p : cpu_properties(model, c.machine.config())) out.push_back({p.name, p.type});
+  } else if (is_a(all, type, "memory-backend")) {
+    out = {{"size", "size"}, {"share", "bool"}};
+    if (name == "memory-backend-file") out.push_back({"mem-path", "string"});
+  } else if (name == "filter-dump") {
+    out = {{"netdev", "string"}, {"file", "string"}, {"maxlen", "uint32"}};
   } else {
     for (const std::string& p : machine::device_properties(name)) {
       if (p != "id") out.push_back({p, property_type(p)});
