@@ -1,10 +1,50 @@
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "app/options.h"
 
 namespace doppel::app {
 
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string scalar_text(const Json& v) {
+  if (v.is_string()) return v.get<std::string>();
+  if (v.is_boolean()) return v.get<bool>() ? "on" : "off";
+  return v.dump();
+}
+
+// A list of strings, [{"str": "a"}, {"str": "b"}], is the key given twice.
+void flatten(const Json& v, const std::string& key, KeyValues& out) {
+  if (v.is_object()) {
+    for (auto it = v.begin(); it != v.end(); ++it) flatten(*it, key.empty() ? it.key() : key + "." + it.key(), out);
+  } else if (v.is_array()) {
+    for (size_t i = 0; i < v.size(); i++) {
+      const bool text = v[i].is_object() && v[i].size() == 1 && v[i].contains("str");
+      flatten(text ? v[i]["str"] : v[i], text ? key : key + "." + std::to_string(i), out);
+    }
+  } else {
+    out.emplace_back(key, scalar_text(v));
+  }
+}
+
+}  // namespace
+
+Status check_json(std::string_view option, std::string_view text) {
+  const Json v = Json::parse(text, nullptr, false);
+  if (!v.is_discarded() && v.is_object()) return success();
+  return Error{
+      "the value of -" + std::string(option) + " begins as JSON and is none: " + std::string(text.substr(0, 60)),
+      "write {\"key\": \"value\"}, or key=value"};
+}
+
 KeyValues parse_key_values(std::string_view text, std::string_view first_key) {
+  if (text.starts_with("{")) {
+    KeyValues values;
+    if (const Json v = Json::parse(text, nullptr, false); !v.is_discarded()) flatten(v, "", values);
+    return values;
+  }
   KeyValues out;
   bool first = true;
   size_t at = 0;

@@ -56,7 +56,6 @@ Status take_rng(Options& o, const std::string& type, const net::Properties& p) {
 
 Status take_netdev(Options& o, const std::string& text) {
   o.network_given = true;
-  if (text.starts_with("{")) return Error{"-netdev in JSON is not built yet", "write type,id=ID,key=value"};
   const KeyValues p = parse_key_values(text, "type");
   if (net::property(p, "type") == "help") {
     o.text = net::Network::backends_help();

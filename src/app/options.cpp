@@ -8,6 +8,7 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "app/blockdev.h"
 #include "app/network.h"
 #include "base/log.h"
 #include "guest/x86/features.h"
@@ -122,6 +123,8 @@ constexpr PropertyRow kProperties[] = {
     {"mon", "chardev", "string"},
     {"mon", "mode", "string"},
     {"mon", "pretty", "boolean"},
+    {"overcommit", "mem-lock", "boolean"},
+    {"overcommit", "cpu-pm", "boolean"},
     {"name", "guest", "string"},
     {"name", "debug-threads", "boolean"},
     {"chardev", "id", "string"},
@@ -466,7 +469,10 @@ Status take_memory_backend(Options& o, const KeyValues& values) {
 
 Status take_any_object(Options& o, const std::string& text) {
   const KeyValues values = parse_key_values(text, "qom-type");
-  const std::string type = values.empty() ? "" : values[0].second;
+  std::string type;
+  for (const auto& [key, value] : values) {
+    if (key == "qom-type") type = value;
+  }
   const bool memory = type == "memory-backend-ram" || type == "memory-backend-file";
   return memory ? take_memory_backend(o, values) : take_object(o, text);
 }
@@ -484,6 +490,16 @@ Status check_memory_backend(Options& o) {
   }
   return Error{"there is no memory back end '" + o.machine.memory_backend + "'",
                "define it with -object memory-backend-ram,id=" + o.machine.memory_backend + ",size=..."};
+}
+
+Status take_overcommit(Options&, const std::string& text) {
+  for (const auto& [key, value] : parse_key_values(text)) {
+    if (key != "mem-lock" && key != "cpu-pm") return bad_property("overcommit", key, "overcommit");
+    auto on = parse_switch("-overcommit " + key, value);
+    if (!on) return on.error();
+    if (*on) return Error{"-overcommit " + key + "=on is not built yet", "leave it off"};
+  }
+  return success();
 }
 
 Status take_mon(Options& o, const std::string& text) {
@@ -574,7 +590,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          return success();
        }},
       {"device", take_device},
-      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_any_object},
+      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_any_object}, {"blockdev", take_blockdev}, {"overcommit", take_overcommit},
       {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
       {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
       {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},
@@ -636,6 +652,9 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
       value = args[++i];
     }
     if (row->state == State::Quiet) continue;
+    if (value.starts_with("{")) {
+      if (Status s = check_json(row->name, value); !s) return s.error();
+    }
     if (Status s = handlers().at(row->name)(o, value); !s) return s.error();
     if (!o.text.empty()) return o;
   }
@@ -648,6 +667,7 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
     return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
   if (Status st = choose_accelerator(o); !st) return st.error();
   if (Status st = check_memory_backend(o); !st) return st.error();
+  if (Status st = resolve_blockdevs(o); !st) return st.error();
   const auto& c = o.machine;
   if (c.accel.stop_at_ns >= 0 && c.accel.icount_shift < 0)
     return Error{"--stop-at is a time of -icount", "add -icount shift=3", 1};

@@ -24,6 +24,11 @@ struct Options {
     bool pretty = false;
   };
   std::vector<QmpMonitor> qmp;
+  struct Blockdev {
+    std::string name, driver, filename, file;  // file: another node's name
+    bool read_only = false, no_backing = false;
+  };
+  std::vector<Blockdev> blockdevs;
   bool daemonize = false, memory_given = false;
   std::vector<std::string> accelerators;  // as given; the first that is built is taken
   std::vector<std::string> chardevs;      // -chardev, whole
@@ -43,7 +48,9 @@ struct Options {
 // key=value list: ",," is a comma, a word without '=' is `word=on` (or the first one the value of `first_key`),
 // `noWORD` is off.
 using KeyValues = std::vector<std::pair<std::string, std::string>>;
+// {"key": value} in JSON gives the same: nested keys with dots, true and false as on and off.
 KeyValues parse_key_values(std::string_view text, std::string_view first_key = {});
+Status check_json(std::string_view option, std::string_view text);  // of a value that begins with '{'
 
 // Errors: exit status 2 for usage, 1 for values that can't be had.
 Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit);

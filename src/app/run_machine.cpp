@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -40,6 +41,26 @@ struct Session {
   std::unique_ptr<gdbstub::Server> gdb;
 };
 
+// -device isa-serial,chardev=ID[,index=N]
+Status plug_serial(Session& s, Options& o, const machine::DeviceConfig& device) {
+  const auto property = [&](const char* name) {
+    const auto it = device.properties.find(name);
+    return it == device.properties.end() ? std::string() : it->second;
+  };
+  if (property("chardev").empty()) return Error{"-device isa-serial needs chardev=ID", "define it with -chardev"};
+  auto dev = s.chardevs->open("chardev:" + property("chardev"));
+  if (!dev) return dev.error();
+  auto& ports = o.machine.serial;
+  const std::string index = property("index");
+  const auto free = std::find(ports.begin(), ports.end(), nullptr) - ports.begin();
+  const size_t at = index.empty() ? static_cast<size_t>(free) : std::strtoul(index.c_str(), nullptr, 10);
+  if (at > 3) return Error{"there is no serial port " + std::to_string(at), "the board has four: index=0 to 3"};
+  if (at < ports.size() && ports[at]) return Error{"two serial ports have index=" + index, "change one of them"};
+  if (ports.size() <= at) ports.resize(at + 1);
+  ports[at] = *dev;
+  return success();
+}
+
 Status open_serial(Session& s, Options& o) {
   std::vector<std::string> specs = o.serial;
   const bool own_terminal = o.nographic;
@@ -54,6 +75,10 @@ Status open_serial(Session& s, Options& o) {
     o.machine.serial.push_back(port);
   }
   if (s.wait && o.machine.serial.empty()) o.machine.serial.push_back(s.wait->tap(nullptr));
+  for (const machine::DeviceConfig& d : o.machine.devices) {
+    if (d.driver != "isa-serial") continue;
+    if (Status st = plug_serial(s, o, d); !st) return st;
+  }
   if (!o.debugcon.empty()) {
     auto dev = s.chardevs->open(o.debugcon, "debugcon");
     if (!dev) return dev.error();

@@ -115,7 +115,8 @@ Status PcMachine::build() {
 }
 
 Status PcMachine::check_devices() const {
-  static constexpr const char* kKnown[] = {"ide-hd", "ide-cd", "floppy", "isa-debug-exit", "pc-testdev", "VGA"};
+  static constexpr const char* kKnown[] = {"ide-hd",     "ide-cd", "floppy",    "isa-debug-exit",
+                                           "pc-testdev", "VGA",    "isa-serial"};
   for (const DeviceConfig& device : config_.devices) {
     if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver) &&
         virtio_properties(device.driver).empty()) {
@@ -329,6 +330,7 @@ void PcMachine::build_vmport() {
 
 void PcMachine::build_serial() {
   for (size_t i = 0; i < std::min(config_.serial.size(), std::size(kSerial)); i++) {
+    if (!config_.serial[i]) continue;
     auto& uart = add<hw::Uart16550>("serial" + std::to_string(i), hw::Uart16550::Params{.irq = isa_irq(kSerial[i].irq),
                                                                                         .clock = clock_,
                                                                                         .device_lock = device_lock_,

@@ -117,7 +117,7 @@ def test_bad_input(t):
     t.fails(["-netdev", "user,id=n", "-device", "e1000,netdev=n", "-device", "e1000,netdev=n"], 1, "two cards")
     t.fails(["-device", "e1000,colour=red"], 1, "colour")
     t.fails(["-device", "e1000,addr=1"], 1, "addr=1", "taken")
-    t.fails(["-object", "memory-backend-ram,id=r,size=1G"], 1, "memory-backend-ram")
+    t.fails(["-object", "iothread,id=r"], 1, "iothread")
     t.fails(["-object", "rng-random,id=r,filename=/etc/passwd"], 1, "filename=/etc/passwd")
     t.fails(["-nic", "none", "-device", "virtio-rng-pci,rng=r"], 1, "there is no object 'r'")
     t.fails(["-nic", "none", "-device", "virtio-rng-pci,disable-legacy=on,disable-modern=on"], 1, "leave nothing")

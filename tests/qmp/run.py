@@ -387,6 +387,57 @@ def test_ways_in(t):
     check(p.wait(30) == 0, "fd")
 
 
+def test_memory_backends(t):
+    """RAM on a file that others see, and memory of its own; both are objects."""
+    shared = t.dir / "ram"
+    args = ["-object", f"memory-backend-file,id=pc.ram,size={32 << 20},mem-path={shared},share=on", "-machine", "pc,memory-backend=pc.ram",
+            "-fda", t.boot_sector()]
+    with Machine(t, *args) as m:
+        c = m.client()
+        wait_until("the boot sector's text", lambda: "SECOND-SECTOR-OK" in c.hmp("info screen"), 60)
+        c.command("stop")
+        low = m.dir / "low"
+        c.command("pmemsave", val=0x7c00, size=512, filename=str(low))
+        check(shared.stat().st_size == 32 << 20 and shared.read_bytes()[0x7c00:0x7e00] == low.read_bytes() != bytes(512), "the file is not the memory")
+        check(c.command("qom-get", path="/objects/pc.ram", property="size") == 32 << 20, "size")
+        c.command("quit")
+        m.ends()
+    for wrong, words in ((["-machine", "pc,memory-backend=gone"], "gone"), (["-object", "memory-backend-ram,id=r,size=1M", "-machine", "pc,memory-backend=r"], "agree"),
+                         (["-object", "memory-backend-file,id=r,size=1M"], "mem-path"), (["-object", f"memory-backend-file,id=r,size=32M,mem-path={t.dir}", "-machine", "memory-backend=r"], str(t.dir))):
+        p = subprocess.run([t.program, "qemu-system-x86_64", "-display", "none", "-m", "32", *wrong], capture_output=True, text=True, timeout=30)
+        check(p.returncode == 1 and words in p.stderr and len(p.stderr.splitlines()) == 1, f"{wrong}: {p}")
+
+
+def test_blockdev_and_json(t):
+    """The options that libvirt writes: nodes, JSON, a serial port of its own chardev."""
+    disk, console = t.dir / "disk.img", t.dir / "console"
+    disk.write_bytes(b"\5" * (1 << 20))
+    args = ["-blockdev", json.dumps({"driver": "file", "filename": str(disk), "node-name": "storage", "auto-read-only": True, "discard": "unmap", "cache": {"direct": False}}),
+            "-blockdev", '{"node-name": "format", "read-only": true, "driver": "raw", "file": "storage"}',
+            "-device", '{"driver": "ide-hd", "bus": "ide.1", "unit": 1, "drive": "format", "id": "d1", "bootindex": 2}',
+            "-blockdev", f"raw,node-name=floppy,file.driver=file,file.filename={t.boot_sector()},read-only=on", "-device", "floppy,drive=floppy,id=fl,bootindex=1",
+            "-chardev", f"file,id=charserial0,path={console}", "-device", "isa-serial,chardev=charserial0,id=serial0,index=0",
+            "-netdev", '{"type": "user", "id": "n0", "hostfwd": [{"str": "tcp:127.0.0.1:0-:22"}]}', "-device", '{"driver": "e1000", "netdev": "n0", "id": "net0", "addr": "0x5"}',
+            "-msg", "timestamp=on", "-overcommit", "mem-lock=off", "-nodefaults"]
+    with Machine(t, *args) as m:
+        c = m.client()
+        drives = {d["qdev"]: d for d in c.command("query-block")}
+        d1 = drives["/machine/peripheral/d1"]
+        check(d1["inserted"]["file"] == str(disk) and d1["inserted"]["ro"] and d1["device"] == "format", drives)
+        wait_until("the boot sector's text on the serial port", lambda: b"SECOND-SECTOR-OK" in console.read_bytes(), 60)
+        check(c.command("qom-get", path="/machine/peripheral/serial0", property="type") == "isa-serial", "serial0")
+        card = [d for d in c.command("query-pci")[0]["devices"] if d["qdev_id"] == "net0"]
+        check(len(card) == 1 and card[0]["slot"] == 5, card)
+        check("tcp:127.0.0.1" in c.hmp("info usernet") or "TCP[HOST_FORWARD]" in c.hmp("info usernet"), c.hmp("info usernet"))
+        c.command("quit")
+        m.ends()
+    for wrong, words in ((["-blockdev", '{"driver": "raw"'], "JSON"), (["-blockdev", "raw,node-name=a,file=b"], "'b'"), (["-blockdev", "nbd,node-name=a"], "nbd"),
+                         (["-blockdev", "file,node-name=a,filename=x,color=red"], "color"), (["-device", "isa-serial,chardev=gone"], "gone"), (["-device", "isa-serial"], "chardev="),
+                         (["-overcommit", "mem-lock=on"], "mem-lock")):
+        p = subprocess.run([t.program, "qemu-system-x86_64", "-display", "none", *wrong], capture_output=True, text=True, timeout=30)
+        check(p.returncode in (1, 2) and words in p.stderr and len(p.stderr.splitlines()) == 1, f"{wrong}: {p}")
+
+
 def test_documentation(t):
     """docs/qmp.md is what the definitions say (scripts/qmp_docs.sh writes it)."""
     made = subprocess.run([t.program, "list", "qmp"], capture_output=True, text=True, check=True).stdout

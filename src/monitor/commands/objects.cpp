@@ -291,18 +291,11 @@ struct TypeName {
 };
 
 std::string property_type(const std::string& name) {
-  static const std::map<std::string, std::string> kTypes = {{"bootindex", "int32"},
-                                                            {"unit", "uint32"},
-                                                            {"iobase", "uint32"},
-                                                            {"iosize", "uint32"},
-                                                            {"rombar", "uint32"},
-                                                            {"addr", "int32"},
-                                                            {"vectors", "uint32"},
-                                                            {"queue-size", "uint16"},
-                                                            {"max-ports", "uint32"},
-                                                            {"multifunction", "bool"},
-                                                            {"disable-legacy", "OnOffAuto"},
-                                                            {"disable-modern", "bool"}};
+  static const std::map<std::string, std::string> kTypes = {
+      {"bootindex", "int32"},    {"unit", "uint32"},      {"iobase", "uint32"},      {"iosize", "uint32"},
+      {"index", "uint32"},       {"rombar", "uint32"},    {"addr", "int32"},         {"vectors", "uint32"},
+      {"queue-size", "uint16"},  {"max-ports", "uint32"}, {"multifunction", "bool"}, {"disable-legacy", "OnOffAuto"},
+      {"disable-modern", "bool"}};
   const auto it = kTypes.find(name);
   return it == kTypes.end() ? "str" : it->second;
 }

@@ -1,0 +1,91 @@
+#include "app/blockdev.h"
+
+#include <algorithm>
+
+namespace doppel::app {
+namespace {
+
+constexpr const char* kProtocols[] = {"file", "host_device", "host_cdrom"};
+constexpr const char* kFormats[] = {"raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "parallels", "qcow", "dmg"};
+// What does not change what the guest sees; the host's page cache is used as -drive uses it.
+constexpr const char* kNoEffect[] = {"auto-read-only",      "discard",        "detect-zeroes", "cache.direct",
+                                     "cache.no-flush",      "locking",        "aio",           "file.auto-read-only",
+                                     "file.discard",        "file.locking",   "file.aio",      "file.cache.direct",
+                                     "file.cache.no-flush", "file.read-only", "file.node-name"};
+
+template <size_t N>
+bool among(const char* const (&names)[N], const std::string& name) {
+  return std::any_of(std::begin(names), std::end(names), [&](const char* n) { return name == n; });
+}
+
+bool is_null(const std::string& value) { return value.empty() || value == "null"; }
+
+Status take_key(Options::Blockdev& b, const std::string& key, const std::string& value) {
+  if (key == "driver") {
+    b.driver = value;
+  } else if (key == "node-name") {
+    b.name = value;
+  } else if (key == "filename" || key == "file.filename") {
+    b.filename = value;
+  } else if (key == "file") {
+    b.file = value;
+  } else if (key == "file.driver") {
+    if (!among(kProtocols, value))
+      return Error{"-blockdev file.driver=" + value + " is not built yet", "use file.driver=file"};
+  } else if (key == "read-only") {
+    auto on = parse_switch("-blockdev read-only", value);
+    if (!on) return on.error();
+    b.read_only = *on;
+  } else if (key == "backing" && is_null(value)) {
+    b.no_backing = true;
+  } else if (!among(kNoEffect, key)) {
+    return Error{"-blockdev has no property '" + key + "'",
+                 "it has: driver, node-name, filename, file, read-only, cache.direct, discard, detect-zeroes"};
+  }
+  return success();
+}
+
+}  // namespace
+
+Status take_blockdev(Options& o, const std::string& text) {
+  Options::Blockdev b;
+  for (const auto& [key, value] : parse_key_values(text, "driver")) {
+    if (Status s = take_key(b, key, value); !s) return s;
+  }
+  if (b.name.empty()) return Error{"-blockdev needs node-name=", "-blockdev file,node-name=disk,filename=disk.img"};
+  if (!among(kProtocols, b.driver) && !among(kFormats, b.driver))
+    return Error{"-blockdev driver=" + b.driver + " is not built yet", "use file, or a format such as raw or qcow2"};
+  const bool protocol = among(kProtocols, b.driver);
+  if (protocol ? b.filename.empty() : b.filename.empty() == b.file.empty())
+    return Error{"-blockdev " + b.name + " does not say which file it is",
+                 protocol ? "add filename=" : "add file=NODE, or file.driver=file,file.filename="};
+  for (const auto& other : o.blockdevs) {
+    if (other.name == b.name) return Error{"there are two block nodes '" + b.name + "'", "change one node-name="};
+  }
+  o.blockdevs.push_back(b);
+  return success();
+}
+
+Status resolve_blockdevs(Options& o) {
+  for (const Options::Blockdev& b : o.blockdevs) {
+    machine::DriveConfig drive;
+    drive.interface = "none";
+    drive.id = b.name;
+    drive.file = b.filename;
+    drive.format = among(kProtocols, b.driver) ? "raw" : b.driver;
+    drive.read_only = b.read_only;
+    if (!b.file.empty()) {
+      const auto below = std::find_if(o.blockdevs.begin(), o.blockdevs.end(),
+                                      [&](const Options::Blockdev& other) { return other.name == b.file; });
+      if (below == o.blockdevs.end() || !among(kProtocols, below->driver))
+        return Error{"-blockdev " + b.name + ": there is no file node '" + b.file + "'",
+                     "define it with -blockdev file,node-name=" + b.file + ",filename=..."};
+      drive.file = below->filename;
+      drive.read_only |= below->read_only;
+    }
+    o.machine.drives.push_back(drive);
+  }
+  return success();
+}
+
+}  // namespace doppel::app
