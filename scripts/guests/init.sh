@@ -29,7 +29,10 @@ for w in $(b cat /proc/cmdline); do
 done
 b --install -s /bin 2>/dev/null
 if [ -f /lib/modules/order ]; then
-    while read -r m; do b insmod /lib/modules/$m || echo "GUEST-INSMOD-FAIL $m"; done < /lib/modules/order
+    # "No such device": it drives what this CPU or board does not have.
+    while read -r m; do
+        said=$(b insmod /lib/modules/$m 2>&1) || case $said in *"No such device"*) ;; *) echo "GUEST-INSMOD-FAIL $said" ;; esac
+    done < /lib/modules/order
 fi
 fail=0
 check() { if [ "$2" = "$3" ]; then echo "GUEST-CHECK $1 pass"; else echo "GUEST-CHECK $1 FAIL got=$2 want=$3"; fail=1; fi; }
