@@ -76,6 +76,19 @@ void CodeCache::insert(Installed& b) {
 
 Installed& CodeCache::create_block() { return *arena_.create<Installed>(); }
 
+void CodeCache::add(Installed& block, bool keyed) {
+  blocks_.push_back(&block);
+  if (!keyed) return;
+  insert(block);
+  for (const CodeRange& r : block.ranges) {
+    for (u64 number = r.first >> mem::kPageBits; number <= r.last >> mem::kPageBits; number++) {
+      Page& page = pages_[number];
+      if (page.blocks.empty() || page.blocks.back() != &block) page.blocks.push_back(&block);
+      page.granules |= granules_of(r, number);
+    }
+  }
+}
+
 void CodeCache::remove(Installed& b) {
   const size_t at = slot_of({b.phys, b.pc, b.mode, b.base});
   if (at != slots_.size() && slots_[at].block == &b) {

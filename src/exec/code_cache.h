@@ -47,9 +47,7 @@ class CodeCache {
   // A region to be filled in; then add() makes it known. In between, nothing else may be asked for.
   Installed& create_block();
   Arena& arena() { return arena_; }  // for the arrays of a region
-  // `page_changed(page)` is called for each page on which bytes are code now that were not.
-  template <typename Fn>
-  void add(Installed& block, bool keyed, Fn&& page_changed);
+  void add(Installed& block, bool keyed);
   // Drops all regions with bytes in [pa, pa+size); `drop` is called for each. Returns whether any were.
   template <typename Fn>
   bool invalidate(u64 pa, u64 size, Fn&& drop);
@@ -94,24 +92,6 @@ class CodeCache {
   std::unordered_map<u64, Page> pages_;
   std::vector<Installed*> blocks_;  // ascending code addresses
 };
-
-template <typename Fn>
-void CodeCache::add(Installed& block, bool keyed, Fn&& page_changed) {
-  blocks_.push_back(&block);
-  if (!keyed) return;
-  insert(block);
-  for (const CodeRange& r : block.ranges) {
-    for (u64 number = r.first >> mem::kPageBits; number <= r.last >> mem::kPageBits; number++) {
-      Page& page = pages_[number];
-      if (page.blocks.empty() || page.blocks.back() != &block) page.blocks.push_back(&block);
-      page.host = block.host[number != block.phys >> mem::kPageBits];
-      const u64 granules = page.granules | granules_of(r, number);
-      if (granules == page.granules) continue;
-      page.granules = granules;
-      page_changed(number);
-    }
-  }
-}
 
 template <typename Fn>
 bool CodeCache::invalidate(u64 pa, u64 size, Fn&& drop) {

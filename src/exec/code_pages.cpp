@@ -27,7 +27,7 @@ void CodePages::set(u64 page, u32 index, u64 granules) {
   if (watch) memory_.watch_writes(flat->ram->host + flat->offset + (pa - flat->start), mem::kPageSize);
 }
 
-bool CodePages::overlaps(u64 pa, u64 size) {
+bool CodePages::overlaps(u64 pa, u64 size, u32 except) {
   std::lock_guard lock(lock_);
   const u64 last = pa + size - 1;
   for (u64 page = pa >> mem::kPageBits; page <= last >> mem::kPageBits; page++) {
@@ -37,8 +37,8 @@ bool CodePages::overlaps(u64 pa, u64 size) {
               hi = std::min(last, (page << mem::kPageBits) + mem::kPageSize - 1);
     u64 mask = 0;
     for (u64 g = lo >> 6; g <= hi >> 6; g++) mask |= u64{1} << (g & 63);
-    for (const u64 g : it->second.granules) {
-      if (g & mask) return true;
+    for (size_t i = 0; i < it->second.granules.size(); i++) {
+      if (i != except && (it->second.granules[i] & mask)) return true;
     }
   }
   return false;

@@ -13,9 +13,13 @@ namespace doppel::exec {
 class CodePages {
  public:
   explicit CodePages(mem::AddressSpace& memory) : memory_(memory) {}
-  // vCPU `index` has code in these 64-byte granules of the page (0: none any more).
+  // A store is seen by who reads the page after set() returns, or its writer sees the granules: translation marks all
+  // of a page before it reads it, and then what it took. (A store whose TLB check came before the first set() of the
+  // page is not seen: its writer is between two of its instructions for that long only.) vCPU `index` has code in these
+  // 64-byte granules of the page (0: none any more).
   void set(u64 page, u32 index, u64 granules);
-  bool overlaps(u64 pa, u64 size);
+  // Whether a vCPU, or one but `except`, has code there.
+  bool overlaps(u64 pa, u64 size, u32 except = ~u32{0});
 
   // The vCPUs, to be told of writes by others. `notify` is called without the lock.
   struct Listener {

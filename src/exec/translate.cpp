@@ -12,8 +12,9 @@ namespace doppel::exec {
 // Reads guest code through the TLB and remembers which physical pages it came from.
 class Translator::PageReader final : public guest::CodeReader {
  public:
-  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory)
-      : cpu_(cpu), tlb_(tlb), memory_(memory) {}
+  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory,
+             const std::function<void(u64)>* before = nullptr)
+      : cpu_(cpu), tlb_(tlb), memory_(memory), before_(before) {}
 
   size_t fetch(u64 va, u8* out, size_t size) override {
     size_t done = 0;
@@ -58,12 +59,15 @@ class Translator::PageReader final : public guest::CodeReader {
       if (!e) return nullptr;
     }
     const bool io = e->exec.load(std::memory_order_relaxed) & mem::kTlbIo;
-    pages_[count_] = {va, tlb_.aux(va, mode).phys, io ? nullptr : reinterpret_cast<const u8*>(va + e->addend)};
+    const u64 phys = tlb_.aux(va, mode).phys;
+    if (before_ && *before_) (*before_)(phys >> mem::kPageBits);
+    pages_[count_] = {va, phys, io ? nullptr : reinterpret_cast<const u8*>(va + e->addend)};
     return &pages_[count_++];
   }
   mem::VcpuHeader& cpu_;
   mem::SoftTlb& tlb_;
   mem::AddressSpace& memory_;
+  const std::function<void(u64)>* before_;
   std::array<Page, 4> pages_;
   unsigned count_ = 0;
 };
@@ -97,7 +101,7 @@ void make_exits_exact(ir::Region& region) {
 
 Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  PageReader reader(cpu_.header(), tlb_, memory_);
+  PageReader reader(cpu_.header(), tlb_, memory_, &before_reading);
   ir::Region& region = scratch_;
   guest::TranslateRequest request{key.pc, key.mode & ~kOneShotMode, key.base, &reader, {}};
   request.limits = {options.single ? 1 : std::min(config_.max_insns, options.max_insns), options.single,

@@ -1,6 +1,7 @@
 // Translator: guest code to installed host code, for one vCPU. compile() is the function to read first.
 #pragma once
 #include <array>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -49,6 +50,8 @@ class Translator {
 
   // Null when the code cache is full. The caller makes it known to the cache (CodeCache::add).
   Installed* compile(const RegionKey& key, u64 linear, const CompileOptions& options);
+  // Told the number of each physical page before bytes of it are read for a region.
+  std::function<void(u64 page)> before_reading;
   CodeCache& cache() { return cache_; }
   backend::Backend& backend() { return *backend_; }
   backend::Backend& interpreter() { return *interp_; }

@@ -40,6 +40,10 @@ Status VcpuLoop::create() {
   memory_.exclusive_hook = [](mem::VcpuHeader& cpu, void (*body)(void*), void* context) {
     static_cast<VcpuLoop*>(cpu.runtime)->run_exclusive(body, context);
   };
+  translator_.before_reading = [this](u64 page) {
+    pages_.set(page, h_.index, ~u64{0});
+    reading_.push_back(page);
+  };
   return translator_.create();
 }
 
@@ -157,7 +161,6 @@ void VcpuLoop::flush_code() {
 
 void VcpuLoop::code_written(u64 pa, u64 size) {
   if (!pages_.overlaps(pa, size)) return;
-  pages_.notify_others(h_.index, pa, size);
   const u64 before = translator_.counters().invalidated;
   invalidate(pa, size);
   if (translator_.counters().invalidated == before || !in_code_ || (running_ && running_->mode & kOneShotMode)) return;
@@ -165,6 +168,10 @@ void VcpuLoop::code_written(u64 pa, u64 size) {
   sync_pc();
   one_shot_ = true;
   unwind();
+}
+
+void VcpuLoop::code_changed(u64 pa, u64 size) {
+  if (pages_.overlaps(pa, size, h_.index)) pages_.notify_others(h_.index, pa, size);
 }
 
 // Into the jump cache. A region that straddles pages is there as long as both of their mappings.
@@ -230,6 +237,7 @@ void VcpuLoop::claim(Installed& block, u64 linear) {
 }
 
 Installed& VcpuLoop::compile(const RegionKey& key, u64 linear, CompileOptions options, bool& keyed) {
+  reading_.clear();
   Installed* block = translator_.compile(key, linear, options);
   if (!block) {
     flush_code();
@@ -238,8 +246,8 @@ Installed& VcpuLoop::compile(const RegionKey& key, u64 linear, CompileOptions op
   }
   keyed = keyed && !block->ranges.empty();  // without: it raises a fetch fault, which may not happen the next time
   if (keyed) claim(*block, linear);
-  translator_.cache().add(*block, keyed,
-                          [this](u64 page) { pages_.set(page, h_.index, translator_.cache().granules(page)); });
+  translator_.cache().add(*block, keyed);
+  for (const u64 page : reading_) pages_.set(page, h_.index, translator_.cache().granules(page));
   return *block;
 }
 

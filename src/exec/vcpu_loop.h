@@ -49,6 +49,7 @@ class VcpuLoop final : public mem::Runtime {
   u64 icount() override;
   const u8* resume() override;
   void code_written(u64 pa, u64 size) override;
+  void code_changed(u64 pa, u64 size) override;
   void device_access(u64 pa) override;
   void debug_watch(u64 va, u32 size, bool write) override;
 
@@ -87,6 +88,7 @@ class VcpuLoop final : public mem::Runtime {
   bool single_step_ = false;    // the debugger's
   bool at_breakpoint_ = false;  // resume from a breakpoint: do not stop on it at once
   Installed* running_ = nullptr;
+  std::vector<u64> reading_;  // physical pages that the region being compiled is read from
   std::atomic<bool> in_guest_{false};
   bool exclusive_ = false;  // this vCPU holds the exclusive section
   std::mutex post_lock_;

@@ -27,11 +27,12 @@ u64 PcMemory::Shadow::io_read(u64 offset, unsigned size) {
 
 void PcMemory::Shadow::io_write(u64 offset, u64 value, unsigned size) {
   const u64 at = base_ + offset;
+  std::memcpy(owner_.ram_->host + at, &value, size);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // who translates marks the page, then reads it
   const u8 flags = owner_.ram_->flags[at >> mem::kPageBits].load(std::memory_order_relaxed);
   mem::AddressSpace& memory = owner_.memory_;
   if ((flags & mem::kPageCode) && memory.on_code_write)
     memory.on_code_write(at, size);  // for when it is readable again
-  std::memcpy(owner_.ram_->host + at, &value, size);
 }
 
 Status PcMemory::create(u64 ram_bytes, const MemoryBackend* backend, std::vector<u8> bios,

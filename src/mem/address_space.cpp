@@ -261,8 +261,9 @@ bool AddressSpace::write(u64 pa, const void* data, u64 size) {
     if (f) n = std::min(n, f->end - pa);
     if (f && f->ram && !f->read_only) {
       std::atomic<u8>& flags = page_flags(*f, pa);
-      if ((flags.load(std::memory_order_relaxed) & kPageCode) && on_code_write) on_code_write(pa, n);
       std::memcpy(f->ram->host + f->offset + (pa - f->start), from, n);
+      std::atomic_thread_fence(std::memory_order_seq_cst);  // who translates marks the page, then reads it
+      if ((flags.load(std::memory_order_relaxed) & kPageCode) && on_code_write) on_code_write(pa, n);
       if (flags.load(std::memory_order_relaxed) & kPageDirtyLog) flags.fetch_or(kPageDirty);
     } else {
       if (!f) n = 1;
@@ -284,12 +285,12 @@ void AddressSpace::discard(u64 pa, u64 size) {
     const u64 n = align_down(std::min(last, f->end) - pa, kPageSize);
     if (n == 0) return;
     if (f->ram && f->ram->owned && !f->read_only) {
+      os::discard_memory(f->ram->host + f->offset + (pa - f->start), n);
       for (u64 at = pa; at < pa + n; at += kPageSize) {
         std::atomic<u8>& flags = page_flags(*f, at);
         if ((flags.load(std::memory_order_relaxed) & kPageCode) && on_code_write) on_code_write(at, kPageSize);
         if (flags.load(std::memory_order_relaxed) & kPageDirtyLog) flags.fetch_or(kPageDirty);
       }
-      os::discard_memory(f->ram->host + f->offset + (pa - f->start), n);
     }
     pa += n;
   }

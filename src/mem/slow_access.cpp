@@ -89,8 +89,13 @@ void store_watched(VcpuHeader& cpu, TlbEntry& e, u64 va, u32 mode, T value) {
   const AddressSpace::Flat* f = cpu.phys->find(pa);
   std::atomic<u8>& flags = cpu.phys->page_flags(*f, pa);
   u8 now = flags.load(std::memory_order_relaxed);
-  if ((now & kPageCode) && load_le<T>(host) != value) cpu.runtime->code_written(pa, sizeof(T));
+  const bool changes = load_le<T>(host) != value;
+  if ((now & kPageCode) && changes) cpu.runtime->code_written(pa, sizeof(T));
   store_le<T>(host, value);
+  if (changes) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // who translates marks the page, then reads it
+    if (flags.load(std::memory_order_relaxed) & kPageCode) cpu.runtime->code_changed(pa, sizeof(T));
+  }
   if ((now & (kPageDirtyLog | kPageDirty)) == kPageDirtyLog) flags.fetch_or(kPageDirty);
   now = flags.load(std::memory_order_seq_cst);
   if (!(now & kPageCode) && (now & (kPageDirtyLog | kPageDirty)) != kPageDirtyLog) {

@@ -83,6 +83,8 @@ class Runtime {
   // A store by this vCPU is about to change [pa, pa+size) of a page that holds translated code. Drops what it overlaps;
   // when that is the region now running, unwinds (the instruction is then run again alone, so that it is exact).
   virtual void code_written(u64 pa, u64 size) = 0;
+  // The store is done: what other vCPUs have translated from these bytes, or are translating now, goes. Never unwinds.
+  virtual void code_changed(u64 pa, u64 size) { static_cast<void>(pa), static_cast<void>(size); }
   // A load or store by generated code is about to reach a device. With -icount it unwinds where the instruction is one
   // of several in its region, to run it again alone: what the device does to time and interrupts is then exact.
   virtual void device_access(u64 pa) { static_cast<void>(pa); }

@@ -55,19 +55,20 @@ TEST(Traps, CodePatchedByAnotherCpu) {
     m.poke(0x11000, {0x89, 0x0e,            // 0: mov [rsi], ecx
                      0xf3, 0x90,            // 1: pause
                      0x39, 0x0f,            // cmp [rdi], ecx
-                     0x74, 0x05,            // je 2
+                     0x74, 0x06,            // je 2
                      0x48, 0xff, 0xcd,      // dec rbp
                      0x75, 0xf5,            // jnz 1
+                     0xf4,                  // hlt
                      0xff, 0xc1,            // 2: inc ecx
                      0x39, 0xd1,            // cmp ecx, edx
-                     0x76, 0xed,            // jbe 0
+                     0x76, 0xec,            // jbe 0
                      0xf4});
     m.poke(0x12003, {0xb8, 0, 0, 0, 0, 0xc3});  // mov eax, imm (aligned); ret
     X86State& a = m.state();
-    a.gpr[RDI] = 0x13000, a.gpr[RSI] = kRounds, a.gpr[RBP] = u64{1} << 31;
+    a.gpr[RDI] = 0x13000, a.gpr[RSI] = kRounds, a.gpr[RBP] = u64{1} << 29;
     other.start(0x11000, kStack - 0x1000);
     X86State& b = other.state();
-    b.gpr[RDI] = 0x13000, b.gpr[RSI] = 0x12004, b.gpr[RCX] = 1, b.gpr[RDX] = kRounds, b.gpr[RBP] = u64{1} << 31;
+    b.gpr[RDI] = 0x13000, b.gpr[RSI] = 0x12004, b.gpr[RCX] = 1, b.gpr[RDX] = kRounds, b.gpr[RBP] = u64{1} << 26;
     std::thread second([&] { other.run(); });
     m.run();
     second.join();
