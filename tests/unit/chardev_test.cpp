@@ -96,7 +96,7 @@ TEST(CharOptions, Syntax) {
 TEST(CharFactory, Errors) {
   Factory f;
   EXPECT_FALSE(f.open("nonsense").ok());
-  EXPECT_EQ(f.open("nonsense").error().exit_status, 2);
+  EXPECT_EQ(f.open("nonsense").error().exit_status, 1);
   EXPECT_FALSE(f.open("tcp:nowhere").ok());
   EXPECT_FALSE(f.open("file:/nonexistent/folder/x").ok());
   EXPECT_FALSE(f.open("unix:/nonexistent/folder/x").ok());
