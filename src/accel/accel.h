@@ -18,7 +18,7 @@ struct Options {
   std::string opt = "all";                      // --opt=
   s64 limit = -1;                               // --limit=N: only the first N regions are optimised
   u64 dump_from = 0, dump_to = ~u64{0};         // -dfilter
-  size_t code_cache_bytes = size_t{128} << 20;  // of all vCPUs together
+  size_t code_cache_bytes = size_t{160} << 20;  // of all vCPUs together
   bool perf_map = false;
   int max_pinned = -1;
   u32 max_insns = 64;

@@ -342,7 +342,9 @@ u64 VcpuLoop::icount() {
   u64 pc;
   u32 insn;
   Installed* block;
-  if (locate(pc, insn, block) && block) total -= block->insn_count - std::min(insn, block->insn_count);
+  // Where generated code is, only its own thread can tell.
+  if (std::this_thread::get_id() == thread_.load() && locate(pc, insn, block) && block)
+    total -= block->insn_count - std::min(insn, block->insn_count);
   return total;
 }
 
@@ -460,6 +462,7 @@ void VcpuLoop::step() {
 }
 
 void VcpuLoop::run() {
+  thread_.store(std::this_thread::get_id());
   setjmp(unwind_);
   in_code_ = false;
   in_guest_.store(true, std::memory_order_seq_cst);

@@ -2,9 +2,11 @@
 // Runtime that guest code and slow paths call. run() on the vCPU's thread; the few functions marked "any thread"
 // elsewhere.
 #pragma once
+#include <atomic>
 #include <csetjmp>
 #include <functional>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "exec/code_pages.h"
@@ -81,12 +83,13 @@ class VcpuLoop final : public mem::Runtime {
   mem::SoftTlb tlb_;
   Translator translator_;
   std::jmp_buf unwind_;
-  bool in_code_ = false;        // generated code is on the stack
-  bool may_resume_ = false;     // it may go on by resume()
-  bool one_shot_ = false;       // run one instruction from an unregistered region next
-  bool device_shot_ = false;    // -icount: run one instruction, which reaches a device, alone next
-  bool single_step_ = false;    // the debugger's
-  bool at_breakpoint_ = false;  // resume from a breakpoint: do not stop on it at once
+  bool in_code_ = false;                 // generated code is on the stack
+  bool may_resume_ = false;              // it may go on by resume()
+  bool one_shot_ = false;                // run one instruction from an unregistered region next
+  bool device_shot_ = false;             // -icount: run one instruction, which reaches a device, alone next
+  bool single_step_ = false;             // the debugger's
+  bool at_breakpoint_ = false;           // resume from a breakpoint: do not stop on it at once
+  std::atomic<std::thread::id> thread_;  // that runs it
   Installed* running_ = nullptr;
   std::vector<u64> reading_;  // physical pages that the region being compiled is read from
   std::atomic<bool> in_guest_{false};
