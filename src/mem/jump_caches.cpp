@@ -1,7 +1,8 @@
 #include "mem/jump_caches.h"
 
 #include <algorithm>
-#include <new>
+
+#include "base/assert.h"
 
 namespace doppel::mem {
 
@@ -19,7 +20,7 @@ JumpCaches::Cache& JumpCaches::make(u64 mode, u64 base, Owner* owner) {
   if (!c.entries) {
     // All zero: a generation that never comes.
     c.entries.reset(static_cast<JumpCacheEntry*>(std::calloc(kJumpCacheEntries, sizeof(JumpCacheEntry))));
-    if (!c.entries) throw std::bad_alloc();
+    ASSERT_MSG(c.entries, "no memory for a jump cache");
   }
   c.mode = mode;
   c.base = base;
