@@ -50,6 +50,7 @@ class Vcpu {
   // -icount while the CPU is halted: moves virtual time to the next deadline and runs it. False: no timer is armed.
   std::function<bool()> on_icount_idle;
   virtual void flush_tlb() = 0;        // any thread, soon: physical mappings changed (AddressSpace::on_change)
+  virtual void drop_code() = 0;        // paused: memory or state were replaced; waits
   virtual std::string tlb_info() = 0;  // `info tlb`
   virtual u64 icount() = 0;            // instructions executed, any thread (exact on the vCPU's own)
 };

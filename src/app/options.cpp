@@ -546,7 +546,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
        }},
       {"smp", take_smp}, {"m", take_memory},
       {"uuid", SET(o.machine.uuid = v)}, {"name", SET(o.machine.name = parse_key_values(v, "guest").empty() ? v : parse_key_values(v, "guest")[0].second)},
-      {"S", SET(o.machine.start_paused = true)}, {"no-reboot", SET(o.machine.no_reboot = true)}, {"no-shutdown", SET(o.machine.no_shutdown = true)},
+      {"loadvm", SET(o.loadvm = v)}, {"S", SET(o.machine.start_paused = true)}, {"no-reboot", SET(o.machine.no_reboot = true)}, {"no-shutdown", SET(o.machine.no_shutdown = true)},
       {"action", [](Options& o, const std::string& v) -> Status {
          for (const auto& [key, value] : parse_key_values(v)) {
            if (key == "reboot") o.machine.no_reboot = value == "shutdown";

@@ -38,6 +38,7 @@ struct Options {
   using Properties = std::vector<std::pair<std::string, std::string>>;
   std::vector<Properties> netdevs, nics, legacy_nets, dumps;
   bool network_given = false;  // no default card
+  std::string loadvm;
   std::string log_items, log_file;
   std::string pid_file;
   int escape_char = 1;

@@ -16,6 +16,7 @@
 #include "chardev/factory.h"
 #include "display/sdl/window.h"
 #include "gdbstub/gdbstub.h"
+#include "migration/internal_snapshots.h"
 #include "monitor/hmp/hmp.h"
 #include "monitor/qmp/qmp.h"
 
@@ -161,6 +162,15 @@ void watch_signals(machine::Machine& machine, std::atomic<bool>& done) {
   }
 }
 
+// Starts the machine; with a state, it goes on from there.
+Status start_from_state(machine::Machine& machine, const Options& o, bool stopped) {
+  machine.start();
+  if (o.loadvm.empty()) return success();
+  Status s = migration::load_snapshot(machine, o.loadvm);
+  if (s && !stopped) machine.resume();
+  return s;
+}
+
 }  // namespace
 
 int run_machine(Options o) {
@@ -201,6 +211,8 @@ int run_machine(Options o) {
   if (Status st = open_serial(s, o); !st) return fail(st.error());
 
   if (Status st = build_network(o, *s.chardevs); !st) return fail(st.error());
+  const bool stopped = o.machine.start_paused;
+  if (!o.loadvm.empty()) o.machine.start_paused = true;
   auto built = machine::build(o.machine);
   if (!built) return fail(built.error());
   s.machine = built.take();
@@ -227,11 +239,12 @@ int run_machine(Options o) {
   std::thread waiter;
   if (s.wait) waiter = std::thread([&] { s.wait->watch(*s.machine, o.wait_timeout, done); });
 
-  s.machine->start();
+  Status restored = start_from_state(*s.machine, o, stopped);
   for (auto& [device, pretty] : *qmp) s.qmp.push_back(std::make_unique<monitor::Qmp>(*s.services, device, pretty));
   qmp->clear();
   daemon.ready();
   Status window = success();
+  if (!restored) s.machine->request_quit(machine::ShutdownCause::HostQuit, 1);
   if (o.display == "sdl") window = display::run_sdl_window(*s.machine, o.machine.name, o.full_screen);
   if (!window) s.machine->request_quit(machine::ShutdownCause::HostQuit, 1);
   const int status = s.machine->wait_for_exit();
@@ -242,6 +255,7 @@ int run_machine(Options o) {
   s.qmp.clear();
   s.monitors.clear();
   if (!window) return fail(window.error());
+  if (!restored) return fail(restored.error());
   return s.wait ? s.wait->exit_status() : status;
 }
 

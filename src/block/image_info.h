@@ -39,4 +39,7 @@ struct ImageInfo {
   std::optional<std::vector<BitmapInfo>> bitmaps;
 };
 
+std::string human_size(u64 bytes);  // three digits: "1.26 MiB"
+std::string snapshot_table(const std::vector<SnapshotInfo>& snapshots);
+
 }  // namespace doppel::block

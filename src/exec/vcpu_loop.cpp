@@ -159,6 +159,12 @@ void VcpuLoop::flush_code() {
   running_ = nullptr;
 }
 
+void VcpuLoop::drop_all() {
+  flush_code();
+  tlb_.flush_all();
+  one_shot_ = device_shot_ = at_breakpoint_ = false;
+}
+
 void VcpuLoop::code_written(u64 pa, u64 size) {
   if (!pages_.overlaps(pa, size)) return;
   const u64 before = translator_.counters().invalidated;

@@ -35,6 +35,7 @@ class VcpuLoop final : public mem::Runtime {
   void kick() { cpu_.header().exit_request.store(1, std::memory_order_seq_cst); }  // any thread
   void post_invalidate(u64 pa, u64 size);                                          // any thread
   void post_flush_tlb();  // any thread: physical mappings changed
+  void drop_all();        // every translation, of code and of addresses
   void set_single_step(bool on) { single_step_ = on; }
   void set_breakpoint(u64 linear, bool on);
   void set_watchpoint(u64 va, u64 size, bool read, bool write, bool on);

@@ -303,10 +303,7 @@ bool BoardMachine::carry_out() {
   return true;
 }
 
-void BoardMachine::do_reset(bool guest) {
-  const std::lock_guard run(run_lock_);
-  const bool was_running = state() == RunState::Running;
-  if (was_running) pause_vcpus();
+void BoardMachine::reset_devices() {
   {
     const std::lock_guard guard(device_lock_);
     for (auto& device : owned_) device->reset();
@@ -314,6 +311,13 @@ void BoardMachine::do_reset(bool guest) {
   }
   for (auto& vcpu : vcpus_) vcpu->run_on([&vcpu] { vcpu->cpu().reset(); });
   for (auto& vcpu : vcpus_) vcpu->flush_tlb();
+}
+
+void BoardMachine::do_reset(bool guest) {
+  const std::lock_guard run(run_lock_);
+  const bool was_running = state() == RunState::Running;
+  if (was_running) pause_vcpus();
+  reset_devices();
   tell({.kind = MachineEvent::Kind::Reset, .guest = guest});
   if (was_running) resume_vcpus();
   if (state() == RunState::Shutdown) set_state(RunState::Paused);

@@ -38,6 +38,9 @@ class BoardMachine : public Machine {
   std::vector<s64> vcpu_thread_ids() override { return thread_ids_; }
   Status set_balloon(u64) override { return Error{"this board has no balloon", ""}; }
   Result<u64> balloon_bytes() override { return Error{"this board has no balloon", ""}; }
+  Status while_stopped(const StoppedWork& work) override;
+  void archive(StateArchive& ar) override;
+  mem::RamBlock* ram() override { return nullptr; }
   // What the guest asks for: any thread.
   void guest_reset();
   void guest_shutdown();
@@ -65,6 +68,11 @@ class BoardMachine : public Machine {
   void shut_down();
   virtual void press_power_button() = 0;
   virtual void after_reset() {}  // device lock held, devices are reset
+  // Of a state: what is no device's; `loaded` comes when all else is there. Without the device lock, vCPUs paused.
+  virtual void archive_board(StateArchive&) {}
+  virtual void loaded() {}
+  // Devices that collect other devices' lines: loaded last, so that what they hear from those meanwhile doesn't count.
+  virtual std::vector<std::string> collectors() const { return {}; }
   const std::map<std::string, hw::Device*>& devices_by_name() const { return devices_; }
   void tell(const MachineEvent& event) const {
     if (on_event) on_event(event);
@@ -84,6 +92,8 @@ class BoardMachine : public Machine {
   void wait_for_work();
   bool carry_out();
   void do_reset(bool guest);
+  void reset_devices();
+  void archive_devices(StateArchive& ar);
   void do_exit();
   void pause_vcpus();
   void resume_vcpus();

@@ -163,6 +163,14 @@ class Machine {
   // The memory balloon: what the guest shall have, and what it has.
   virtual Status set_balloon(u64 bytes) = 0;
   virtual Result<u64> balloon_bytes() = 0;
+  // The machine's state as a whole. `while_stopped` holds the machine between two instructions, with no request of a
+  // disk in flight, runs `work` and lets it go on as it was, unless work sets `stay`. Not from the threads of vCPUs and
+  // devices. Inside of it: `archive` saves or loads all but RAM (which is to be loaded first); `ram` is null where
+  // there is none.
+  using StoppedWork = std::function<Status(bool& stay)>;
+  virtual Status while_stopped(const StoppedWork& work) = 0;
+  virtual void archive(StateArchive& ar) = 0;
+  virtual mem::RamBlock* ram() = 0;
   const MachineConfig& config() const { return config_; }
 
  protected:

@@ -50,12 +50,16 @@ class PcMachine final : public BoardMachine {
   std::string block_info() override;
   std::vector<DriveInfo> drives() override;
   std::vector<PciFunctionInfo> pci_functions() override;
+  mem::RamBlock* ram() override { return pc_memory_.ram(); }
   Status set_balloon(u64 bytes) override;
   Result<u64> balloon_bytes() override;
 
  protected:
   void press_power_button() override;
   void after_reset() override;
+  void archive_board(StateArchive& ar) override;
+  void loaded() override;
+  std::vector<std::string> collectors() const override;
 
  private:
   struct Slot {

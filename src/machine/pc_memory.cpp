@@ -94,6 +94,13 @@ void PcMemory::set_smm(bool any_cpu_in_smm) {
   show_smram();
 }
 
+// The firmware that the machine has booted stays its firmware, whatever the next build finds.
+void PcMemory::archive(StateArchive& ar) {
+  std::vector<u8> rom = bios_;
+  ar.blob("bios", rom);
+  if (ar.loading() && rom.size() == bios_.size()) std::copy(rom.begin(), rom.end(), bios_.begin());
+}
+
 // One map for all CPUs: while one is in SMM the others see SMRAM too.
 void PcMemory::show_smram() { memory_.set_range(smram_id_, smram_.open || (smram_.enabled && in_smm_), kSmram); }
 

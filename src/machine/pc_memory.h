@@ -19,6 +19,8 @@ class PcMemory {
   void set_pam(const hw::PamMap& map);
   void set_smram(const hw::SmramState& state);
   void set_smm(bool any_cpu_in_smm);
+  mem::RamBlock* ram() const { return ram_; }
+  void archive(StateArchive& ar);  // the ROM as it was read
   u64 ram_below_4g() const { return below_; }
   u64 ram_above_4g() const { return above_; }
 

@@ -27,6 +27,11 @@ void VirtualClock::stop() {
   if (running()) frozen_.store(std::max<s64>(host_ns() - offset_.load(), 0), std::memory_order_release);
 }
 
+void VirtualClock::set(s64 ns) {
+  frozen_.store(std::max<s64>(ns, 0), std::memory_order_release);
+  if (instructions_) skipped_.store(ns - static_cast<s64>(instructions_() << shift_), std::memory_order_release);
+}
+
 void VirtualClock::use_instructions(std::function<u64()> instructions, int shift) {
   instructions_ = std::move(instructions);
   shift_ = shift;

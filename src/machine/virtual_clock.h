@@ -14,6 +14,7 @@ class VirtualClock final : public hw::Clock {
   s64 now() const override;
   void start();  // time runs from where it stopped
   void stop();
+  void set(s64 ns);  // while it is stopped: a state is loaded
   bool running() const { return frozen_.load(std::memory_order_acquire) < 0; }
   // -icount: `instructions` says how many were executed so far. Before the machine starts.
   void use_instructions(std::function<u64()> instructions, int shift);

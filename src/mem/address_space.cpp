@@ -65,6 +65,7 @@ Result<RamBlock*> AddressSpace::create_ram_on_file(std::string name, u64 size, c
   }
   RamBlock* block = wrap_ram(std::move(name), host, size, false);
   block->owned = true;
+  block->backing = RamBlock::Backing::File;
   return block;
 }
 
@@ -285,7 +286,11 @@ void AddressSpace::discard(u64 pa, u64 size) {
     const u64 n = align_down(std::min(last, f->end) - pa, kPageSize);
     if (n == 0) return;
     if (f->ram && f->ram->owned && !f->read_only) {
-      os::discard_memory(f->ram->host + f->offset + (pa - f->start), n);
+      u8* host = f->ram->host + f->offset + (pa - f->start);
+      if (f->ram->backing == RamBlock::Backing::Anonymous)
+        os::discard_memory(host, n);
+      else if (f->ram->backing == RamBlock::Backing::File || !os::clear_memory(host, n))
+        std::memset(host, 0, n);  // what lies below is not zero
       for (u64 at = pa; at < pa + n; at += kPageSize) {
         std::atomic<u8>& flags = page_flags(*f, at);
         if ((flags.load(std::memory_order_relaxed) & kPageCode) && on_code_write) on_code_write(at, kPageSize);

@@ -33,6 +33,7 @@ struct RamBlock {
   bool read_only = false;
   std::unique_ptr<std::atomic<u8>[]> flags;
   bool owned = false;  // host memory was mapped by the address space
+  enum class Backing { Anonymous, File /* the user's */, State /* a saved state's, private */ } backing{};
   u64 id = 0;
 };
 

@@ -140,6 +140,10 @@ class DbtVcpu final : public Vcpu {
     loop_.post_flush_tlb();
     kick();
   }
+  void drop_code() override {
+    run_on([this] { loop_.drop_all(); });
+    kick();  // -icount: the slice is another one
+  }
   std::string tlb_info() override {
     std::string text;
     run_on([&] { text = cpu_->header().soft_tlb->describe(); });

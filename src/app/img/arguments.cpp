@@ -165,16 +165,6 @@ std::optional<u64> parse_size(const std::string& text) {
   return std::nullopt;
 }
 
-std::string human_size(u64 bytes) {
-  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  double v = static_cast<double>(bytes);
-  size_t unit = 0;
-  for (; v >= 1000 && unit + 1 < std::size(kUnits); unit++) v /= 1024;
-  char text[40];
-  std::snprintf(text, sizeof text, "%.3g %s", v, kUnits[unit]);
-  return text;
-}
-
 bool known_cache(const std::string& mode) {
   for (const char* known : {"none", "off", "writeback", "writethrough", "directsync", "unsafe"}) {
     if (mode == known) return true;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "block/image_info.h"
 #include "block/node.h"
 
 namespace doppel::app::img {
@@ -50,7 +51,7 @@ bool is_qemu_img();
 Result<std::shared_ptr<block::Node>> open_image(const std::string& path, const block::OpenOptions& options);
 // "12k", "1.5G"; ~0 prints what is wrong and fails.
 std::optional<u64> parse_size(const std::string& text);
-std::string human_size(u64 bytes);          // three digits: "1.26 MiB"
+using block::human_size;
 bool known_cache(const std::string& mode);  // of -t and -T
 constexpr const char* kUnknownCache = "Invalid cache option: ";
 

@@ -8,6 +8,8 @@
 
 namespace doppel::app::img {
 
+using block::snapshot_table;
+
 struct ImageReport {
   std::string filename;
   block::ImageInfo info;
@@ -17,7 +19,6 @@ struct ImageReport {
 std::string text_report(const ImageReport& report);
 std::string json_report(const std::vector<ImageReport>& chain, bool as_list);
 std::string specific_text(const block::ImageInfo& info);  // "Format specific information:" and its lines
-std::string snapshot_table(const std::vector<block::SnapshotInfo>& snapshots);
 
 std::string json_check(const std::string& filename, const std::string& format, const block::qcow2::CheckResult& result);
 std::string json_measure(u64 required, u64 fully_allocated, bool has_bitmaps);

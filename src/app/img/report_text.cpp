@@ -37,26 +37,6 @@ std::string specific_text(const block::ImageInfo& info) {
   return out;
 }
 
-std::string snapshot_table(const std::vector<block::SnapshotInfo>& snapshots) {
-  char line[400];
-  std::snprintf(line, sizeof line, "%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
-                "ICOUNT");
-  std::string out = line;
-  for (const block::SnapshotInfo& s : snapshots) {
-    char date[40] = "", clock[40];
-    const auto when = static_cast<time_t>(s.date_seconds);
-    std::tm tm{};
-    if (localtime_r(&when, &tm) != nullptr) std::strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm);
-    const u64 ms = s.vm_clock_nanoseconds / 1000000, seconds = ms / 1000;
-    std::snprintf(clock, sizeof clock, "%02llu:%02d:%02d.%03d", static_cast<unsigned long long>(seconds / 3600),
-                  static_cast<int>(seconds / 60 % 60), static_cast<int>(seconds % 60), static_cast<int>(ms % 1000));
-    std::snprintf(line, sizeof line, "%-9s %-16s %8s%20s%13s%11s\n", s.id.c_str(), s.name.c_str(),
-                  human_size(s.vm_state_size).c_str(), date, clock, s.icount ? std::to_string(*s.icount).c_str() : "");
-    out += line;
-  }
-  return out;
-}
-
 std::string text_report(const ImageReport& r) {
   const block::ImageInfo& i = r.info;
   std::string out = "image: " + r.filename + "\nfile format: " + i.format +

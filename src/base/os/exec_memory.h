@@ -28,5 +28,10 @@ uint8_t* map_memory_file(const char* path, size_t size, bool shared);
 void release_memory(uint8_t* memory, size_t size);
 // Gives back the pages of [memory, memory+size); they read as zero afterwards.
 void discard_memory(uint8_t* memory, size_t size);
+// Pages of reserve_memory's, map_over's included, are new: all zero. False: the host refused.
+bool clear_memory(uint8_t* memory, size_t size);
+// Puts the start of a file where memory of reserve_memory is: what is written there stays in this process. False:
+// errno.
+bool map_over(uint8_t* memory, size_t size, int fd);
 
 }  // namespace doppel::os

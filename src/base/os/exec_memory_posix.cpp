@@ -46,4 +46,15 @@ void release_memory(uint8_t* memory, size_t size) { munmap(memory, size); }
 
 void discard_memory(uint8_t* memory, size_t size) { madvise(memory, size, MADV_DONTNEED); }
 
+bool clear_memory(uint8_t* memory, size_t size) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  if (mmap(memory, size, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED) return false;
+  madvise(memory, size, MADV_HUGEPAGE);
+  return true;
+}
+
+bool map_over(uint8_t* memory, size_t size, int fd) {
+  return mmap(memory, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) != MAP_FAILED;
+}
+
 }  // namespace doppel::os

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 namespace doppel::block::qcow2 {
 namespace {
@@ -175,7 +176,49 @@ class RowReader {
   u64 at_, start_;
 };
 
+// Where a machine's state begins, with a disk of this size: an L1 entry of its own.
+u64 vm_state_entry(const Image& image, u64 disk_size) { return image.header.l1_entries_for(disk_size); }
+u64 vm_state_start(const Image& image, u64 disk_size) {
+  return vm_state_entry(image, disk_size) << (image.header.cluster_bits + image.header.l2_bits());
+}
+
+// The state is the snapshot's now: the disk that is written to on does not carry it along.
+int forget_vm_state(Image& image) {
+  std::vector<u64> state;
+  for (u64 i = vm_state_entry(image, image.header.size); i < image.l1.size(); i++) {
+    if (image.l1[i] == 0) continue;
+    state.push_back(image.l1[i]);
+    image.set_l1(i, 0);
+  }
+  if (state.empty()) return 0;
+  if (const int error = image.commit()) return error;
+  return add_references(image, state, -1);
+}
+
 }  // namespace
+
+int write_vm_state(Image& image, u64 offset, std::span<const u8> data) {
+  if (const int error = image.start_writing()) return error;
+  const u64 at = vm_state_start(image, image.header.size) + offset;
+  const u64 entries = image.header.l1_entries_for(at + data.size());
+  if (entries > image.l1.size()) {
+    std::vector<u64> l1 = image.l1;
+    l1.resize(entries + entries / 8);
+    if (const int error = image.replace_l1(std::move(l1), [] {})) return error;
+  }
+  const auto on_write = std::exchange(image.on_write, {});  // no bytes of the disk
+  const int error = image.write(at, data);
+  image.on_write = on_write;
+  return error;
+}
+
+int read_vm_state(Image& image, const Snapshot& snapshot, std::vector<u64>& l1, u64 offset, std::span<u8> data) {
+  if (offset > snapshot.info.vm_state_size || data.size() > snapshot.info.vm_state_size - offset) return ENODATA;
+  image.l1.swap(l1);
+  const int error = image.read(vm_state_start(image, snapshot.info.disk_size) + offset, data);
+  image.l1.swap(l1);
+  return error;
+}
 
 Result<SnapshotTable> load_snapshots(Image& image) {
   SnapshotTable table;
@@ -224,7 +267,7 @@ int update_copied_flags(Image& image) {
   return 0;
 }
 
-Status create_snapshot(Image& image, const std::string& name) {
+Status create_snapshot(Image& image, const std::string& name, const MachineFacts& machine) {
   const std::string what = "make a snapshot";
   if (image.has_data_file())
     return Error{"'" + image.file().path() + "' has an external data file: it can have no snapshots inside",
@@ -244,10 +287,12 @@ Status create_snapshot(Image& image, const std::string& name) {
   const u64 nanoseconds = static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
   s.info = {.id = std::to_string(last_id + 1),
             .name = name,
+            .vm_state_size = machine.state_bytes,
             .date_seconds = static_cast<u32>(nanoseconds / 1000000000),
             .date_nanoseconds = static_cast<u32>(nanoseconds % 1000000000),
+            .vm_clock_nanoseconds = machine.clock_ns,
             .disk_size = image.header.size,
-            .icount = 0};
+            .icount = machine.icount};
   const int error = marked(image, [&] {
     u64 first = 0;
     const u64 clusters = div_up(std::max<u64>(image.l1.size(), 1) * 8, image.cluster_size());
@@ -261,7 +306,8 @@ Status create_snapshot(Image& image, const std::string& name) {
     if (const int e = update_copied_flags(image)) return e;
     std::vector<Snapshot> rows = table->rows;
     rows.push_back(s);
-    return write_table(image, *table, rows);
+    if (const int e = write_table(image, *table, rows)) return e;
+    return forget_vm_state(image);
   });
   return error != 0 ? Status(failed(image, what, error)) : success();
 }
@@ -274,7 +320,7 @@ Status apply_snapshot(Image& image, const std::string& id_or_name) {
   std::vector<u64> l1;
   if (const int error = load_l1(image, *s, l1)) return failed(image, "read a snapshot", error);
   for (u64& entry : l1) entry &= ~kCopied;
-  l1.resize(std::max<u64>(l1.size(), image.header.l1_entries_for(s->info.disk_size)));
+  l1.resize(image.header.l1_entries_for(s->info.disk_size));  // without a machine's state
   const int error = marked(image, [&] {
     if (image.on_write) image.on_write(0, image.header.size);
     const std::vector<u64> old = image.l1;

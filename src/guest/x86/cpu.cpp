@@ -378,9 +378,11 @@ void X86Cpu::archive(StateArchive& ar) {
 #undef F
   u32 events = s.events.load();
   ar.field("events", events);
+  u8 a20_wanted = s.a20_wanted.load();
+  ar.field("a20_wanted", a20_wanted);
   if (!ar.loading()) return;
   s.events.store(events);
-  s.a20_wanted.store(s.a20);
+  s.a20_wanted.store(a20_wanted & 1);
   s.pc_exact = 0;
   set_mxcsr(s, s.mxcsr);
   if (s.h.soft_tlb) mem::tlb_set_a20(s.h, s.a20);

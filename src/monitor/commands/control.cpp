@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "display/input_event.h"
 #include "monitor/commands/command.h"
+#include "monitor/commands/snapshots.h"
 #include "net/network.h"
 
 namespace doppel::monitor {
@@ -137,6 +138,9 @@ constexpr HumanCommand kRows[] = {
     {"hostfwd_remove", "[netdev] tcp|udp:[addr]:port", "end a forwarding", hostfwd_remove},
     {"balloon", "MiB", "", balloon, "balloon"},
     {"nmi", "", "", nullptr, "inject-nmi", ""},
+    {"savevm", "[name]", "save the machine's state in its qcow2 disks", savevm},
+    {"loadvm", "name", "go back to a saved state", loadvm},
+    {"delvm", "name", "forget a saved state", delvm},
     {"log", "item,...|none", "log items, as -d", log_command},
 };
 

@@ -1,5 +1,6 @@
 // `info`: what the machine is and does.
 #include "monitor/commands/command.h"
+#include "monitor/commands/snapshots.h"
 #include "monitor/commands/version.h"
 #include "net/network.h"
 
@@ -123,6 +124,7 @@ constexpr HumanCommand kRows[] = {
     {"irq", "", "interrupt controllers", pic},
     {"screen", "", "the characters of a text screen", screen},
     {"block", "", "drives and media", block},
+    {"snapshots", "", "states saved in the disks", info_snapshots},
     {"balloon", "", "the guest's memory, without what it gave back", balloon},
     {"network", "", "network cards and what they are plugged into", network},
     {"usernet", "", "connections of the user network", usernet},
