@@ -4,6 +4,7 @@
 
 #include "hw/net/e1000.h"
 #include "hw/net/ne2000.h"
+#include "hw/net/pcnet.h"
 #include "hw/net/rtl8139.h"
 #include "machine/firmware_search.h"
 #include "machine/pc_virtio.h"
@@ -27,6 +28,7 @@ constexpr Model kModels[] = {
     {"e1000", "efi-e1000.rom", "Intel 82540EM gigabit Ethernet", make<hw::E1000>},
     {"rtl8139", "efi-rtl8139.rom", "Realtek RTL8139C fast Ethernet", make<hw::Rtl8139>},
     {"ne2k_pci", "efi-ne2k_pci.rom", "Realtek RTL8029AS, an NE2000 on PCI", make<hw::Ne2000>},
+    {"pcnet", "efi-pcnet.rom", "AMD Am79C970A PCnet-PCI II Ethernet", make<hw::Pcnet>},
     {"virtio-net-pci", "efi-virtio.rom", "virtio network card", nullptr},
 };
 constexpr const char* kProperties[] = {"netdev", "mac", "addr", "bus", "id", "romfile", "rombar", "bootindex"};
@@ -36,7 +38,7 @@ const Model* find_model(const std::string& name) {
   for (const Model& m : kModels) {
     if (name == m.name) return &m;
   }
-  if (const auto virtio = virtio_name(name); virtio && virtio->model == "virtio-net") return &kModels[3];
+  if (const auto virtio = virtio_name(name); virtio && virtio->model == "virtio-net") return &kModels[4];
   return nullptr;
 }
 

@@ -49,9 +49,15 @@ bool parse_ipv6(std::span<const u8> f, Headers& h) {
 
 u64 checksum_add(std::span<const u8> data, u64 sum) {
   // Little-endian sums of 32-bit pieces give the byte-swapped result; it is swapped back on the way out.
-  u64 s = 0;
+  u64 s = 0, odd = 0;
   size_t i = 0;
+  for (; i + 16 <= data.size(); i += 16) {
+    const u64 a = load_le<u64>(&data[i]), b = load_le<u64>(&data[i + 8]);
+    s += (a & 0xffffffff) + (b & 0xffffffff);
+    odd += (a >> 32) + (b >> 32);
+  }
   for (; i + 4 <= data.size(); i += 4) s += load_le<u32>(&data[i]);
+  s = (s & 0xffffffff) + (s >> 32) + (odd & 0xffffffff) + (odd >> 32);
   if (i + 2 <= data.size()) {
     s += load_le<u16>(&data[i]);
     i += 2;
@@ -92,7 +98,7 @@ u64 pseudo_header_sum(std::span<const u8> f, const Headers& h, size_t l4_length)
   return sum + h.protocol + l4_length;
 }
 
-ReceiveChecksums check_frame(std::span<const u8> f) {
+ReceiveChecksums check_frame(std::span<const u8> f, bool l4_good) {
   ReceiveChecksums out;
   const Headers h = parse_headers(f);
   if (h.l3 == 0) return out;
@@ -102,6 +108,10 @@ ReceiveChecksums check_frame(std::span<const u8> f) {
   }
   if (h.l4 == 0) return out;
   out.udp = h.protocol == kProtocolUdp;
+  if (l4_good) {
+    out.l4 = Checked::Good;
+    return out;
+  }
   if (out.udp && be16(&f[h.l4 + 6]) == 0) return out;  // UDP without a checksum
   const size_t length = out.udp ? be16(&f[h.l4 + 4]) : h.end - h.l4;
   if (length > h.end - h.l4) return out;

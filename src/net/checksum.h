@@ -28,7 +28,8 @@ struct ReceiveChecksums {
   Checked ip = Checked::None, l4 = Checked::None;
   bool udp = false;
 };
-ReceiveChecksums check_frame(std::span<const u8> frame);
+// `l4_good`: the TCP or UDP checksum needs no look.
+ReceiveChecksums check_frame(std::span<const u8> frame, bool l4_good = false);
 
 // Carries out `needs_checksum`; offsets outside of the frame are ignored.
 void complete_checksum(Packet& packet);

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "net/checksum.h"
+#include "net/coalesce.h"
 
 namespace doppel::net {
 
@@ -57,6 +58,8 @@ void NicPort::receive(std::deque<Packet>& frames) {
   }
   const std::lock_guard device(*device_lock_);
   while (!frames.empty() && awake_) {
+    // A dump shows frames as they are on the wire: then none are joined.
+    if (taps_.empty() && card_->receives_offload()) coalesce_front(frames);
     Packet& p = frames.front();
     if (!card_->receives_offload()) {
       complete_checksum(p);
@@ -71,6 +74,7 @@ void NicPort::receive(std::deque<Packet>& frames) {
     for (const Tap& tap : taps_) tap(p.data, false);
     frames.pop_front();
   }
+  card_->received();
 }
 
 void NicPort::room_to_send() {

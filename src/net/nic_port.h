@@ -25,7 +25,8 @@ class NicClient {
   virtual Took receive(const Packet& packet) = 0;
   virtual void room_to_send() {}
   virtual void link_changed(bool up) = 0;
-  // Frames the card takes whole and without checksum (virtio's guest features).
+  virtual void received() {}  // the frames of one delivery are in: the time for an interrupt
+  // Frames the card takes whole and without checksum (virtio's guest features): neighbours are then joined to such.
   virtual bool receives_offload() const { return false; }
 };
 

@@ -73,7 +73,9 @@ struct UserNat::Stream : std::enable_shared_from_this<UserNat::Stream> {
 
 const SlirpCb UserNat::kCallbacks = {
     .send_packet = [](const void* data, size_t size, void* self) -> ssize_t {
-      static_cast<UserNat*>(self)->deliver(Packet({static_cast<const u8*>(data), size}));
+      Packet p({static_cast<const u8*>(data), size});
+      p.offload.checksum_valid = true;  // libslirp has just made it
+      static_cast<UserNat*>(self)->deliver(std::move(p));
       return static_cast<ssize_t>(size);
     },
     .guest_error = [](const char* text, void*) { DOPPEL_LOG(GuestErrors, "user network: %s\n", text); },

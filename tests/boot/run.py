@@ -371,7 +371,7 @@ class Peer:
         return f"{self.http.server_port},{self.sink.getsockname()[1]}"
 
 
-CARDS = {"e1000": "e1000", "rtl8139": "8139too", "ne2k_pci": "ne2k-pci", "virtio-net-pci": "virtio-net"}  # model, Linux's driver
+CARDS = {"e1000": "e1000", "rtl8139": "8139too", "ne2k_pci": "ne2k-pci", "pcnet": "pcnet32", "virtio-net-pci": "virtio-net"}  # model, Linux's driver
 
 
 def test_network_cards(t):

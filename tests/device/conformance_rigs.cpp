@@ -31,6 +31,7 @@
 #include "hw/misc/vmport.h"
 #include "hw/net/e1000.h"
 #include "hw/net/ne2000.h"
+#include "hw/net/pcnet.h"
 #include "hw/net/rtl8139.h"
 #include "hw/net/virtio_net.h"
 #include "hw/rtc/mc146818.h"
@@ -299,6 +300,7 @@ const std::vector<RigEntry>& rigs() {
       {"e1000", [](Rig& r) { attach_nic(r, build_nic<E1000>(r)); }},
       {"rtl8139", [](Rig& r) { attach_nic(r, build_nic<Rtl8139>(r)); }},
       {"ne2k_pci", [](Rig& r) { attach_nic(r, build_nic<Ne2000>(r)); }},
+      {"pcnet", [](Rig& r) { attach_nic(r, build_nic<Pcnet>(r)); }},
       {"virtio_blk",
        [](Rig& r) {
          build_virtio(r, virtio_blk(r));

@@ -1,5 +1,7 @@
 // A network card in a rig, and frames for it: a window whose writes make frames arrive and pull the cable.
 #pragma once
+#include <random>
+
 #include "device/conformance_rigs.h"
 #include "hw/net/nic.h"
 
@@ -20,6 +22,7 @@ class CableWindow final : public MmioHandler {
     p.data[13] = 0;
     p.data[14 < p.data.size() ? 14 : 0] = 0x45;
     card_.receive(p);
+    card_.received();
   }
 
  private:
@@ -56,6 +59,38 @@ Card& build_nic(Rig& r) {
   r.windows.push_back(&r.part<CableWindow>(card, port));
   r.windows.push_back(&r.part<PortWindow>(r.ports));
   return card;
+}
+
+// A card with its ports at 0xc000, and what it sends.
+constexpr u16 kNicPorts = 0xc000;
+
+template <typename Chip>
+struct NicCard {
+  Rig rig;
+  std::shared_ptr<net::NicPort> port =
+      std::make_shared<net::NicPort>("nic", "nic", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
+  Chip* card = nullptr;
+  std::vector<std::vector<u8>> sent;
+  NicCard() {
+    port->add_tap([this](std::span<const u8> f, bool out) {
+      if (out) sent.emplace_back(f.begin(), f.end());
+    });
+    card = &rig.make<Chip>(NicParams{.port = port, .clock = rig.clock, .device_lock = rig.lock, .rom = {}});
+    rig.pci.attach(0x10, *card);
+    rig.pci.config_write(0, 0x10, 0x10, kNicPorts, 4);
+    rig.pci.config_write(0, 0x10, 0x04, 7, 2);
+  }
+  u32 in(u32 r, unsigned size = 1) { return rig.ports.read(static_cast<u16>(kNicPorts + r), size); }
+  void out(u32 r, u32 v, unsigned size = 1) { rig.ports.write(static_cast<u16>(kNicPorts + r), v, size); }
+  net::NicClient::Took give(const std::vector<u8>& f) { return card->receive(net::Packet(f)); }
+};
+
+inline std::vector<u8> random_frame(std::mt19937& random, bool broadcast) {
+  std::vector<u8> f(60 + random() % 1400);
+  for (u8& b : f) b = static_cast<u8>(random());
+  const u8 mac[] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+  for (size_t i = 0; i < 6; i++) f[i] = broadcast ? u8{0xff} : mac[i];
+  return f;
 }
 
 }  // namespace doppel::hw::test

@@ -12,36 +12,8 @@
 namespace doppel::hw::test {
 namespace {
 
-constexpr u16 kPorts = 0xc000;
-
 template <typename Chip>
-struct Card {
-  Rig rig;
-  std::shared_ptr<net::NicPort> port =
-      std::make_shared<net::NicPort>("nic", "nic", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
-  Chip* card = nullptr;
-  std::vector<std::vector<u8>> sent;
-  Card() {
-    port->add_tap([this](std::span<const u8> f, bool out) {
-      if (out) sent.emplace_back(f.begin(), f.end());
-    });
-    card = &rig.make<Chip>(NicParams{.port = port, .clock = rig.clock, .device_lock = rig.lock, .rom = {}});
-    rig.pci.attach(0x10, *card);
-    rig.pci.config_write(0, 0x10, 0x10, kPorts, 4);
-    rig.pci.config_write(0, 0x10, 0x04, 7, 2);
-  }
-  u32 in(u32 r, unsigned size = 1) { return rig.ports.read(static_cast<u16>(kPorts + r), size); }
-  void out(u32 r, u32 v, unsigned size = 1) { rig.ports.write(static_cast<u16>(kPorts + r), v, size); }
-  net::NicClient::Took give(const std::vector<u8>& f) { return card->receive(net::Packet(f)); }
-};
-
-std::vector<u8> random_frame(std::mt19937& random, bool broadcast) {
-  std::vector<u8> f(60 + random() % 1400);
-  for (u8& b : f) b = static_cast<u8>(random());
-  const u8 mac[] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
-  for (size_t i = 0; i < 6; i++) f[i] = broadcast ? u8{0xff} : mac[i];
-  return f;
-}
+using Card = NicCard<Chip>;
 
 TEST(Multicast, TheHashIsTheOneOfTheDatasheets) {
   EXPECT_EQ(ethernet_crc_left(std::vector<u8>{0x01, 0x00, 0x5e, 0x00, 0x00, 0x01}) >> 26, 0x1fu);

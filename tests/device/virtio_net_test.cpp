@@ -27,7 +27,11 @@ struct Card : VirtioBench {
     });
     card = &make<VirtioNet>(VirtioNet::Params{.port = port, .clock = clock, .device_lock = lock, .queue_pairs = pairs});
   }
-  Took give(const std::vector<u8>& frame) { return card->client().receive(net::Packet(std::span(frame))); }
+  Took give(const std::vector<u8>& frame) {
+    const Took took = card->client().receive(net::Packet(std::span(frame)));
+    card->client().received();
+    return took;
+  }
   int command(std::vector<u8> bytes, size_t queue = 2) {
     const Buffer ack = in(1);
     *at(ack.address) = 0xee;

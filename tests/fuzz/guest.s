@@ -1014,14 +1014,16 @@ k_nic:  movl    $nic_setup, %esi
         cmpl    $nic_setup_end, %esi
         jb      1b
         call    rnd
-        andl    $7, %eax
+        andl    $15, %eax
         jmp     *nic_kinds(,%eax,4)
 nic_setup:
         .long   0x80001810, E1000, 0x80001814, 0xd201, 0x80001804, 7    # slot 3: e1000
         .long   0x80002010, 0xd001, 0x80002014, RTL_MMIO, 0x80002004, 7 # slot 4: rtl8139
         .long   0x80002810, 0xd101, 0x80002804, 7                       # slot 5: ne2k_pci
+        .long   0x80003010, 0xd301, 0x80003004, 7                       # slot 6: pcnet
 nic_setup_end:
 nic_kinds: .long n_e1000_tx, n_e1000_rx, n_rtl, n_rtl, n_ne2k, n_ne2k, n_e1000_any, n_e1000_tx
+        .long   n_pcnet, n_pcnet, n_pcnet, n_pcnet, n_e1000_rx, n_rtl, n_ne2k, n_e1000_any
 
 # EAX = where a ring is: mostly in RAM that code leaves alone.
 ring_place:
@@ -1121,6 +1123,80 @@ n_e1000_any:
         decl    %ebx
         jnz     1b
         ret
+
+# pcnet: an initialization block and two rings of wild descriptors, in any software style, then any registers.
+# EAX = a register's number, EDI = its value; at DX the data port.
+pcnet_csr:
+        movw    $0xd312, %dx
+        outw    %ax, %dx
+        movl    %edi, %eax
+        movw    $0xd310, %dx
+        outw    %ax, %dx
+        ret
+n_pcnet:
+        movw    $0xd314, %dx            # soft reset
+        inw     %dx, %ax
+        call    rnd                     # the style
+        andl    $3, %eax
+        movl    %eax, %edi
+        movw    $0xd312, %dx
+        movw    $20, %ax
+        outw    %ax, %dx
+        movl    %edi, %eax
+        movw    $0xd316, %dx
+        outw    %ax, %dx
+        call    ring_place
+        movl    %eax, %edi
+        call    ring_fill               # receive ring, and behind it the other
+        movl    %edi, %ebx
+        andl    $0x1fffff0, %ebx
+        leal    256(%ebx), %edi
+        call    ring_fill
+        leal    512(%ebx), %edi
+        movl    $7, %ecx
+1:      call    rnd
+        stosl
+        decl    %ecx
+        jnz     1b
+        movl    %ebx, 512+20(%ebx)      # where a 32-bit block has its rings
+        leal    256(%ebx), %eax
+        movl    %eax, 512+24(%ebx)
+        andb    $0x7f, 513(%ebx)        # receives: not all of the reasons not to
+        call    rnd_bit
+        jc      2f
+        movw    $0x8000, 512(%ebx)      # everything
+        call    rnd_bit
+        jc      2f
+        movw    $0x8004, 512(%ebx)      # what it sends
+2:      leal    512(%ebx), %edi
+        movl    $1, %eax
+        call    pcnet_csr
+        shrl    $16, %edi
+        movl    $2, %eax
+        call    pcnet_csr
+        movl    $0x4b, %edi             # init, start, send
+        xorl    %eax, %eax
+        call    pcnet_csr
+        movl    $6, %ecx
+3:      call    rnd_value
+        movl    %eax, %edi
+        call    rnd
+        call    pcnet_csr
+        call    rnd                     # the data port of the BCRs; bytes and dwords
+        movl    %eax, %edx
+        andl    $0x1c, %edx
+        addl    $0xd300, %edx
+        testl   $0x7000000, %eax
+        jnz     4f
+        outl    %eax, %dx
+4:      testl   $0x38000000, %eax
+        jnz     5f
+        inl     %dx, %eax
+5:      decl    %ecx
+        jnz     3b
+        movl    $0x48, %edi
+        xorl    %eax, %eax
+        jmp     pcnet_csr
 
 n_rtl:  movl    $RTL_MMIO, %esi
         call    rnd

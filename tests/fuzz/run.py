@@ -114,7 +114,7 @@ class Fuzzer:
         args += r.choice([[], [], ["-vga", "none"]]) + r.choice([[], [], ["-device", "pc-testdev"]])
         if profile in ("net", "all") or r.random() < 0.5:
             args += ["-netdev", "user,id=u,restrict=on", "-netdev", "hubport,hubid=0,id=hu,netdev=u"]
-            for slot, card in ((3, "e1000"), (4, "rtl8139"), (5, "ne2k_pci")):
+            for slot, card in ((3, "e1000"), (4, "rtl8139"), (5, "ne2k_pci"), (6, "pcnet")):
                 args += ["-netdev", f"hubport,hubid=0,id=h{slot}", "-device", f"{card},netdev=h{slot},addr={slot}"]
         else:
             args += ["-nic", "none"]

@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "net/coalesce.h"
 #include "net/net_fixture.h"
 
 namespace doppel::net::test {
@@ -77,6 +78,72 @@ TEST(Checksum, ASegmentIsCutAndStaysTheSame) {
   }
 }
 
+std::deque<Packet> pieces_of(size_t payload, u16 size) {
+  Packet p(tcp_segment(payload));
+  p.offload.segmentation = Segmentation::Tcp4;
+  p.offload.segment_size = size;
+  auto cut = segment(std::move(p));
+  return {std::make_move_iterator(cut.begin()), std::make_move_iterator(cut.end())};
+}
+
+TEST(Coalesce, PiecesAreJoinedAndCutAgain) {
+  for (const size_t size : {2921u, 5000u, 40000u}) {
+    const auto before = pieces_of(size, 1460);
+    auto frames = before;
+    // Identifications that a stack makes: they need not be the same as those of a segment that is cut.
+    coalesce_front(frames);
+    ASSERT_EQ(frames.size(), 1u);
+    EXPECT_EQ(frames[0].offload.segmentation, Segmentation::Tcp4);
+    EXPECT_EQ(frames[0].offload.segment_size, 1460);
+    EXPECT_EQ(frames[0].offload.header_size, 54);
+    EXPECT_EQ(frames[0].data.size(), 54 + size);
+    EXPECT_EQ(check_frame(frames[0].data).ip, Checked::Good);
+    EXPECT_EQ(frames[0].data[47] & 9, 9);
+    Packet whole = frames[0];
+    complete_checksum(whole);  // what it left open is right
+    EXPECT_EQ(check_frame(whole.data).l4, Checked::Good);
+    const auto after = segment(std::move(frames[0]));
+    ASSERT_EQ(after.size(), before.size());
+    for (size_t i = 0; i < after.size(); i++) EXPECT_EQ(after[i].data, before[i].data) << i;
+  }
+}
+
+TEST(Coalesce, OnlyWhatBelongsTogether) {
+  const auto joined = [](auto change) {
+    auto frames = pieces_of(3 * 1460, 1460);
+    change(frames);
+    coalesce_front(frames);
+    return 4 - frames.size();
+  };
+  EXPECT_EQ(joined([](auto&) {}), 3u);
+  EXPECT_EQ(joined([](auto& f) { f[1].data[34] ^= 1; }), 1u);                   // another port
+  EXPECT_EQ(joined([](auto& f) { f[1].data[29] ^= 1; }), 1u);                   // another address
+  EXPECT_EQ(joined([](auto& f) { f[1].data[5] ^= 1; }), 1u);                    // another card
+  EXPECT_EQ(joined([](auto& f) { f[2].data[41] ^= 1; }), 2u);                   // a gap
+  EXPECT_EQ(joined([](auto& f) { f[1].data[45] ^= 1; }), 1u);                   // acknowledges something else
+  EXPECT_EQ(joined([](auto& f) { f[1].data[48] ^= 1; }), 1u);                   // another window
+  EXPECT_EQ(joined([](auto& f) { f[1].data[47] |= 4; }), 1u);                   // RST
+  EXPECT_EQ(joined([](auto& f) { f[1].data[47] |= 8; }), 2u);                   // PSH ends a row
+  EXPECT_EQ(joined([](auto& f) { f[1].offload.checksum_valid = false; }), 1u);  // nobody has looked
+  EXPECT_EQ(joined([](auto& f) { std::swap(f[0], f[1]); }), 1u);                // order
+  EXPECT_EQ(joined([](auto& f) { f[1].data.push_back(0); }), 1u);               // padding
+  EXPECT_EQ(joined([](auto& f) { f[0].offload.needs_checksum = true; }), 1u);
+}
+
+TEST(Coalesce, ALongRowEndsAtADatagram) {
+  auto frames = pieces_of(60000, 1000), more = pieces_of(60000, 1000);
+  for (auto& f : frames) f.data[47] &= 0xf6;
+  size_t sequence = 100 + 60000;
+  for (auto& f : more) {
+    for (size_t i = 0; i < 4; i++) f.data[38 + i] = static_cast<u8>(sequence >> (24 - 8 * i));
+    sequence += f.data.size() - 54;
+    frames.push_back(std::move(f));
+  }
+  coalesce_front(frames);
+  EXPECT_LE(frames[0].data.size(), 14u + 65535);
+  EXPECT_GT(frames[0].data.size(), 64000u);
+}
+
 TEST(Checksum, AnythingMayComeIn) {
   std::mt19937 random(3);
   for (int i = 0; i < 200000; i++) {
@@ -90,6 +157,9 @@ TEST(Checksum, AnythingMayComeIn) {
     p.offload.checksum_offset = static_cast<u16>(random() % 100);
     p.offload.segmentation = random() & 1 ? Segmentation::Tcp4 : Segmentation::Tcp6;
     p.offload.segment_size = static_cast<u16>(random() % 20);
+    std::deque<Packet> frames(2, p);
+    frames[1].offload = frames[0].offload = {.checksum_valid = true};
+    coalesce_front(frames);
     EXPECT_FALSE(segment(std::move(p)).empty());
   }
 }

@@ -79,8 +79,7 @@ void E1000::store_frame(std::span<const u8> frame, bool checked) {
   std::vector<u8> untagged;
   u8 status = kRxDd, errors = 0;
   u16 special = 0;
-  net::ReceiveChecksums sums = net::check_frame(frame);
-  if (checked && sums.l4 == net::Checked::Bad) sums.l4 = net::Checked::Good;
+  const net::ReceiveChecksums sums = net::check_frame(frame, checked);
   if ((reg(kCtrl) & kCtrlVme) && be16(&frame[12]) == reg(kVet)) {
     special = be16(&frame[14]);
     status |= kRxVp;

@@ -137,6 +137,7 @@ void VirtioNet::stopped() {
   pairs_ = 1;
   steering_ = {};
   stalled_ = false;
+  filled_.reset();
 }
 
 size_t VirtioNet::header_size() const { return modern() || has(feature(kMrgRxbuf)) ? kMergeableHeader : kLegacyHeader; }
@@ -221,6 +222,14 @@ bool VirtioNet::receives_offload() const {
   return ready() && (driver_features() & offloads_ & all) == all;
 }
 
+void VirtioNet::received() {
+  for (u16 i = 0; i < pairs_ && filled_.any(); i++) {
+    if (!filled_.test(i)) continue;
+    filled_.reset(i);
+    finish(static_cast<u16>(2 * i));
+  }
+}
+
 bool VirtioNet::accepts(std::span<const u8> f) const {
   if (has(feature(kCtrlVlan)) && f.size() >= 16 && f[12] == 0x81 && f[13] == 0x00) {
     if (!vlans_.test(static_cast<size_t>((f[14] & 15) << 8 | f[15]))) return false;
@@ -245,7 +254,7 @@ VirtioNet::Took VirtioNet::receive(const net::Packet& packet) {
   const u16 queue = static_cast<u16>(2 * pair);
   if (!usable(queue)) return Took::Frame;  // to nobody
   const bool stored = store(queue, packet, frame);
-  finish(queue);
+  filled_.set(pair);
   return stored ? Took::Frame : Took::Nothing;
 }
 

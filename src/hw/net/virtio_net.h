@@ -45,6 +45,7 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
   void room_to_send() override;
   void link_changed(bool up) override;
   bool receives_offload() const override;
+  void received() override;
 
   void handle(u16 queue) override;
   void stopped() override;
@@ -76,6 +77,7 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
   u16 pairs_ = 1;                   // in use
   std::array<u8, 256> steering_{};  // flow's hash to queue pair
   bool stalled_ = false;            // the back end had no room
+  std::bitset<256> filled_;         // queue pairs with frames that the driver has not been told of
   std::vector<VirtqChain> rx_chains_;
 };
 
