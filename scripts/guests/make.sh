@@ -1,9 +1,10 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-disk] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
 #   guests/amd64-virtio/{vmlinuz,initrd.gz}   the same with the virtio drivers and ext4
+#   guests/amd64-disk/{vmlinuz,initrd.gz}     the same with the drivers of all disk controllers and ext4
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -34,6 +35,11 @@ amd64_net() {
 # The amd64 guest with the drivers of all virtio devices.
 amd64_virtio() {
     pc amd64-virtio amd64 linux-image-amd64 af_packet ext4 crc32c_generic virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng virtio_balloon virtio_console
+}
+
+# The amd64 guest with the drivers of all disk controllers.
+amd64_disk() {
+    pc amd64-disk amd64 linux-image-amd64 ahci nvme ext4 crc32c_generic isofs virtio_pci virtio_blk virtio_scsi
 }
 
 pc_iso() {
@@ -128,10 +134,11 @@ for guest; do
         amd64-pc) pc amd64-pc amd64 linux-image-amd64 ;;
         amd64-net) amd64_net ;;
         amd64-virtio) amd64_virtio ;;
+        amd64-disk) amd64_disk ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-disk pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

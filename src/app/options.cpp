@@ -282,7 +282,8 @@ Status take_drive(Options& o, const std::string& text) {
       return bad_property("drive", key, "drive");
     }
   }
-  if (d.interface != "ide" && d.interface != "virtio" && d.interface != "floppy" && d.interface != "none")
+  if (d.interface != "ide" && d.interface != "virtio" && d.interface != "floppy" && d.interface != "none" &&
+      d.interface != "scsi")
     return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide, if=virtio or if=floppy", 1};
   if (d.media != "disk" && d.media != "cdrom")
     return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};

@@ -7,6 +7,7 @@
 #include "machine/none.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
+#include "machine/pc_storage.h"
 #include "machine/pc_virtio.h"
 
 namespace doppel::machine {
@@ -64,7 +65,12 @@ const std::vector<DeviceHelp>& devices() {
       {"isa-serial", "ISA", "serial port, a 16550A: chardev=, index=0 to 3", {"chardev", "index"}},
       {"pc-testdev", "ISA", "device of CPU unit tests", {}},
   };
-  return rows;
+  static const std::vector<DeviceHelp> all = [] {
+    std::vector<DeviceHelp> out = rows;
+    for (const StorageModel& m : storage_models()) out.push_back({m.name, m.bus, m.description, m.properties});
+    return out;
+  }();
+  return all;
 }
 
 // "pc-i440fx-8.2" and its like are the board without its version.

@@ -16,6 +16,7 @@
 #include "machine/firmware_search.h"
 #include "machine/pc_firmware.h"
 #include "machine/pc_network.h"
+#include "machine/pc_storage.h"
 #include "machine/pc_virtio.h"
 
 namespace doppel::machine {
@@ -107,6 +108,7 @@ Status PcMachine::build() {
   build_drives();
   if (Status s = build_display(); !s.ok()) return s;
   if (Status s = build_network(); !s.ok()) return s;
+  if (Status s = build_storage(); !s.ok()) return s;
   if (Status s = build_virtio(); !s.ok()) return s;
   if (Status s = build_extras(); !s.ok()) return s;
   if (Status s = build_firmware(); !s.ok()) return s;
@@ -119,7 +121,7 @@ Status PcMachine::check_devices() const {
                                            "pc-testdev", "VGA",    "isa-serial"};
   for (const DeviceConfig& device : config_.devices) {
     if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver) &&
-        virtio_properties(device.driver).empty()) {
+        virtio_properties(device.driver).empty() && !is_storage(device.driver)) {
       return Error{"'" + device.driver + "' is no device that this machine has", "-device help lists them"};
     }
   }

@@ -81,6 +81,7 @@ class PcMachine final : public BoardMachine {
   Status build_display();
   Status build_extras();
   Status build_network();
+  Status build_storage();
   Status build_virtio();
   Status check_ports() const;
   hw::VirtioBalloon* balloon() const;  // null: none

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "machine/pc_storage.h"
 #include "machine/pc_virtio.h"
 
 namespace doppel::machine {
@@ -51,6 +52,7 @@ class Planner {
         if (Status s = add_drive(drive); !s.ok()) return s.error();
       }
     }
+    for (const DeviceConfig& device : config_.devices) add_controller(device);
     for (const DeviceConfig& device : config_.devices) {
       if (Status s = add_device(device); !s.ok()) return s.error();
     }
@@ -67,6 +69,9 @@ class Planner {
     if (drive.interface == "ide") return add_ide(drive, {});
     if (drive.interface == "floppy") return add_floppy(drive, {});
     if (drive.interface == "virtio") return add_virtio(drive, {.driver = "virtio-blk-pci", .properties = {}});
+    if (drive.interface == "scsi")
+      return Error{"the board pc has no SCSI adapter of its own for -drive if=scsi",
+                   "use -drive if=none,id=d0,... -device virtio-scsi-pci -device scsi-hd,drive=d0"};
     return Error{"-drive if=" + drive.interface + " is not built yet", "use if=ide, if=virtio or if=floppy"};
   }
 
@@ -126,12 +131,39 @@ class Planner {
     return success();
   }
 
+  void add_controller(const DeviceConfig& device) {
+    if (!is_disk_controller(device.driver)) return;
+    const std::string model = plan_controller(device, 0).model;
+    int number = 0;
+    for (const DiskController& c : out_.controllers) number += c.model == model && c.id.empty();
+    out_.controllers.push_back(plan_controller(device, number));
+    out_.controllers.back().index = static_cast<size_t>(&device - config_.devices.data());
+  }
+
+  // A drive of `controller`, whose place is known.
+  Status add_to(DiskController& controller, DriveConfig drive, BusDrive bus_drive) {
+    const DeviceConfig& device = bus_drive.device;
+    const bool is_cdrom = device.driver.ends_with("-cd");
+    drive.device_id = property(device, "id");
+    const std::string stem = controller.id.empty() ? controller.model : controller.id;
+    auto place = open_place(drive, is_cdrom, stem + (is_cdrom ? "-cd" : "-hd") + std::to_string(bus_drive.unit));
+    if (!place.ok()) return place.error();
+    if (is_cdrom && drive.file.empty() && drive.id.empty() && !drive.device_id.empty()) place->id = drive.device_id;
+    const std::string boot = property(device, "bootindex");
+    if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
+    bus_drive.place = place.take();
+    controller.drives.push_back(std::move(bus_drive));
+    return success();
+  }
+
   // -device ide-hd,drive=ID,bus=ide.1,unit=0
   Status add_device(const DeviceConfig& device) {
     const bool is_floppy = device.driver == "floppy";
     const auto virtio = virtio_name(device.driver);
     const bool is_virtio = virtio && virtio->model == "virtio-blk";
-    if (device.driver != "ide-hd" && device.driver != "ide-cd" && !is_floppy && !is_virtio) return success();
+    const bool is_nvme = device.driver == "nvme", is_scsi = device.driver == "scsi-hd" || device.driver == "scsi-cd";
+    const bool is_ide = device.driver == "ide-hd" || device.driver == "ide-cd";
+    if (!is_ide && !is_floppy && !is_virtio && !is_nvme && !is_scsi) return success();
     const std::string id = property(device, "drive");
     DriveConfig drive;
     if (!id.empty()) {
@@ -140,10 +172,21 @@ class Planner {
         return Error{"-device " + device.driver + ": there is no drive '" + id + "'",
                      "define it with -drive if=none,id=" + id + ",file=..."};
       drive = it->second;
-    } else if (device.driver == "ide-hd" || is_virtio) {
+    } else if (device.driver.ends_with("-hd") || is_virtio || is_nvme) {
       return Error{"-device " + device.driver + " needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
     }
     if (is_virtio) return add_virtio(drive, device);
+    BusDrive bus_drive{.place = {}, .device = device};
+    if (is_nvme) {
+      for (DiskController& c : out_.controllers) {
+        if (&device == &config_.devices[c.index]) return add_to(c, drive, std::move(bus_drive));
+      }
+    }
+    if (is_ide || is_scsi) {
+      auto found = place_drive(out_.controllers, device, bus_drive);
+      if (!found.ok()) return found.error();
+      if (*found != nullptr) return add_to(**found, drive, std::move(bus_drive));
+    }
     const std::string own = property(device, "id"), unit = property(device, "unit"), bus = property(device, "bus");
     drive.device_id = own;
     if (id.empty() && !own.empty()) drive.id = own;

@@ -10,6 +10,9 @@
 #include "block/node.h"
 #include "machine/machine.h"
 
+namespace doppel::hw {
+class AtapiCd;
+}
 namespace doppel::machine {
 
 struct DrivePlace {
@@ -29,10 +32,28 @@ struct VirtioDisk {
   DeviceConfig device;
 };
 
+// A drive on the bus of a controller that -device plugs in.
+struct BusDrive {
+  DrivePlace place;
+  DeviceConfig device;
+  unsigned unit = 0, lun = 0;  // AHCI: the port; SCSI: the target
+  hw::AtapiCd* cd = nullptr;   // once it is made; null: no CD drive
+};
+// nvme, ahci, virtio-scsi.
+struct DiskController {
+  DeviceConfig device;
+  std::string model;
+  std::string id;    // empty: none
+  int number = 0;    // among those like it without an id
+  size_t index = 0;  // of the -device
+  std::vector<BusDrive> drives = {};
+};
+
 struct PcDrives {
   std::array<std::array<std::optional<DrivePlace>, 2>, 2> ide;  // [channel][master, slave]
   std::array<std::optional<DrivePlace>, 2> floppy;
   std::vector<VirtioDisk> virtio;
+  std::vector<DiskController> controllers;
 };
 
 // Errors: files that can't be opened, places taken twice or that don't exist, interfaces that aren't there.

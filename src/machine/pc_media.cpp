@@ -18,6 +18,12 @@ bool is_called(const DrivePlace& place, const std::string& name, const std::stri
   return id == place.id || id == name || (!id.empty() && id == place.device_id) || id == drive_path(place, name);
 }
 
+void show_tray(DriveInfo& info, const hw::AtapiCd& cd) {
+  info.has_tray = true;
+  info.tray_open = cd.tray_open();
+  info.locked = cd.locked();
+}
+
 Error no_drive(const std::string& id) { return {"there is no drive '" + id + "'", "info block lists them"}; }
 Error locked(const std::string& id) {
   return {"the guest has locked the drive '" + id + "'", "unmount the disc in the guest, or eject -f " + id};
@@ -42,6 +48,11 @@ PcMachine::Slot PcMachine::find_slot(const std::string& id) {
   for (VirtioDisk& disk : drives_.virtio) {
     if (is_called(disk.place, disk.place.id, id))
       return {&disk.place, nullptr, -1, drive_path(disk.place, disk.place.id)};
+  }
+  for (DiskController& controller : drives_.controllers) {
+    for (BusDrive& d : controller.drives) {
+      if (is_called(d.place, d.place.id, id)) return {&d.place, d.cd, -1, drive_path(d.place, d.place.id)};
+    }
   }
   return {};
 }
@@ -106,17 +117,19 @@ std::vector<DriveInfo> PcMachine::drives() {
       const auto& place = drives_.ide[channel][unit];
       if (!place) continue;
       add(*place, ide_name(channel, unit, *place), place->is_cdrom);
-      if (const hw::AtapiCd* cd = cd_at(channel, unit)) {
-        out.back().has_tray = true;
-        out.back().tray_open = cd->tray_open();
-        out.back().locked = cd->locked();
-      }
+      if (const hw::AtapiCd* cd = cd_at(channel, unit)) show_tray(out.back(), *cd);
     }
   }
   for (size_t n = 0; n < 2; n++) {
     if (drives_.floppy[n]) add(*drives_.floppy[n], "floppy" + std::to_string(n), true);
   }
   for (const VirtioDisk& disk : drives_.virtio) add(disk.place, disk.place.id, false);
+  for (const DiskController& controller : drives_.controllers) {
+    for (const BusDrive& d : controller.drives) {
+      add(d.place, d.place.id, d.cd != nullptr);
+      if (d.cd) show_tray(out.back(), *d.cd);
+    }
+  }
   return out;
 }
 

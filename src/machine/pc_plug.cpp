@@ -5,6 +5,7 @@
 #include "machine/pc.h"
 #include "machine/pc_network.h"
 #include "machine/pc_slots.h"
+#include "machine/pc_storage.h"
 #include "machine/pc_virtio.h"
 
 namespace doppel::machine {
@@ -33,6 +34,24 @@ Status PcMachine::build_network() {
   return success();
 }
 
+Status PcMachine::build_storage() {
+  const VirtioContext context{config_, clock_, device_lock_, memory_};
+  std::map<std::string, int> numbers;
+  for (DiskController& c : drives_.controllers) {
+    auto made = make_controller(context, c);
+    if (!made.ok()) return made.error();
+    const std::string& stem = c.device.driver;
+    const std::string name = c.id.empty() ? stem + "." + std::to_string(numbers[stem]++) : c.id;
+    u8 place;
+    if (Status s = plug(name, made.take(), PropertyReader(c.device).text("addr"), place); !s.ok()) return s;
+    for (const BusDrive& d : c.drives) {
+      if (d.place.node) nodes_.push_back(d.place.node);
+    }
+    for (auto& path : boot_paths(c, place)) pci_boot_.push_back(std::move(path));
+  }
+  return success();
+}
+
 Status PcMachine::build_virtio() {
   const VirtioContext context{config_, clock_, device_lock_, memory_};
   std::map<std::string, int> numbers;
@@ -52,7 +71,7 @@ Status PcMachine::build_virtio() {
   }
   for (const DeviceConfig& device : config_.devices) {
     const auto name = virtio_name(device.driver);
-    if (!name || name->model == "virtio-blk" || is_nic(device.driver)) continue;
+    if (!name || name->model == "virtio-blk" || is_nic(device.driver) || is_disk_controller(device.driver)) continue;
     if (Status s = add_one(make_virtio(context, device), device, place); !s.ok()) return s;
   }
   return check_ports();

@@ -2,6 +2,7 @@
 
 #include "block/memory_node.h"
 #include "chardev/devices.h"
+#include "device/disk_rig.h"
 #include "device/nic_rig.h"
 #include "device/virtio_rig.h"
 #include "firmware/fw_cfg.h"
@@ -9,7 +10,10 @@
 #include "hw/block/atapi_cd.h"
 #include "hw/block/fdc.h"
 #include "hw/block/piix_ide.h"
+#include "hw/block/scsi_cd.h"
+#include "hw/block/scsi_disk.h"
 #include "hw/block/virtio_blk.h"
+#include "hw/block/virtio_scsi.h"
 #include "hw/bus/pci/i440fx.h"
 #include "hw/bus/pci/pci_config_ports.h"
 #include "hw/bus/pci/piix3_isa.h"
@@ -226,6 +230,16 @@ std::unique_ptr<VirtioBlk> virtio_blk(Rig& r) {
                                                        .synchronous = true});
 }
 
+void build_virtio_scsi(Rig& r) {
+  VirtioScsi::Params p{.clock = r.clock, .queues = 2};
+  const auto disk = std::make_shared<block::MemoryNode>(u64{1} << 20);
+  const auto disc = std::make_shared<block::MemoryNode>(u64{1} << 20, true);
+  p.units.push_back({0, 0, std::make_unique<ScsiDisk>(ScsiDisk::Params{.node = disk, .serial = "s1"})});
+  p.units.push_back({1, 2, std::make_unique<ScsiCd>(AtapiCd::Params{.node = disc})});
+  build_virtio(r, std::make_unique<VirtioScsi>(std::move(p)));
+  r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+}
+
 void build_virtio_net(Rig& r) {
   auto port = std::make_shared<net::NicPort>("nic", "nic", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
   auto card = std::make_unique<VirtioNet>(VirtioNet::Params{.port = port, .clock = r.clock, .device_lock = r.lock});
@@ -306,6 +320,9 @@ const std::vector<RigEntry>& rigs() {
          build_virtio(r, virtio_blk(r));
          r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
        }},
+      {"nvme", build_nvme},
+      {"ahci", build_ahci},
+      {"virtio_scsi", build_virtio_scsi},
       {"virtio_net", build_virtio_net},
       {"virtio_rng",
        [](Rig& r) {

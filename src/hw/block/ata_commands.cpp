@@ -5,6 +5,7 @@
 #include "block/sync.h"
 #include "hw/block/ata_disk.h"
 #include "hw/block/ata_strings.h"
+#include "hw/block/disk_queue.h"
 
 namespace doppel::hw {
 
@@ -107,6 +108,13 @@ void AtaDisk::identify() {
   w[87] = 0x4000 | 0x0040;
   w[88] = static_cast<u16>(0x003f | udma_ << 8);
   w[93] = 0x6001 | (slave() ? 0x0600 : 0);  // 80-wire cable
+  if (p_.sata) {
+    w[75] = 31;      // queue depth, less one
+    w[76] = 0x010e;  // NCQ; 1.5, 3 and 6 Gbit/s
+    w[84] = w[84] | 0x0020;
+    w[87] = w[87] | 0x0020;  // logs by READ LOG EXT
+    w[93] = 0;
+  }
   for (unsigned i = 0; i < 4; i++) w[100 + i] = static_cast<u16>(sectors_ >> (16 * i));
   if (!p_.node->read_only()) {
     w[105] = 1;  // TRIM: one block of ranges a command
@@ -165,8 +173,44 @@ void AtaDisk::initialize_parameters() {
 }
 
 void AtaDisk::flush() {
+  DiskQueue* queue = host_ != nullptr ? host_->disk_queue() : nullptr;
+  if (queue != nullptr) {
+    busy_ = true;
+    task_.status = kBsy;
+    queue->submit([node = p_.node] { return block::flush_sync(*node); },
+                  [this](int error) {
+                    error == 0 ? complete() : media_error(error);
+                    host_->drive_ready(*this);
+                  });
+    return;
+  }
   if (const int error = block::flush_sync(*p_.node)) return media_error(error);
   complete();
+}
+
+// READ LOG EXT: only the page that tells which queued command failed (ATA8-ACS, 9.14), of a drive that queues.
+void AtaDisk::read_log() {
+  if (!p_.sata || task_.lba_low != 0x10 || task_.count != 1 || task_.hob_count != 0) return fail(kAbrt);
+  buffer_.resize(std::max<size_t>(buffer_.size(), kSectorSize));
+  const auto sector = std::span(buffer_).first(kSectorSize);
+  std::fill(sector.begin(), sector.end(), u8{0});
+  sector[0] = queue_error_tag_;
+  sector[2] = kDrdy | kErr;
+  sector[3] = kUnc;
+  for (unsigned i = 0; i < 3; i++) {
+    sector[4 + i] = static_cast<u8>(queue_error_lba_ >> (8 * i));
+    sector[8 + i] = static_cast<u8>(queue_error_lba_ >> (24 + 8 * i));
+  }
+  sector[7] = kLba;
+  set_checksum(sector);
+  queue_error_tag_ = 0x80;
+  job_ = Job::Buffer;
+  start_data_in(kSectorSize);
+}
+
+void AtaDisk::set_queue_error(u8 tag, u64 lba) {
+  queue_error_tag_ = tag;
+  queue_error_lba_ = lba;
 }
 
 void AtaDisk::read_native_max(bool ext) {

@@ -27,6 +27,7 @@ enum Command : u8 {
   kReadDmaExt = 0x25,
   kReadNativeMaxExt = 0x27,
   kReadMultipleExt = 0x29,
+  kReadLogExt = 0x2f,
   kWriteSectors = 0x30,
   kWriteSectorsNoRetry = 0x31,
   kWriteSectorsExt = 0x34,

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "block/sync.h"
+#include "hw/block/disk_queue.h"
 
 namespace doppel::hw {
 
@@ -79,6 +80,7 @@ void AtaDisk::execute(u8 command) {
     case kReadNativeMax: return read_native_max(false);
     case kReadNativeMaxExt: return read_native_max(true);
     case kSmart: return smart();
+    case kReadLogExt: return read_log();
     case kDataSetManagement: return trim();
     case kCfaRequestExtendedError: return complete();
     case kReadBuffer:
@@ -192,6 +194,11 @@ void AtaDisk::store_address(u64 lba, bool ext) {
   }
 }
 
+u8 AtaDisk::error_register(int error) {
+  if (error == EROFS || error == EINVAL) return kAbrt;
+  return error == ERANGE ? kIdnf : kUnc;
+}
+
 void AtaDisk::media_error(int error) {
   DOPPEL_LOG(GuestErrors, "ata: request at sector %llu failed, errno %d\n", static_cast<unsigned long long>(lba_),
              error);
@@ -199,7 +206,7 @@ void AtaDisk::media_error(int error) {
   remaining_ = 0;
   job_ = Job::None;
   if (error == EROFS) return fail(kAbrt);
-  fail(kUnc, kDrdy | kDsc | (error == ENOSPC ? u8{kDf} : u8{0}));
+  fail(error_register(error), kDrdy | kDsc | (error == ENOSPC ? u8{kDf} : u8{0}));
 }
 
 // PIO. One DRQ block is one sector, or `multiple_` of them.
@@ -265,6 +272,7 @@ void AtaDisk::start_dma_command(bool ext, bool to_host) {
   if (!to_host && p_.node->read_only()) return media_error(EROFS);
   job_ = Job::Sectors;
   dma_error_ = 0;
+  flushed_ = false;
   buffer_.resize(std::max<size_t>(buffer_.size(), kSectorSize));
   at_ = 0;
   end_ = 0;
@@ -330,12 +338,28 @@ u32 AtaDisk::dma_write(std::span<const u8> in) {
 }
 
 void AtaDisk::dma_end() {
-  if (dma_error_ == 0 && phase_ == Phase::DmaOut && (fua_ || !write_cache_)) dma_error_ = block::flush_sync(*p_.node);
+  if (dma_error_ == 0 && phase_ == Phase::DmaOut && (fua_ || !write_cache_) && !flushed_)
+    dma_error_ = block::flush_sync(*p_.node);
   if (dma_error_ != 0) return media_error(dma_error_);
   if (job_ == Job::Sectors) store_address(lba_ - 1, ext_);
   job_ = Job::None;
   task_.count = 0;
   complete();
+}
+
+std::optional<DiskRequest> AtaDisk::disk_request() const {
+  if (!dma_active() || job_ != Job::Sectors || at_ != end_ || remaining_ == 0) return std::nullopt;
+  return DiskRequest{.node = p_.node,
+                     .offset = lba_ * kSectorSize,
+                     .bytes = remaining_ * kSectorSize,
+                     .flush_after = phase_ == Phase::DmaOut && (fua_ || !write_cache_)};
+}
+
+void AtaDisk::disk_done(int error) {
+  dma_error_ = error;
+  flushed_ = true;
+  if (error == 0) lba_ += std::exchange(remaining_, 0);
+  dma_done_ = true;
 }
 
 void AtaDisk::dma_cancel() {
@@ -374,6 +398,8 @@ void AtaDisk::archive(StateArchive& ar) {
   ar.field("ext", ext_);
   ar.field("fua", fua_);
   ar.field("multiple", multiple_);
+  ar.field("queue_error_tag", queue_error_tag_);
+  ar.field("queue_error_lba", queue_error_lba_);
   ar.field("power_mode", power_mode_);
   ar.field("write_cache", write_cache_);
   ar.field("read_ahead", read_ahead_);

@@ -23,6 +23,7 @@ class AtaDisk final : public IdeDrive {
     std::string model = "DOPPEL HARDDISK";  // up to 40
     std::string firmware = "1.0";           // up to 8
     DiskGeometry geometry;                  // zero: guessed
+    bool sata = false;                      // behind AHCI: says that it can queue commands
   };
   explicit AtaDisk(Params p);
   bool is_packet_device() const override { return false; }
@@ -34,6 +35,14 @@ class AtaDisk final : public IdeDrive {
   u32 dma_write(std::span<const u8> in) override;
   void dma_end() override;
   void dma_cancel() override;
+  std::optional<DiskRequest> disk_request() const override;
+  void disk_done(int error) override;
+  // For a host that queues commands.
+  block::Node& node() const { return *p_.node; }
+  std::shared_ptr<block::Node> shared_node() const { return p_.node; }
+  bool write_cache() const { return write_cache_; }
+  static u8 error_register(int error);
+  void set_queue_error(u8 tag, u64 lba);
   const DiskGeometry& geometry() const { return native_; }  // for CMOS and firmware tables
   u64 sectors() const { return sectors_; }
 
@@ -64,6 +73,7 @@ class AtaDisk final : public IdeDrive {
   void trim();
   int trim_block(std::span<const u8> ranges);
   void identify();
+  void read_log();
   void media_error(int error);
 
   Params p_;
@@ -71,9 +81,12 @@ class AtaDisk final : public IdeDrive {
   DiskGeometry native_, current_;
   Job job_ = Job::None;
   u64 lba_ = 0;
-  u32 remaining_ = 0;  // sectors still to move
-  int dma_error_ = 0;  // errno of a failed DMA data phase
-  u32 block_ = 1;      // sectors a DRQ block
+  u32 remaining_ = 0;          // sectors still to move
+  int dma_error_ = 0;          // errno of a failed DMA data phase
+  bool flushed_ = false;       // the DMA data phase has done what FUA asks for
+  u8 queue_error_tag_ = 0x80;  // log page 10h; bit 7: no queued command has failed
+  u64 queue_error_lba_ = 0;
+  u32 block_ = 1;  // sectors a DRQ block
   bool ext_ = false, fua_ = false;
   u8 multiple_ = 0, power_mode_ = 0xff;
   bool write_cache_ = true, read_ahead_ = true, smart_enabled_ = true, smart_autosave_ = true;

@@ -256,6 +256,21 @@ void AtapiCd::dma_end() {
   good();
 }
 
+std::optional<DiskRequest> AtapiCd::disk_request() const {
+  constexpr u32 kMost = 4096;  // sectors at once
+  const bool whole = phase_ == Phase::DmaIn && stage_ == Stage::Data && reply_at_ == reply_.size();
+  if (!whole || sectors_left_ == 0 || sectors_left_ > kMost || sector_bytes_ != 2048 || p_.node == nullptr)
+    return std::nullopt;
+  return DiskRequest{.node = p_.node, .offset = u64{lba_} * 2048, .bytes = sectors_left_ * 2048};
+}
+
+// The disc may have been changed meanwhile: what was read is of the old one, as asked for.
+void AtapiCd::disk_done(int error) {
+  read_error_ = error != 0;
+  lba_ += std::exchange(sectors_left_, 0);
+  dma_done_ = true;
+}
+
 void AtapiCd::good() {
   stage_ = Stage::None;
   task_.count = kIo | kCoD;

@@ -26,6 +26,8 @@ class AtapiCd final : public IdeDrive {
   u32 dma_read(std::span<u8> out) override;
   u32 dma_write(std::span<const u8> in) override;
   void dma_end() override;
+  std::optional<DiskRequest> disk_request() const override;
+  void disk_done(int error) override;
 
   // The user's side. insert() replaces what is there (closing the tray); eject() is refused while the guest has the
   // door locked, unless `force`: then false is returned and the guest is told that the button was pressed.

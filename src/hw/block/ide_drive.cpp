@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "block/sync.h"
+
 namespace doppel::hw {
 
 using namespace ata;
@@ -15,7 +17,12 @@ void IdeDrive::set_intrq(bool level) {
 void IdeDrive::leave_data_phase() {
   phase_ = Phase::Idle;
   at_ = end_ = 0;
-  dma_done_ = false;
+  dma_done_ = busy_ = false;
+}
+
+int DiskRequest::run(std::span<u8> data, bool read) const {
+  const int error = read ? block::read_sync(*node, offset, data) : block::write_sync(*node, offset, data);
+  return error == 0 && flush_after ? block::flush_sync(*node) : error;
 }
 
 void IdeDrive::reset(bool) {

@@ -1,26 +1,42 @@
 // IdeDrive: what all devices on an ATA channel share: the task file, the PIO data buffer, the DMA hand-over to the bus
 // master, INTRQ. AtaDisk and AtapiCd derive from it and run commands. A drive knows only its IdeHost (the channel).
 //
-// Completion model: block requests finish inside the register write that asked for them, on the vCPU's thread
-// (block::*_sync). The guest sees the finished state (DRQ or DRDY, INTRQ high) at its next register read, as with an
-// infinitely fast disk. A channel built with a command delay shows BSY for that long first.
+// Completion model: PIO and what takes no time finishes inside the register write that asked for it, on the vCPU's
+// thread (block::*_sync): the guest sees the finished state (DRQ or DRDY, INTRQ high) at its next register read, as
+// with an infinitely fast disk. DMA and flushes go through the host's disk queue, if it has one. A channel built with a
+// command delay shows BSY for that long first.
 #pragma once
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "block/node.h"
 #include "hw/block/ata_defs.h"
 #include "state/archive.h"
 
 namespace doppel::hw {
 
+class DiskQueue;
 class IdeDrive;
 
 class IdeHost {
  public:
   virtual ~IdeHost() = default;
   virtual void intrq_changed(IdeDrive& drive) = 0;
-  virtual void dma_requested(IdeDrive& drive) = 0;  // the drive has entered a DMA data phase
+  virtual void dma_requested(IdeDrive& drive) = 0;            // the drive has entered a DMA data phase
+  virtual DiskQueue* disk_queue() { return nullptr; }         // for what takes long; null: do it at once
+  virtual void drive_ready(IdeDrive& drive) { (void)drive; }  // no longer busy()
+};
+
+// A DMA data phase that is one request on a disk.
+struct DiskRequest {
+  std::shared_ptr<block::Node> node;
+  u64 offset = 0;
+  u32 bytes = 0;
+  bool flush_after = false;
+  int run(std::span<u8> data, bool read) const;  // 0 or an errno value; no lock is needed
 };
 
 // The registers of one device. Each has a current and a previous ("hob") byte for 48-bit commands.
@@ -67,6 +83,12 @@ class IdeDrive {
   virtual void dma_end() = 0;
   bool dma_done() const { return dma_done_; }
   virtual void dma_cancel();  // the bus master ran out of descriptors: the command dies quietly
+  // The whole data phase as a request, for a host that does it off the device lock; none: go on with dma_read() and
+  // dma_write(). disk_done() stands for them, then comes dma_end().
+  virtual std::optional<DiskRequest> disk_request() const { return std::nullopt; }
+  virtual void disk_done(int error) { (void)error; }
+  bool busy() const { return busy_; }  // with something that the host's disk_queue() does: BSY
+  u32 block_left() const { return end_ - at_; }
 
  protected:
   virtual void set_signature() = 0;
@@ -88,6 +110,7 @@ class IdeDrive {
   std::vector<u8> buffer_;  // never shrinks below what a DRQ block needs
   u32 at_ = 0, end_ = 0;
   bool dma_done_ = false;
+  bool busy_ = false;
 
  private:
   bool intrq_ = false;

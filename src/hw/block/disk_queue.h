@@ -1,0 +1,57 @@
+// DiskQueue: what a controller asks of a disk, done off the device lock. work() runs on a thread of the queue with no
+// lock held; done() follows with the device lock held, on any thread. Requests run side by side: whoever needs an order
+// waits for done() before the next one, as the buses' standards have it. Without a device lock (-icount, tests)
+// everything happens inside submit(), so that what a guest sees depends on nothing else.
+//
+// submit(), drain(), cancel(): device lock held; destroyed without it, as the last member of its owner. Threads are
+// made when they are needed, at most kMaxThreads.
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace doppel::hw {
+
+class DiskQueue final {
+ public:
+  static constexpr size_t kMaxThreads = 4;
+  using Work = std::function<int()>;      // 0 or an errno value
+  using Done = std::function<void(int)>;  // what work() returned
+  struct Params {
+    std::mutex* device_lock = nullptr;      // null: synchronous
+    std::function<void()> batch_done = {};  // after some done() calls: to publish them together
+  };
+  explicit DiskQueue(Params p) : p_(std::move(p)) {}
+  ~DiskQueue();
+  DiskQueue(const DiskQueue&) = delete;
+  DiskQueue& operator=(const DiskQueue&) = delete;
+
+  void submit(Work work, Done done);
+  void drain();   // until nothing is left, with all done() calls, and what they submit
+  void cancel();  // work that was submitted is done, but nobody hears of it
+
+ private:
+  struct Job {
+    Work work;
+    Done done;
+    int error = 0;
+  };
+  void run_here();
+  void loop();
+  void step(std::unique_lock<std::mutex>& guard);  // lock_ held, todo_ not empty
+  void deliver();                                  // device lock held
+  void finish_work();
+
+  Params p_;
+  std::mutex lock_;  // a leaf
+  std::condition_variable work_, idle_;
+  std::deque<Job> todo_, done_;
+  std::vector<std::thread> threads_;
+  size_t running_ = 0, waiting_ = 0;
+  bool delivering_ = false, stop_ = false, here_ = false;
+};
+
+}  // namespace doppel::hw
