@@ -4,6 +4,7 @@
 #   guest_end=poweroff|reboot|halt|shell   (poweroff when absent)
 #   guest_quiet                            no report of the machine, no checks
 #   guest_net=HTTP,TCP                     check every network card against the gateway's two ports
+#   guest_root=LABEL                       go on from the ext4 file system of that name, with its /sbin/doppel-init
 #   guest_run=COMMAND                      run it with sh (+ for blanks) before the end
 PATH=/bin
 b() { busybox "$@"; }
@@ -18,12 +19,13 @@ fi
 b mount -t proc proc /proc
 b mount -t sysfs sysfs /sys
 b mount -t devtmpfs devtmpfs /dev 2>/dev/null
-end=poweroff quiet= run= net=
+end=poweroff quiet= run= net= root=
 for w in $(b cat /proc/cmdline); do
     case $w in
         guest_end=*) end=${w#guest_end=} ;;
         guest_quiet) quiet=1 ;;
         guest_net=*) net=${w#guest_net=} ;;
+        guest_root=*) root=${w#guest_root=} ;;
         guest_run=*) run=$(echo "${w#guest_run=}" | b tr + ' ') ;;
     esac
 done
@@ -33,6 +35,11 @@ if [ -f /lib/modules/order ]; then
     while read -r m; do
         said=$(b insmod /lib/modules/$m 2>&1) || case $said in *"No such device"*) ;; *) echo "GUEST-INSMOD-FAIL $said" ;; esac
     done < /lib/modules/order
+fi
+if [ -n "$root" ]; then
+    for n in 1 2 3 4 5 6 7 8 9 10; do d=$(b findfs LABEL=$root 2>/dev/null) && break; b sleep 1; done
+    if b mount -t ext4 $d /mnt; then b umount /proc /sys /dev; exec busybox switch_root /mnt /sbin/doppel-init; fi
+    echo "GUEST-NO-ROOT $root"; b cat /proc/partitions; b poweroff -f
 fi
 fail=0
 check() { if [ "$2" = "$3" ]; then echo "GUEST-CHECK $1 pass"; else echo "GUEST-CHECK $1 FAIL got=$2 want=$3"; fail=1; fi; }

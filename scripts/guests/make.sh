@@ -1,10 +1,11 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-disk] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-disk] [amd64-root] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
 #   guests/amd64-virtio/{vmlinuz,initrd.gz}   the same with the virtio drivers and ext4
 #   guests/amd64-disk/{vmlinuz,initrd.gz}     the same with the drivers of all disk controllers and ext4
+#   guests/amd64-root/disk.img            a raw disk of 4 GiB (sparse) with MBR, GRUB and a Debian root on ext4
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -40,6 +41,42 @@ amd64_virtio() {
 # The amd64 guest with the drivers of all disk controllers.
 amd64_disk() {
     pc amd64-disk amd64 linux-image-amd64 ahci nvme ext4 crc32c_generic isofs virtio_pci virtio_blk virtio_scsi
+}
+
+# A disk with a Debian userland. Its ext4 file system is made from a folder, without root: the files' owner is whoever runs this.
+amd64_root() {
+    [ -f "$OUT/amd64-root/disk.img" ] && return 0
+    amd64_disk
+    echo "doppel: making the Debian root of amd64-root" >&2
+    mkdir -p "$OUT/amd64-root"
+    local d=$OUT/amd64-root/disk.img.tmp w p; w=$(mktemp -d "$WORK/root.XXXXXX")
+    mkdir -p "$w"/root/usr/{bin,sbin,lib,lib64} "$w"/root/{boot/grub,dev,proc,sys,tmp,data}
+    for p in bin sbin lib lib64; do ln -s usr/$p "$w/root/$p"; done
+    for p in base-files libc6 libtinfo6 bash coreutils diffutils libselinux1 libpcre2-8-0 libacl1 libattr1 libgmp10 busybox-static; do
+        tar -C "$(deb_unpack amd64 "$p")" -c . | tar -C "$w/root" -x --keep-directory-symlink
+    done
+    rm -rf "$w"/root/usr/share/{doc,man,info,locale}
+    install -m 755 "$here/root-init.sh" "$w/root/sbin/doppel-init"
+    cp "$OUT/amd64-disk/vmlinuz" "$OUT/amd64-disk/initrd.gz" "$w/root/boot/"
+    cat > "$w/root/boot/grub/grub.cfg" <<'CFG'
+serial --unit=0 --speed=115200
+terminal_output console serial
+set timeout=0
+menuentry "Doppel Debian root" {
+  linux /boot/vmlinuz console=ttyS0,115200 quiet guest_root=doppel-root guest_write=16
+  initrd /boot/initrd.gz
+}
+CFG
+    rm -f "$d"
+    truncate -s 4G "$d"
+    printf 'label: dos\nstart=2048, type=83, bootable\n' | /sbin/sfdisk -q "$d"
+    /sbin/mke2fs -q -t ext4 -L doppel-root -O ^metadata_csum_seed,^orphan_file -E offset=1048576,lazy_itable_init=1 -d "$w/root" "$d" $((4095 * 1024))k
+    grub-mkimage -O i386-pc -d /usr/lib/grub/i386-pc -p '(hd0,msdos1)/boot/grub' -o "$w/core.img" biosdisk part_msdos ext2 normal linux serial terminal echo reboot
+    dd if=/usr/lib/grub/i386-pc/boot.img of="$d" bs=440 count=1 conv=notrunc status=none
+    dd if="$w/core.img" of="$d" bs=512 seek=1 conv=notrunc status=none
+    [ "$(stat -c %s "$w/core.img")" -lt $((2047 * 512)) ]
+    mv "$d" "$OUT/amd64-root/disk.img"
+    rm -rf "$w"
 }
 
 pc_iso() {
@@ -135,10 +172,11 @@ for guest; do
         amd64-net) amd64_net ;;
         amd64-virtio) amd64_virtio ;;
         amd64-disk) amd64_disk ;;
+        amd64-root) amd64_root ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-disk pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-disk amd64-root pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

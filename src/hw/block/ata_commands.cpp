@@ -101,18 +101,16 @@ void AtaDisk::identify() {
   w[81] = 0x0028;
   w[82] = 0x4000 | 0x0020 | 0x0040 | 0x0008 | 0x0001;  // NOP, write cache, look-ahead, power management, SMART
   w[83] = 0x4000 | 0x2000 | 0x1000 | 0x0400;           // flush ext, flush, 48-bit addresses
-  w[84] = 0x4000 | 0x0040;                             // write FUA
+  w[84] = 0x4000 | 0x0040 | 0x0020;                    // write FUA, logs by READ LOG EXT
   w[85] = static_cast<u16>(0x4000 | 0x0008 | (write_cache_ ? 0x0020 : 0) | (read_ahead_ ? 0x0040 : 0) |
                            (smart_enabled_ ? 1 : 0));
   w[86] = 0x2000 | 0x1000 | 0x0400;
-  w[87] = 0x4000 | 0x0040;
+  w[87] = 0x4000 | 0x0040 | 0x0020;
   w[88] = static_cast<u16>(0x003f | udma_ << 8);
   w[93] = 0x6001 | (slave() ? 0x0600 : 0);  // 80-wire cable
   if (p_.sata) {
     w[75] = 31;      // queue depth, less one
     w[76] = 0x010e;  // NCQ; 1.5, 3 and 6 Gbit/s
-    w[84] = w[84] | 0x0020;
-    w[87] = w[87] | 0x0020;  // logs by READ LOG EXT
     w[93] = 0;
   }
   for (unsigned i = 0; i < 4; i++) w[100 + i] = static_cast<u16>(sectors_ >> (16 * i));
@@ -188,12 +186,19 @@ void AtaDisk::flush() {
   complete();
 }
 
-// READ LOG EXT: only the page that tells which queued command failed (ATA8-ACS, 9.14), of a drive that queues.
+// READ LOG EXT: the directory, and of a drive that queues the page that tells which command failed (ATA8-ACS, 9.14).
 void AtaDisk::read_log() {
-  if (!p_.sata || task_.lba_low != 0x10 || task_.count != 1 || task_.hob_count != 0) return fail(kAbrt);
+  const bool directory = task_.lba_low == 0 && task_.lba_mid == 0, errors = p_.sata && task_.lba_low == 0x10;
+  if ((!directory && !errors) || task_.count != 1 || task_.hob_count != 0) return fail(kAbrt);
   buffer_.resize(std::max<size_t>(buffer_.size(), kSectorSize));
   const auto sector = std::span(buffer_).first(kSectorSize);
   std::fill(sector.begin(), sector.end(), u8{0});
+  job_ = Job::Buffer;
+  if (directory) {
+    sector[0] = 1;
+    sector[2 * 0x10] = p_.sata ? 1 : 0;
+    return start_data_in(kSectorSize);
+  }
   sector[0] = queue_error_tag_;
   sector[2] = kDrdy | kErr;
   sector[3] = kUnc;
@@ -204,7 +209,6 @@ void AtaDisk::read_log() {
   sector[7] = kLba;
   set_checksum(sector);
   queue_error_tag_ = 0x80;
-  job_ = Job::Buffer;
   start_data_in(kSectorSize);
 }
 
