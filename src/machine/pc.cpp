@@ -344,6 +344,7 @@ void PcMachine::build_serial() {
 
 void PcMachine::build_drives() {
   hw::PiixIde::Params p{.clock = clock_, .irq = {isa_irq(kIrqIde), isa_irq(kIrqIde + 1)}};
+  if (config_.accel.icount_shift < 0) p.device_lock = &device_lock_;
   for (size_t channel = 0; channel < 2; channel++) {
     for (size_t unit = 0; unit < 2; unit++) {
       const auto& place = drives_.ide[channel][unit];

@@ -171,10 +171,8 @@ void AtaDisk::initialize_parameters() {
 }
 
 void AtaDisk::flush() {
-  DiskQueue* queue = host_ != nullptr ? host_->disk_queue() : nullptr;
-  if (queue != nullptr) {
-    busy_ = true;
-    task_.status = kBsy;
+  if (DiskQueue* queue = disk_queue()) {
+    wait_for_disk();
     queue->submit([node = p_.node] { return block::flush_sync(*node); },
                   [this](int error) {
                     error == 0 ? complete() : media_error(error);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "hw/block/disk_queue.h"
 
 namespace doppel::hw {
 namespace {
@@ -28,6 +29,8 @@ void BusMaster::write(unsigned offset, u8 value) {
     const bool was_started = (command_ & kStart) != 0;
     command_ = value & (kStart | kToMemory);
     if ((value & kStart) == 0) {
+      IdeDrive* drive = selected_();
+      if (drive != nullptr && drive->busy() && drive->dma_active()) drive->disk_queue()->drain();  // what began ends
       status_ = static_cast<u8>(status_ & ~kActive);
     } else if (!was_started) {
       status_ |= kActive;
@@ -48,6 +51,48 @@ void BusMaster::on_dma(IdeDrive& drive) {
   if ((status_ & kActive) != 0) run(drive);
 }
 
+// The memory that the table gives a transfer of so many bytes; false: not enough.
+bool BusMaster::gather(u32 bytes, std::vector<Segment>& segments, bool& last) {
+  u32 at = table_;
+  for (u32 done = 0; done < bytes; at += 8) {
+    u32 descriptor[2];
+    if (last || !dma_().read(at, descriptor, sizeof descriptor)) return false;
+    const u32 count = (descriptor[1] & 0xfffe) != 0 ? descriptor[1] & 0xfffe : 65536;
+    segments.push_back({descriptor[0] & ~u32{1}, std::min(count, bytes - done)});
+    done += segments.back().length;
+    last = (descriptor[1] & kEndOfTable) != 0;
+  }
+  return true;
+}
+
+// Hands the whole transfer to the disk queue; false: it is no such transfer.
+bool BusMaster::start(IdeDrive& drive, bool to_memory) {
+  DiskQueue* queue = drive.disk_queue();
+  const auto request = drive.disk_request();
+  auto segments = std::make_shared<std::vector<Segment>>();
+  bool last = false;
+  if (queue == nullptr || !request || !gather(request->bytes, *segments, last)) return false;
+  const auto data = std::make_shared<std::vector<u8>>(request->bytes);
+  u8* to = data->data();
+  for (const Segment& s : *segments) {
+    if (!to_memory) dma_().read(s.address, to, s.length);
+    to += s.length;
+  }
+  drive.wait_for_disk();
+  queue->submit([request = *request, data, to_memory] { return request.run(*data, to_memory); },
+                [this, &drive, segments, data, to_memory, last](int error) {
+                  const u8* from = data->data();
+                  for (const Segment& s : *segments) {
+                    if (to_memory && error == 0) dma_().write(s.address, from, s.length);
+                    from += s.length;
+                  }
+                  if (last) status_ = static_cast<u8>(status_ & ~kActive);  // a longer table leaves the channel active
+                  drive.disk_done(error);
+                  drive.dma_end();
+                });
+  return true;
+}
+
 // Every descriptor moves at least two bytes of a command's at most 32 MiB, so a table that loops or never ends is
 // bounded too.
 void BusMaster::run(IdeDrive& drive) {
@@ -61,6 +106,7 @@ void BusMaster::run(IdeDrive& drive) {
     DOPPEL_LOG(GuestErrors, "ide: bus master and drive disagree about the direction\n");
     return abandon(kError);
   }
+  if (start(drive, to_memory)) return;
   bounce_.resize(65536);
   u32 at = table_;
   bool last = false;

@@ -1,6 +1,7 @@
 // BusMaster: one channel of the bus master IDE controller (SFF-8038i, "Programming Interface for Bus Master IDE
-// Controller" 1.0; PIIX3 section 2.3.9). A transfer runs to its end when both sides are ready: the drive in its DMA
-// phase and the start bit set.
+// Controller" 1.0; PIIX3 section 2.3.9). A transfer begins when both sides are ready, the drive in its DMA phase and
+// the start bit set, and runs to its end: at once, or by the drive's disk queue when it is one request for which the
+// table has room.
 #pragma once
 #include <functional>
 
@@ -26,7 +27,12 @@ class BusMaster final {
   void archive(StateArchive& ar);
 
  private:
+  struct Segment {
+    u32 address = 0, length = 0;
+  };
   void run(IdeDrive& drive);
+  bool gather(u32 bytes, std::vector<Segment>& segments, bool& last);
+  bool start(IdeDrive& drive, bool to_memory);
   std::function<DmaPort&()> dma_;
   std::function<IdeDrive*()> selected_;
   u8 command_ = 0, status_ = 0;

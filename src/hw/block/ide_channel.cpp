@@ -17,7 +17,8 @@ enum Reg : u8 {
 };
 }
 
-IdeChannel::IdeChannel(Params p) : p_(std::move(p)), delay_(p_.clock, [this] { run_pending(); }) {
+IdeChannel::IdeChannel(Params p)
+    : p_(std::move(p)), delay_(p_.clock, [this] { run_pending(); }), queue_({.device_lock = p_.device_lock}) {
   for (unsigned i = 0; i < 2; i++) {
     if (p_.drives[i] != nullptr) p_.drives[i]->connect(this, i == 1);
   }
@@ -47,7 +48,7 @@ void IdeChannel::CommandBlock::write(u64 offset, u64 value, unsigned size) {
 u64 IdeChannel::ControlBlock::read(u64, unsigned) {
   const IdeDrive* drive = c_.selected();
   if (drive == nullptr) return 0;
-  if (c_.has_pending_ || (c_.control_ & kSrst) != 0) return kBsy;
+  if (c_.busy()) return kBsy;
   return const_cast<IdeDrive*>(drive)->task().status;  // alternate status: INTRQ stays
 }
 
@@ -66,7 +67,7 @@ u8 IdeChannel::read_register(unsigned reg) {
     case kLbaHigh: return hob ? t.hob_high : t.lba_high;
     case kDeviceReg: return static_cast<u8>((t.device & ~kDev) | 0xa0 | (select_ != 0 ? kDev : 0));
     case kStatusCommand:
-      if (has_pending_ || (control_ & kSrst) != 0) return kBsy;
+      if (busy()) return kBsy;
       drive->set_intrq(false);
       return t.status;
     default: return 0;
@@ -75,7 +76,8 @@ u8 IdeChannel::read_register(unsigned reg) {
 
 void IdeChannel::write_register(unsigned reg, u8 value) {
   control_ = static_cast<u8>(control_ & ~kHob);
-  if (has_pending_ || (control_ & kSrst) != 0) return;  // BSY: the device does not listen
+  if (reg == kStatusCommand && value == kDeviceReset) queue_.drain();  // the one command that is heard while BSY
+  if (busy()) return;
   if (reg == kStatusCommand) return command(value);
   if (reg == kDeviceReg) select_ = (value & kDev) != 0 ? 1 : 0;
   for (auto& drive : p_.drives) {
@@ -98,12 +100,18 @@ void IdeChannel::write_register(unsigned reg, u8 value) {
   if (reg == kDeviceReg) drive_irq();
 }
 
+bool IdeChannel::busy() const {
+  return has_pending_ || (control_ & kSrst) != 0 || (p_.drives[0] != nullptr && p_.drives[0]->busy()) ||
+         (p_.drives[1] != nullptr && p_.drives[1]->busy());
+}
+
 void IdeChannel::write_control(u8 value) {
   const u8 before = control_;
   control_ = value;
   if ((before & kSrst) == 0 && (value & kSrst) != 0) {
     delay_.disarm();
     has_pending_ = false;
+    queue_.cancel();
     for (auto& drive : p_.drives) {
       if (drive != nullptr) drive->reset(false);
     }
@@ -143,6 +151,7 @@ void IdeChannel::diagnostic() {
 }
 
 void IdeChannel::reset() {
+  queue_.cancel();
   delay_.disarm();
   has_pending_ = false;
   control_ = pending_ = select_ = 0;
@@ -170,6 +179,7 @@ void IdeChannel::drive_irq() {
 }
 
 void IdeChannel::archive(StateArchive& ar) {
+  if (ar.loading()) queue_.cancel();
   ar.field("select", select_);
   ar.field("control", control_);
   ar.field("pending", pending_);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "hw/block/disk_queue.h"
 #include "hw/block/ide_drive.h"
 #include "hw/core/clock.h"
 #include "hw/core/irq.h"
@@ -22,6 +23,7 @@ class IdeChannel final : public IdeHost {
     // The bus master's ears; may be empty.
     std::function<void(bool level)> on_intrq;
     std::function<void(IdeDrive&)> on_dma;
+    std::mutex* device_lock = nullptr;  // null: DMA and flushes are done at once
   };
   explicit IdeChannel(Params p);
   MmioHandler& command_block() { return command_block_; }  // 8 ports: 0x1f0 or 0x170
@@ -29,10 +31,12 @@ class IdeChannel final : public IdeHost {
   IdeDrive* drive(unsigned unit) const { return p_.drives[unit].get(); }
   IdeDrive* selected() const { return p_.drives[select_].get(); }
   void reset();  // hardware reset
+  void drain() { queue_.drain(); }
   void archive(StateArchive& ar);
 
   void intrq_changed(IdeDrive& drive) override;
   void dma_requested(IdeDrive& drive) override;
+  DiskQueue* disk_queue() override { return &queue_; }
 
  private:
   class CommandBlock final : public MmioHandler {
@@ -62,6 +66,7 @@ class IdeChannel final : public IdeHost {
   void run_pending();
   void diagnostic();
   void drive_irq();
+  bool busy() const;  // BSY: no register is written
 
   Params p_;
   CommandBlock command_block_{*this};
@@ -69,6 +74,7 @@ class IdeChannel final : public IdeHost {
   Timer delay_;
   u8 select_ = 0, control_ = 0, pending_ = 0;
   bool has_pending_ = false, line_ = false;
+  DiskQueue queue_;
 };
 
 }  // namespace doppel::hw

@@ -87,7 +87,12 @@ class IdeDrive {
   // dma_write(). disk_done() stands for them, then comes dma_end().
   virtual std::optional<DiskRequest> disk_request() const { return std::nullopt; }
   virtual void disk_done(int error) { (void)error; }
-  bool busy() const { return busy_; }  // with something that the host's disk_queue() does: BSY
+  bool busy() const { return busy_; }  // with something that the host's disk queue does: BSY
+  void wait_for_disk() {
+    busy_ = true;
+    task_.status = ata::kBsy;
+  }
+  DiskQueue* disk_queue() const { return host_ != nullptr ? host_->disk_queue() : nullptr; }
   u32 block_left() const { return end_ - at_; }
 
  protected:

@@ -22,13 +22,14 @@ PiixIde::PiixIde(Params p) : PciDevice("piix3-ide", {.vendor = 0x8086, .device =
     masters_[i] = std::make_unique<BusMaster>([this]() -> DmaPort& { return dma(); },
                                               [this, i] { return channels_[i]->selected(); });
     BusMaster& master = *masters_[i];
-    channels_[i] = std::make_unique<IdeChannel>(
-        IdeChannel::Params{.clock = p.clock,
-                           .irq = p.irq[i],
-                           .command_delay_ns = p.command_delay_ns,
-                           .drives = std::move(p.drives[i]),
-                           .on_intrq = [&master](bool level) { master.on_intrq(level); },
-                           .on_dma = [&master](IdeDrive& drive) { master.on_dma(drive); }});
+    channels_[i] =
+        std::make_unique<IdeChannel>(IdeChannel::Params{.clock = p.clock,
+                                                        .irq = p.irq[i],
+                                                        .command_delay_ns = p.command_delay_ns,
+                                                        .drives = std::move(p.drives[i]),
+                                                        .on_intrq = [&master](bool level) { master.on_intrq(level); },
+                                                        .on_dma = [&master](IdeDrive& drive) { master.on_dma(drive); },
+                                                        .device_lock = p.device_lock});
   }
 }
 
@@ -56,6 +57,10 @@ void PiixIde::reset() {
     channels_[i]->reset();
     masters_[i]->reset();
   }
+}
+
+void PiixIde::sleep() {
+  for (auto& channel : channels_) channel->drain();
 }
 
 void PiixIde::archive(StateArchive& ar) {

@@ -16,6 +16,7 @@ class PiixIde final : public PciDevice, private MmioHandler {
     std::array<IrqLine, 2> irq;                                      // ISA interrupts 14 and 15
     std::array<std::array<std::unique_ptr<IdeDrive>, 2>, 2> drives;  // [channel][master, slave]; null: nothing there
     s64 command_delay_ns = 0;
+    std::mutex* device_lock = nullptr;  // null: DMA and flushes are done at once
   };
   explicit PiixIde(Params p);
   ~PiixIde() override;
@@ -24,6 +25,7 @@ class PiixIde final : public PciDevice, private MmioHandler {
 
   void reset() override;
   void archive(StateArchive& ar) override;
+  void sleep() override;
   std::string info() const override;
 
  private:

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdio>
-#include <deque>
-#include <thread>
 
 #include "base/log.h"
 #include "block/sync.h"
@@ -80,85 +77,6 @@ struct VirtioBlk::Request {
   std::span<u8> bytes() const { return {data.get(), size}; }
 };
 
-// The thread that does what the disk is asked for, in order. `lock_` is a leaf: it is never held around the disk's work
-// or the device lock.
-class VirtioBlk::Worker {
- public:
-  explicit Worker(VirtioBlk& disk) : disk_(disk), thread_([this] { loop(); }) {}
-  ~Worker() {
-    {
-      const std::lock_guard guard(lock_);
-      stop_ = true;
-    }
-    work_.notify_all();
-    thread_.join();
-  }
-  void add(std::unique_ptr<Request> r) {
-    {
-      const std::lock_guard guard(lock_);
-      todo_.push_back(std::move(r));
-    }
-    work_.notify_one();
-  }
-  std::deque<std::unique_ptr<Request>> take_done() {
-    const std::lock_guard guard(lock_);
-    return std::exchange(done_, {});
-  }
-  // Does what is left, on the caller's thread: it may hold the device lock, which the worker may be waiting for. The
-  // completions are the caller's.
-  void drain() {
-    std::unique_lock guard(lock_);
-    idle_.wait(guard, [this] { return !busy_; });
-    while (step(guard)) {
-    }
-  }
-
- private:
-  bool step(std::unique_lock<std::mutex>& guard) {
-    if (todo_.empty() || busy_) return false;
-    std::unique_ptr<Request> r = std::move(todo_.front());
-    todo_.pop_front();
-    busy_ = true;
-    guard.unlock();
-    disk_.run(*r);
-    guard.lock();
-    busy_ = false;
-    done_.push_back(std::move(r));
-    idle_.notify_all();
-    return true;
-  }
-
-  // Completions go to the guest at once when the device lock is free, else with the last of a burst.
-  void loop() {
-    std::unique_lock guard(lock_);
-    for (;;) {
-      work_.wait(guard, [this] { return stop_ || (!todo_.empty() && !busy_); });
-      if (stop_) return;
-      while (!stop_ && step(guard)) {
-        guard.unlock();
-        if (disk_.p_.device_lock.try_lock()) {
-          const std::lock_guard device(disk_.p_.device_lock, std::adopt_lock);
-          disk_.finish_done();
-        }
-        guard.lock();
-      }
-      guard.unlock();
-      {
-        const std::lock_guard device(disk_.p_.device_lock);
-        disk_.finish_done();
-      }
-      guard.lock();
-    }
-  }
-
-  VirtioBlk& disk_;
-  std::mutex lock_;
-  std::condition_variable work_, idle_;
-  std::deque<std::unique_ptr<Request>> todo_, done_;
-  bool busy_ = false, stop_ = false;
-  std::thread thread_;
-};
-
 VirtioBlk::VirtioBlk(Params p)
     : VirtioDevice({.name = "virtio-blk",
                     .id = kIdBlock,
@@ -166,7 +84,9 @@ VirtioBlk::VirtioBlk(Params p)
                     .queues = std::vector<u16>(p.queues, p.queue_size),
                     .config_size = kConfigSize},
                    p.clock),
-      p_(std::move(p)) {
+      p_(std::move(p)),
+      touched_(p_.queues),
+      queue_({.device_lock = p_.synchronous ? nullptr : &p_.device_lock, .batch_done = [this] { batch_done(); }}) {
   const u64 sectors = p_.node->size() / kSector;
   poke(kCapacity, sectors, 8);
   poke(kSegMaxAt, std::min<u64>(p_.queue_size, Virtqueue::kMaxSegments) - 2, 4);
@@ -182,10 +102,7 @@ VirtioBlk::VirtioBlk(Params p)
   poke(kMaxWriteZeroesSectors, kMaxRangeSectors, 4);
   poke(kMaxWriteZeroesSegments, kMaxRanges, 4);
   poke(kWriteZeroesMayUnmap, 1, 1);
-  if (!p_.synchronous) worker_ = std::make_unique<Worker>(*this);
 }
-
-VirtioBlk::~VirtioBlk() { worker_.reset(); }
 
 bool VirtioBlk::has_flush() const { return has(feature(kFlush)); }
 
@@ -199,7 +116,7 @@ VirtioBlk::Serve VirtioBlk::start(u16 queue, const VirtqChain& chain) {
     needs_reset("a request without header or status");
     return Serve::Later;
   }
-  auto r = std::make_unique<Request>();
+  const auto r = std::make_shared<Request>();
   r->queue = queue;
   r->type = load_le<u32>(header);
   const u64 sector = load_le<u64>(header + 8);
@@ -216,14 +133,12 @@ VirtioBlk::Serve VirtioBlk::start(u16 queue, const VirtqChain& chain) {
     return Serve::Done;
   }
   in_flight_ += r->size;
-  outstanding_++;
-  if (worker_) {
-    worker_->add(std::move(r));
-  } else {
-    run(*r);
-    outstanding_--;
-    complete(*r);
-  }
+  queue_.submit(
+      [this, r] {
+        run(*r);
+        return 0;
+      },
+      [this, r](int) { complete(*r); });
   return Serve::Done;
 }
 
@@ -310,41 +225,26 @@ void VirtioBlk::complete(Request& r) {
   if (r.type == kIn && r.status == kOk) written += static_cast<u32>(r.chain.write(0, r.bytes()));
   r.chain.write(r.chain.writable() - 1, {&r.status, 1});
   queue(r.queue).push(r.chain, written);
+  touched_[r.queue] = true;
   (r.type == kIn ? reads_ : writes_)++;
   if (r.status != kOk) errors_++;
   if (r.data) in_flight_ -= r.size;
 }
 
-void VirtioBlk::finish_done() {
-  std::vector<bool> touched(queue_count());
-  for (auto& r : worker_->take_done()) {
-    outstanding_--;
-    complete(*r);
-    touched[r->queue] = true;
+void VirtioBlk::batch_done() {
+  for (u16 i = 0; i < touched_.size(); i++) {
+    if (touched_[i]) finish(i);
+    touched_[i] = false;
   }
-  for (u16 i = 0; i < touched.size(); i++) {
-    if (touched[i]) finish(i);
-  }
-  if (waiting_) {
-    waiting_ = false;
-    for (u16 i = 0; i < queue_count(); i++) notify(i);
-  }
-}
-
-void VirtioBlk::sleep() {
-  if (!worker_) return;
-  do {
-    worker_->drain();
-    finish_done();
-  } while (outstanding_ != 0);
+  if (!waiting_) return;
+  waiting_ = false;
+  kick_all();
 }
 
 void VirtioBlk::stopped() {
-  if (worker_) {
-    worker_->drain();
-    worker_->take_done();
-  }
-  in_flight_ = outstanding_ = 0;
+  queue_.cancel();
+  std::fill(touched_.begin(), touched_.end(), false);
+  in_flight_ = 0;
   waiting_ = false;
   write_cache_ = true;
   poke(kWriteback, 1, 1);

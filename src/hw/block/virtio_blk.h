@@ -1,7 +1,7 @@
 // Virtio block device (virtio 1.2, 5.2): reads, writes, flushes, discards, zeroes, several queues. Requests are checked
-// and their buffers copied with the device lock held; the disk's own work is done on a thread of the device, one
-// request after the other, so that a slow disk or a flush never holds up the machine. With `synchronous` it is done at
-// once, so that what a guest sees depends on nothing else (-icount, tests).
+// and their buffers copied with the device lock held; the disk's own work is done by a disk queue (disk_queue.h), so
+// that a slow disk or a flush never holds up the machine. With `synchronous` it is done at once, so that what a guest
+// sees depends on nothing else (-icount, tests).
 //
 // A request of more than kMaxTransfer bytes, outside of the disk or not in whole sectors fails; requests that together
 // need more than kMaxInFlight bytes of buffers wait in their ring.
@@ -11,6 +11,7 @@
 #include <string>
 
 #include "block/node.h"
+#include "hw/block/disk_queue.h"
 #include "hw/bus/virtio/virtio_device.h"
 
 namespace doppel::hw {
@@ -30,13 +31,11 @@ class VirtioBlk final : public VirtioDevice {
     bool synchronous = false;
   };
   explicit VirtioBlk(Params p);
-  ~VirtioBlk() override;
-  void sleep() override;  // waits for the requests that the disk is at
+  void sleep() override { queue_.drain(); }
   std::string info() const override;
 
  private:
   struct Request;
-  class Worker;
   void handle(u16 queue) override;
   void stopped() override;
   void config_written(u64 offset, u64 value, unsigned size) override;
@@ -47,17 +46,17 @@ class VirtioBlk final : public VirtioDevice {
   void prepare_ranges(Request& r);
   void run(Request& r) const;  // the disk's part; no lock
   void complete(Request& r);
-  void finish_done();  // gives back what the worker has done
+  void batch_done();
   bool write_through() const { return !write_cache_ || !has_flush(); }
   bool has_flush() const;
 
   Params p_;
   bool write_cache_ = true;
   u64 in_flight_ = 0;     // bytes of buffers
-  u64 outstanding_ = 0;   // requests with the worker
   bool waiting_ = false;  // a ring has requests that found no room
   u64 reads_ = 0, writes_ = 0, errors_ = 0;
-  std::unique_ptr<Worker> worker_;  // null: synchronous
+  std::vector<bool> touched_;
+  DiskQueue queue_;
 };
 
 }  // namespace doppel::hw
