@@ -3,12 +3,12 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "app/detect.h"
 #include "app/doctor.h"
 #include "app/img/img.h"
 #include "app/img/io.h"
 #include "app/options.h"
 #include "app/run_machine.h"
+#include "app/vm_launch.h"
 #include "base/log.h"
 #include "guest/x86/features.h"
 #include "monitor/qmp/reference.h"
@@ -20,9 +20,12 @@ constexpr const char* kVersion = "QEMU emulator version 8.2.0 (Doppel 0.1.0)";
 constexpr const char* kUsage =
     "usage: doppel COMMAND ...\n"
     "  run FILE [OPTION...]      boot an ISO, disk image, kernel, or floppy; what it is, is found by its content\n"
-    "      --throwaway           writes to the disk vanish at the end\n"
+    "      --throwaway           writes to the disk vanish at the end (--keep NAME: they become a snapshot)\n"
+    "      --restore NAME        go on from a snapshot\n"
     "  qemu-system-x86_64 ...    QEMU's command line (also qemu-system-i386); -help lists the options\n"
     "  explain FILE [OPTION...]  print the machine that run would start, as a QEMU-compatible command line\n"
+    "  snapshot COMMAND VM ...   save, list, tree, restore, check, delete: a machine and its disks as they were\n"
+    "  clone VM NEW              another machine that begins as this one is\n"
     "  doctor                    what works on this host, what not, why, and the fix\n"
     "  img COMMAND ...           disk images: create, info, convert, check, snapshot ... (qemu-img's command line)\n"
     "  list cpus|machines|devices|qmp\n"
@@ -47,38 +50,6 @@ int qemu_command(const std::string& program, const std::vector<std::string>& arg
   if (options->show_help) return print(options_help(program));
   if (!options->text.empty()) return print(options->text);
   return run_machine(options.take());
-}
-
-// run and explain: the file's content becomes options.
-int run_file(const std::vector<std::string>& args, bool explain) {
-  std::vector<std::string> rest;
-  std::string file;
-  bool throwaway = false;
-  for (size_t i = 0; i < args.size(); i++) {
-    if (args[i] == "--throwaway")
-      throwaway = true;
-    else if (file.empty() && !args[i].starts_with("-"))
-      file = args[i];
-    else {
-      rest.push_back(args[i]);
-      // An option's argument is not the file.
-      if (args[i].starts_with("-") && option_takes_argument(args[i]) && i + 1 < args.size()) rest.push_back(args[++i]);
-    }
-  }
-  if (file.empty()) return fail({"run needs a file to boot", "doppel run FILE", 2});
-  auto found = detect(file);
-  if (!found) return fail(found.error());
-  std::vector<std::string> all = found->arguments;
-  if (throwaway) all.push_back("-snapshot");
-  all.insert(all.end(), rest.begin(), rest.end());
-  if (explain) {
-    std::string line = "# " + found->what + "\nqemu-system-" + found->arch;
-    for (const std::string& a : all) line += " " + (a.find(' ') == std::string::npos ? a : "'" + a + "'");
-    return print(line + "\n");
-  }
-  std::fprintf(stderr, "doppel: %s; accelerator: translator (hardware virtualisation is not built yet)\n",
-               found->what.c_str());
-  return qemu_command("qemu-system-" + found->arch, all);
 }
 
 int list(const std::vector<std::string>& args) {
@@ -112,13 +83,15 @@ int main_entry(int argc, char** argv) {
   if (command == "img" || command == "qemu-img") return img::main(command == "img" ? "doppel img" : "qemu-img", args);
   if (command == "run") return run_file(args, false);
   if (command == "explain") return run_file(args, true);
+  if (command == "snapshot") return snapshot_command(args);
+  if (command == "clone") return clone_command(args);
   if (command == "doctor") return print(doctor());
   if (command == "list") return list(args);
   if (command == "version" || command == "--version" || command == "-version")
     return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
   if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
-  const std::string near = nearest(command, {"run", "explain", "img", "doctor", "list", "version", "help",
-                                             "qemu-system-x86_64", "qemu-system-i386"});
+  const std::string near = nearest(command, {"run", "explain", "snapshot", "clone", "img", "doctor", "list", "version",
+                                             "help", "qemu-system-x86_64", "qemu-system-i386"});
   return fail({"unknown command '" + command + "'",
                near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
 }

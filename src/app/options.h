@@ -1,11 +1,14 @@
 // The command lines: QEMU's (parse_qemu) and Doppel's own (run_command in commands.cpp). Parsing starts nothing.
 #pragma once
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "machine/machine.h"
+#include "migration/record.h"
 #include "monitor/commands/context.h"
 
 namespace doppel::app {
@@ -39,6 +42,12 @@ struct Options {
   std::vector<Properties> netdevs, nics, legacy_nets, dumps;
   bool network_given = false;  // no default card
   std::string loadvm;
+  // Of `doppel run`: what it takes to start the like again, the snapshot to go on from, the name under which a
+  // throwaway run is kept ("?": ask).
+  migration::Launch launch;
+  std::optional<migration::Record> restore;
+  std::string keep;
+  std::function<void()> on_restored;
   std::string log_items, log_file;
   std::string pid_file;
   int escape_char = 1;

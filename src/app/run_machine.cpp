@@ -16,6 +16,7 @@
 #include "chardev/factory.h"
 #include "display/sdl/window.h"
 #include "gdbstub/gdbstub.h"
+#include "migration/folder_snapshots.h"
 #include "migration/internal_snapshots.h"
 #include "monitor/hmp/hmp.h"
 #include "monitor/qmp/qmp.h"
@@ -131,6 +132,7 @@ void make_services(Session& s, const Options& o) {
   s.services->chardevs = s.chardevs.get();
   s.services->command_line_options = option_parameters();
   s.services->display = o.display;
+  s.services->launch = o.launch;
   monitor::report_machine_events(*s.machine, s.services->events);
 }
 
@@ -162,11 +164,30 @@ void watch_signals(machine::Machine& machine, std::atomic<bool>& done) {
   }
 }
 
+// What a throwaway run has written becomes a snapshot, if it is wanted.
+Status keep_what_was_written(machine::Machine& machine, const Options& o) {
+  std::string name = o.keep;
+  if (name == "?") {
+    std::fputs("Keep what the guest has written? Name of the snapshot (empty: throw it away): ", stderr);
+    char line[200] = "";
+    if (std::fgets(line, sizeof line, stdin) == nullptr) return success();
+    name = line;
+    while (!name.empty() && (name.back() == '\n' || name.back() == '\r')) name.pop_back();
+  }
+  if (name.empty()) return success();
+  if (Status s = migration::keep_throwaway(machine, o.launch, name); !s) return s;
+  std::fprintf(stderr, "doppel: kept as '%s': doppel run --restore %s FILE goes on from there\n", name.c_str(),
+               name.c_str());
+  return success();
+}
+
 // Starts the machine; with a state, it goes on from there.
 Status start_from_state(machine::Machine& machine, const Options& o, bool stopped) {
   machine.start();
-  if (o.loadvm.empty()) return success();
-  Status s = migration::load_snapshot(machine, o.loadvm);
+  if (o.loadvm.empty() && !o.restore) return success();
+  Status s = o.restore ? migration::start_from_folder(machine, o.launch.folder, *o.restore)
+                       : migration::load_snapshot(machine, o.loadvm);
+  if (s && o.on_restored) o.on_restored();
   if (s && !stopped) machine.resume();
   return s;
 }
@@ -212,7 +233,7 @@ int run_machine(Options o) {
 
   if (Status st = build_network(o, *s.chardevs); !st) return fail(st.error());
   const bool stopped = o.machine.start_paused;
-  if (!o.loadvm.empty()) o.machine.start_paused = true;
+  if (!o.loadvm.empty() || o.restore) o.machine.start_paused = true;
   auto built = machine::build(o.machine);
   if (!built) return fail(built.error());
   s.machine = built.take();
@@ -256,6 +277,9 @@ int run_machine(Options o) {
   s.monitors.clear();
   if (!window) return fail(window.error());
   if (!restored) return fail(restored.error());
+  if (!o.keep.empty()) {
+    if (Status kept = keep_what_was_written(*s.machine, o); !kept) return fail(kept.error());
+  }
   return s.wait ? s.wait->exit_status() : status;
 }
 

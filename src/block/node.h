@@ -56,6 +56,7 @@ struct OpenOptions {
   bool no_backing = false;     // leave the backing image alone: what it would say reads as zeroes
   bool unsafe = false;         // flushes do nothing
   bool repair = true;          // of an image that was not closed; false: as it is (check)
+  bool frozen_too = false;     // write to a layer that others stand on (block/layers.h)
   u64 cache_bytes = 32 << 20;  // bound of the metadata cache
 };
 // Errors: missing file, no permission, a folder, a format that is not supported (names it).

@@ -9,6 +9,7 @@
 #include "block/file.h"
 #include "block/formats/read_only_image.h"
 #include "block/image_info.h"
+#include "block/layers.h"
 #include "block/overlay.h"
 #include "block/qcow2/qcow2.h"
 #include "block/raw.h"
@@ -116,6 +117,9 @@ Result<std::shared_ptr<Node>> open_at_depth(const std::string& path, const OpenO
   const std::string& format = options.format;
   if (!format.empty() && !is_format(format))
     return Error{"unknown image format '" + format + "'", "use format=raw or format=qcow2"};
+  if (!options.read_only && !options.snapshot && !options.frozen_too) {
+    if (Status s = check_writable(path); !s) return s.error();
+  }
   auto file = open_file(path, {options.read_only || options.snapshot,
                                options.shared ? Sharing::Shared : Sharing::Locked, options.unsafe});
   if (!file) return file.error();
@@ -128,6 +132,12 @@ Result<std::shared_ptr<Node>> open_at_depth(const std::string& path, const OpenO
 
 Result<std::shared_ptr<Node>> open(const std::string& path, const OpenOptions& options) {
   return open_at_depth(path, options, 0);
+}
+
+Result<std::shared_ptr<Node>> open_unguarded(const std::string& path, const OpenOptions& options) {
+  OpenOptions all = options;
+  all.frozen_too = true;
+  return open_at_depth(path, all, 0);
 }
 
 Result<std::string> probe_format(const std::string& path, bool shared) {

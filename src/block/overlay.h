@@ -25,6 +25,8 @@ class Overlay final : public Node {
   void discard(u64 offset, u64 length, Completion done) override;
   void write_zeroes(u64 offset, u64 length, Completion done) override;
   u64 clusters_written() const { return next_slot_; }
+  const std::shared_ptr<Node>& base() const { return base_; }
+  int write_to(Node& target);  // what differs from the base; an errno value
 
  private:
   static constexpr u64 kZero = ~u64{0};  // a cluster of zeroes without a slot

@@ -142,4 +142,23 @@ void Overlay::write_zeroes(u64 offset, u64 length, Completion done) {
   done(error);
 }
 
+int Overlay::write_to(Node& target) {
+  std::vector<u64> clusters;
+  {
+    const std::lock_guard hold(lock_);
+    for (const auto& [cluster, slot] : slots_) clusters.push_back(cluster);
+  }
+  std::sort(clusters.begin(), clusters.end());
+  std::vector<u8> data(kCluster);
+  for (const u64 cluster : clusters) {
+    const u64 offset = cluster * kCluster;
+    const std::span<u8> part(data.data(), std::min(kCluster, size() - offset));
+    if (const int error = read_sync(*this, offset, part)) return error;
+    const bool zero = std::all_of(part.begin(), part.end(), [](u8 b) { return b == 0; });
+    const int error = zero ? write_zeroes_sync(target, offset, part.size()) : write_sync(target, offset, part);
+    if (error != 0) return error;
+  }
+  return flush_sync(target);
+}
+
 }  // namespace doppel::block

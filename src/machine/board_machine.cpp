@@ -128,6 +128,7 @@ void BoardMachine::pause_vcpus() {
   for (auto& vcpu : vcpus_) vcpu->pause();
   clock_.stop();
   const std::lock_guard guard(device_lock_);
+  clock_.run_due();  // nothing is overdue in a machine that stands still: its state says so
   for (auto& device : owned_) device->sleep();
 }
 
@@ -278,6 +279,7 @@ bool BoardMachine::carry_out() {
       quit_cause_ = ShutdownCause::GuestShutdown;
     }
   }
+  if (off) off_ = true;
   if (quit || stop) {
     if (quit) exit_status_ = *quit;
     do_exit();
@@ -304,6 +306,7 @@ bool BoardMachine::carry_out() {
 }
 
 void BoardMachine::reset_devices() {
+  off_ = false;
   {
     const std::lock_guard guard(device_lock_);
     for (auto& device : owned_) device->reset();

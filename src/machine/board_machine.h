@@ -41,6 +41,7 @@ class BoardMachine : public Machine {
   Status while_stopped(const StoppedWork& work) override;
   void archive(StateArchive& ar) override;
   mem::RamBlock* ram() override { return nullptr; }
+  bool guest_is_off() const override { return off_.load(); }
   // What the guest asks for: any thread.
   void guest_reset();
   void guest_shutdown();
@@ -113,7 +114,7 @@ class BoardMachine : public Machine {
   std::optional<hw::Timer> stop_timer_;  // --stop-at
 
   std::atomic<RunState> state_{RunState::Prelaunch};
-  std::atomic<bool> exited_{false};
+  std::atomic<bool> exited_{false}, off_{false};  // off: the guest has asked for it
   int exit_status_ = 0;
   std::mutex run_lock_;  // pause, resume, reset, exit: one at a time
   std::thread thread_;

@@ -171,6 +171,7 @@ class Machine {
   virtual Status while_stopped(const StoppedWork& work) = 0;
   virtual void archive(StateArchive& ar) = 0;
   virtual mem::RamBlock* ram() = 0;
+  virtual bool guest_is_off() const = 0;  // it has switched itself off
   const MachineConfig& config() const { return config_; }
 
  protected:

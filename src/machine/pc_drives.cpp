@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "block/switch.h"
 #include "machine/pc_storage.h"
 #include "machine/pc_virtio.h"
 
@@ -31,7 +32,7 @@ Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std
   options.format = drive.format;
   auto node = block::open(drive.file, options);
   if (!node.ok()) return node.error();
-  place.node = node.take();
+  place.node = options.read_only ? node.take() : std::make_shared<block::Switch>(node.take());
   return place;
 }
 

@@ -7,6 +7,7 @@
 
 #include "block/qcow2/qcow2.h"
 #include "block/qcow2/snapshots.h"
+#include "block/switch.h"
 #include "migration/machine_state.h"
 
 namespace doppel::migration {
@@ -26,7 +27,7 @@ Result<std::vector<Disk>> snapshot_disks(machine::Machine& machine) {
   std::vector<Disk> disks;
   for (const machine::DriveInfo& d : machine.drives()) {
     if (!d.node || d.node->read_only()) continue;
-    auto image = std::dynamic_pointer_cast<Qcow2>(d.node);
+    auto image = std::dynamic_pointer_cast<Qcow2>(block::behind_switch(d.node));
     if (!image || !image->data_file().empty())
       return Error{"Device '" + d.id + "' is writable but does not support snapshots",
                    "use a qcow2 image: doppel img convert -O qcow2; or doppel snapshot, which takes any disk"};

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """States of running machines: tests/state/run.py build/release/doppel [NAME...]"""
 import hashlib
+import json
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from harness import GUESTS, Emulator, Failure, check, run_tests, wait_until  # noqa: E402
 
 MIB = 1 << 20
-STEPS = 60
+STEPS = 140
 # Every step depends on the one before, in memory and on the disk; at the end all of the disk's blocks are read again.
 WORK = ("echo 0 > /tmp/h; i=0; while [ $i -lt %d ]; do seq $i 3000 | cat /tmp/h - | sha256sum | cut -c1-64 > /tmp/g; mv /tmp/g /tmp/h; "
         "dd if=/tmp/h of=%s bs=512 seek=$((i*9)) conv=notrunc 2>/dev/null; echo STEP-$i; i=$((i- -1)); done; sync; "
@@ -91,6 +94,250 @@ def test_savevm(t):
 
 def test_savevm_smp(t):
     savevm_once(t, 20, "-smp", "2")
+
+
+class Home:
+    """A folder with a kernel, a raw disk and what `doppel run` leaves there; its commands."""
+
+    def __init__(self, t, kind="raw"):
+        self.t = t
+        self.dir = pathlib.Path(tempfile.mkdtemp(dir=t.dir))
+        self.env = dict(os.environ, XDG_RUNTIME_DIR=str(self.dir))
+        for name in ("vmlinuz", "initrd.gz"):
+            shutil.copy(GUESTS / "amd64-pc" / name, self.dir)
+        self.disk = self.dir / "disk.img"
+        status, text = t.img("create", "-f", kind, self.disk, "64M")
+        check(status == 0, text)
+        self.options = ["-initrd", "initrd.gz", "-m", "256", "-no-reboot", "-append", t.work(), "-drive", f"file=disk.img,format={kind},if=ide"]
+
+    def cli(self, *args, status=0):
+        p = subprocess.run([self.t.program, *map(str, args)], cwd=self.dir, env=self.env, capture_output=True, text=True)
+        check(p.returncode == status, f"{args}: exit status {p.returncode}: {p.stdout}{p.stderr}")
+        return p.stdout + p.stderr
+
+    def start(self, *args, file="vmlinuz", first=False):
+        return Run(self, file, *(self.options if first else []), *args)
+
+    def hash(self, file=None):
+        return hashlib.sha256((file or self.disk).read_bytes()).hexdigest()
+
+    def layers(self):
+        return sorted(f.name for f in (self.dir / "disk.img.snapshots").glob("layer-*"))
+
+
+class Run:
+    def __init__(self, home, file, *args):
+        self.file = pathlib.Path(tempfile.mkdtemp(dir=home.dir)) / "serial"
+        self.process = subprocess.Popen([home.t.program, "run", *map(str, args), "-display", "none", "-serial", f"file:{self.file}", file], cwd=home.dir,
+                                        env=home.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def serial(self):
+        return self.file.read_bytes() if self.file.exists() else b""
+
+    def wait_for(self, pattern, timeout=240, step=0.1):
+        def there():
+            if self.process.poll() is not None and not re.search(pattern.encode(), self.serial()):
+                raise Failure(f"it ended without {pattern}: {self.process.stdout.read().decode()}")
+            return re.search(pattern.encode(), self.serial())
+        return wait_until(pattern, there, timeout, step)[0].decode()
+
+    def finishes(self, steps=STEPS):
+        got = self.wait_for(r"RESULT-\S+-END")
+        check(got == results(steps), f"the guest has computed {got}, not {results(steps)}")
+        self.ends()
+
+    def ends(self, status=0):
+        code = self.process.wait(60)
+        check(code == status, f"exit status {code}: {self.process.stdout.read().decode()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def snapshots_of_a_raw_disk(t, at, *more):
+    home = Home(t)
+    with home.start(*more, first=True) as r:
+        r.wait_for(rf"STEP-{at}\b")
+        home.cli("snapshot", "save", "vmlinuz", "one")
+        frozen = home.hash()
+        r.wait_for(rf"STEP-{at + 3}\b")
+        home.cli("snapshot", "save", "--compress", "vmlinuz", "two")
+        r.wait_for(rf"STEP-{at + 6}\b")
+        r.process.kill()
+        r.process.wait()
+    for name in ("one", "two"):
+        with home.start("--restore", name) as r:
+            r.finishes()
+            check(f"STEP-{at}\r\n".encode() not in r.serial(), "it began anew")
+    check(home.hash() == frozen, "the raw disk was written to after the snapshot")
+    return home
+
+
+def test_snapshot_raw(t):
+    """Two states of a machine with a raw disk, killed, gone back to both; the disk stays what it was to the bit."""
+    home = snapshots_of_a_raw_disk(t, 10)
+    check(home.cli("snapshot", "tree", "vmlinuz") == "one\n  two\n    * now\n", home.cli("snapshot", "tree", "vmlinuz"))
+    check(re.search(r"^two\s+\S+ \S+\s+[\d.]+ MiB\s+00:", home.cli("snapshot", "list", "vmlinuz"), re.M), "list")
+    rows = json.loads(home.cli("snapshot", "list", "--json", "vmlinuz"))
+    check([(r["name"], r["parent"], r["memory"]) for r in rows] == [("one", "", "file"), ("two", "one", "compressed")], rows)
+    check(home.cli("snapshot", "check", "vmlinuz") == "one: good\ntwo: good\n", "check")
+    # Nobody writes to what others stand on.
+    check("has snapshots that build on it" in home.cli("img", "resize", "disk.img", "128M", status=1), "img resize")
+    check("already" in home.cli("snapshot", "save", "vmlinuz", "one", status=1), "a name twice")
+    for name in ("../x", ".x", "", "layer-1.qcow2"):
+        home.cli("snapshot", "save", "vmlinuz", name, status=2)
+    home.cli("snapshot", "restore", "vmlinuz", "nope", status=1)
+    home.cli("snapshot", "delete", "vmlinuz", "one")
+    check(home.cli("snapshot", "tree", "vmlinuz") == "two\n  * now\n", "tree")
+    with home.start("--restore", "two") as r:
+        r.finishes()
+    home.cli("snapshot", "delete", "vmlinuz", "two")
+    check(home.cli("snapshot", "list", "vmlinuz") == "there are no snapshots\n", "list")
+    check(len(home.layers()) <= 4, home.layers())
+
+
+def test_snapshot_restore_while_it_runs(t):
+    home = Home(t, "qcow2")
+    with home.start("-smp", "2", first=True) as r:
+        r.wait_for(r"STEP-10\b")
+        home.cli("snapshot", "save", "vmlinuz", "s")
+        for _ in range(3):
+            before = len(r.serial())
+            r.wait_for(r"STEP-2\d\b")
+            home.cli("snapshot", "restore", "vmlinuz", "s")
+            wait_until("the steps again", lambda: b"STEP-15\r" in r.serial()[before:])
+        check(len(home.layers()) == 1, f"layers that nobody needs: {home.layers()}")
+        r.finishes()
+    # A machine that is off goes on from there at its next start.
+    check("goes on from there" in home.cli("snapshot", "restore", "vmlinuz", "s"), "restore")
+    with home.start() as r:
+        r.finishes()
+        check(b"STEP-5\r" not in r.serial(), "it began anew")
+
+
+def test_damaged_snapshot(t):
+    """Cut or changed files: an error that says so, and the disks stay as they were."""
+    home = Home(t)
+    with home.start(first=True) as r:
+        r.wait_for(r"STEP-5\b")
+        home.cli("snapshot", "save", "vmlinuz", "s")
+        r.process.kill()
+    place = home.dir / "vmlinuz.snapshots" / "s"
+    state, ram, record = (place / n for n in ("state", "ram", "snapshot.json"))
+    good = {f: f.read_bytes() for f in (state, record)}
+    current = (home.dir / "disk.img.snapshots" / "current").read_text()
+
+    def refused(pattern):
+        with home.start("--restore", "s") as r:
+            said = r.process.communicate(timeout=60)[0].decode()
+            check(r.process.returncode == 1 and re.search(pattern, said), f"{pattern!r}: exit status {r.process.returncode}: {said}")
+        check((home.dir / "disk.img.snapshots" / "current").read_text() == current, "the disk's layer has changed")
+    for length in (0, 10, 100, len(good[state]) // 2, len(good[state]) - 1):
+        state.write_bytes(good[state][:length])
+        refused(r"holds no state|is damaged")
+    for at in (3, 9, 20, 60, 1000, len(good[state]) - 5):
+        state.write_bytes(good[state][:at] + bytes([good[state][at] ^ 0x10]) + good[state][at + 1:])
+        refused(r"holds no state|is damaged|has version")
+    state.write_bytes(good[state])
+    for text in (b"", b"{", b"[]", b"{\"version\": 9}", good[record].replace(b'"file",', b'"cloud",')):
+        record.write_bytes(text)
+        refused(r"snapshot")
+    record.write_bytes(good[record])
+    size = ram.stat().st_size
+    os.truncate(ram, size - 4096)
+    refused(r"has \d+ bytes, the machine \d+")
+    os.truncate(ram, size)
+    check("is damaged" in home.cli("snapshot", "check", "vmlinuz", status=1), "check of the memory")
+
+
+def test_snapshot_killed(t):
+    """Killed in the midst of saving: no half snapshot, and the machine's disk is in order."""
+    home = Home(t, "qcow2")
+    for i in range(4):
+        with home.start(*([] if i else home.options)) as r:
+            r.wait_for(r"STEP-3\b") if i == 0 else time.sleep(0.5)
+            p = subprocess.Popen([t.program, "snapshot", "save", "vmlinuz", f"s{i}"], cwd=home.dir, env=home.env, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+            time.sleep(0.03 * i)
+            r.process.kill()
+            p.wait()
+        for row in json.loads(home.cli("snapshot", "list", "--json", "vmlinuz")):
+            check("good" in home.cli("snapshot", "check", "vmlinuz", row["name"]), row)
+        current = home.dir / "disk.img.snapshots" / "current"
+        if current.exists():
+            status, text = t.img("check", "-r", "leaks", current.parent / current.read_text().strip())
+            check(status in (0, 3), text)
+
+
+def test_clone(t):
+    """Of a running machine: both go on, each with its own disk."""
+    home = Home(t)
+    with home.start(first=True) as r:
+        r.wait_for(r"STEP-10\b")
+        check("goes on from here" in home.cli("clone", "vmlinuz", "new.qcow2"), "clone")
+        home.cli("clone", "vmlinuz", "new.qcow2", status=1)
+        home.cli("snapshot", "save", "vmlinuz", "x")
+        with home.start(file="new.qcow2") as c:
+            c.finishes()
+            check(b"STEP-5\r" not in c.serial(), "the clone began anew")
+        r.finishes()
+    frozen = home.hash()
+    # It is a machine of its own: with its own snapshots, and started anew the next time.
+    with home.start(file="new.qcow2") as c:
+        c.wait_for(r"STEP-5\b")
+        home.cli("snapshot", "save", "new", "of-clone")
+        check("of-clone\n" in home.cli("snapshot", "tree", "new.qcow2"), "tree")
+        home.cli("clone", "new", "newer.qcow2")
+        c.finishes()
+    with home.start(file="newer.qcow2") as c:
+        c.finishes()
+    check(home.hash() == frozen, "a clone has written to the first disk")
+    with home.start("--restore", "of-clone", file="new.qcow2") as c:
+        c.finishes()
+    # The original's layers stay while a clone stands on them.
+    home.cli("snapshot", "delete", "vmlinuz", "x")
+    with home.start(file="new.qcow2") as c:
+        c.wait_for(r"STEP-2\b")
+
+
+def test_keep(t):
+    """A throwaway run that is kept after all; the disk stays as it was to the bit, after kill -9 too."""
+    home = Home(t)
+    before = home.hash()
+    with home.start("--throwaway", first=True) as r:
+        r.wait_for(r"STEP-20\b")
+        r.process.kill()
+        r.process.wait()
+    check(home.hash() == before and not home.layers(), "after kill -9")
+    with home.start("--throwaway", "--keep", "done", first=True) as r:
+        r.finishes()
+    check(home.hash() == before, "the base after --keep")
+    check("disks only" in home.cli("snapshot", "list", "vmlinuz"), "the guest had switched itself off")
+    with home.start("--throwaway", "--keep", "half", first=True) as r:
+        r.wait_for(r"STEP-20\b")
+        r.process.terminate()
+        r.ends()
+    check(home.hash() == before, "the base after --keep in mid-work")
+    with home.start("--restore", "half") as r:
+        r.finishes()
+    check(home.hash() == before, "the base after going on")
+    home.cli("run", "--keep", "x", "vmlinuz", status=2)
+    # What was kept first is there: the blocks that the guest wrote.
+    record = json.loads((home.dir / "vmlinuz.snapshots" / "done" / "snapshot.json").read_text())
+    layer = home.dir / "vmlinuz.snapshots" / record["disks"][0]["file"]
+    status, text = t.img("dd", "-O", "raw", "bs=512", "skip=0", "count=1", f"if={layer}", f"of={home.dir}/block")
+    check(status == 0 and re.match(rb"[0-9a-f]{64}\n", (home.dir / "block").read_bytes()), text)
+
+
+def test_full_snapshot_raw_20(t):
+    for i in range(20):
+        snapshots_of_a_raw_disk(t, 3 + 2 * i, *(["-smp", "2"] if i % 2 else []))
 
 
 def test_full_savevm_20(t):

@@ -66,6 +66,7 @@ std::span<const Definition> chardev_commands();
 std::span<const Definition> object_commands();
 std::span<const Definition> descriptor_commands();
 std::span<const Definition> pci_commands();
+std::span<const Definition> snapshot_commands();
 std::span<const Definition> introspection_commands();
 std::vector<const Definition*> all_commands();
 const Definition* find_command(const std::string& name);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "machine/machine.h"
+#include "migration/record.h"
 #include "monitor/commands/descriptors.h"
 #include "monitor/commands/events.h"
 
@@ -37,6 +38,7 @@ struct Services {
   std::vector<CommandLineOption> command_line_options;  // for query-command-line-options
   std::string arch = "x86_64";
   std::string display = "none";
+  migration::Launch launch;  // without a folder: not started by `doppel run`
   // Commands that change what is shared (chardevs, network, pointer): one at a time.
   std::mutex change_lock;
   PointerState pointer;  // as input-send-event left it

@@ -1,0 +1,59 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/os/files.h"
+
+namespace doppel::os {
+namespace {
+Error failed(const char* what, const std::string& path) {
+  const int error = errno;
+  return {std::string("can't ") + what + " '" + path + "': " + std::strerror(error),
+          error == ENOSPC ? "make room there" : "check the folder and its permissions"};
+}
+}  // namespace
+
+Status sync_path(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return failed("open", path);
+  const bool good = ::fsync(fd) == 0;
+  const int error = errno;
+  ::close(fd);
+  errno = error;
+  return good ? success() : Status(failed("write", path));
+}
+
+Status write_durably(const std::string& path, const std::string& text) {
+  const std::string partial = path + ".partial";
+  {
+    std::ofstream out(partial, std::ios::binary | std::ios::trunc);
+    out << text;
+    if (!out.flush()) return failed("write", partial);
+  }
+  if (Status s = sync_path(partial); !s) return s;
+  if (std::rename(partial.c_str(), path.c_str()) != 0) return failed("write", path);
+  return sync_path(std::filesystem::path(path).parent_path().string());
+}
+
+Result<bool> create_new(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0 && errno == EEXIST) return false;
+  if (fd < 0) return failed("make", path);
+  ::close(fd);
+  return true;
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return in ? text.str() : std::string();
+}
+
+}  // namespace doppel::os
