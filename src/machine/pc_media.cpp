@@ -1,6 +1,7 @@
 // The drives and the PCI functions of the `pc` board as the monitor sees them, and changes of media while it runs.
 #include <algorithm>
 
+#include "block/switch.h"
 #include "machine/pc.h"
 
 namespace doppel::machine {
@@ -70,6 +71,7 @@ Status PcMachine::change_medium(const std::string& id, const std::string& file, 
   options.format = wanted.format;
   auto node = block::open(file, options);
   if (!node.ok()) return node.error();
+  if (!options.read_only) node = std::shared_ptr<block::Node>(std::make_shared<block::Switch>(node.take()));
   const std::lock_guard guard(device_lock_);
   const bool was_there = slot.place->node != nullptr;
   if (slot.cd) {
