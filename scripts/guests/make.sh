@@ -1,11 +1,12 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-disk] [amd64-root] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-disk] [amd64-root] [amd64-plug] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
 #   guests/amd64-virtio/{vmlinuz,initrd.gz}   the same with the virtio drivers and ext4
 #   guests/amd64-disk/{vmlinuz,initrd.gz}     the same with the drivers of all disk controllers and ext4
 #   guests/amd64-root/disk.img            a raw disk of 4 GiB (sparse) with MBR, GRUB and a Debian root on ext4
+#   guests/amd64-plug/{vmlinuz,initrd.gz}   the same with the drivers of cards that are plugged in, and of the power button
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -77,6 +78,11 @@ CFG
     [ "$(stat -c %s "$w/core.img")" -lt $((2047 * 512)) ]
     mv "$d" "$OUT/amd64-root/disk.img"
     rm -rf "$w"
+}
+
+# The amd64 guest for cards that come and go, and for the power button.
+amd64_plug() {
+    pc amd64-plug amd64 linux-image-amd64 af_packet button evdev e1000 8139too virtio_pci virtio_net virtio_blk virtio_rng virtio_balloon virtio_console
 }
 
 pc_iso() {
@@ -173,10 +179,11 @@ for guest; do
         amd64-virtio) amd64_virtio ;;
         amd64-disk) amd64_disk ;;
         amd64-root) amd64_root ;;
+        amd64-plug) amd64_plug ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-disk amd64-root pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-disk amd64-root amd64-plug pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

@@ -36,8 +36,11 @@ Status take_key(Options::Blockdev& b, const std::string& key, const std::string&
     auto on = parse_switch("-blockdev read-only", value);
     if (!on) return on.error();
     b.read_only = *on;
-  } else if (key == "backing" && is_null(value)) {
-    b.no_backing = true;
+  } else if (key == "backing") {
+    if (is_null(value))
+      b.no_backing = true;
+    else
+      b.backing = value;
   } else if (!among(kNoEffect, key)) {
     return Error{"-blockdev has no property '" + key + "'",
                  "it has: driver, node-name, filename, file, read-only, cache.direct, discard, detect-zeroes"};
@@ -66,24 +69,47 @@ Status take_blockdev(Options& o, const std::string& text) {
   return success();
 }
 
+Result<machine::DriveConfig> drive_of_node(const Options& o, const Options::Blockdev& b) {
+  machine::DriveConfig drive;
+  drive.interface = "none";
+  drive.is_node = true;
+  drive.driver = b.driver;
+  drive.id = b.name;
+  drive.file = b.filename;
+  drive.format = among(kProtocols, b.driver) ? "raw" : b.driver;
+  drive.read_only = b.read_only;
+  const auto find = [&](const std::string& name) {
+    return std::find_if(o.blockdevs.begin(), o.blockdevs.end(), [&](const auto& other) { return other.name == name; });
+  };
+  if (!b.backing.empty() && find(b.backing) == o.blockdevs.end())
+    return Error{"-blockdev " + b.name + ": there is no node '" + b.backing + "'", "define it before this one"};
+  if (b.file.empty()) return drive;
+  const auto below = find(b.file);
+  if (below == o.blockdevs.end() || !among(kProtocols, below->driver))
+    return Error{"-blockdev " + b.name + ": there is no file node '" + b.file + "'",
+                 "define it with -blockdev file,node-name=" + b.file + ",filename=..."};
+  drive.file = below->filename;
+  drive.read_only |= below->read_only;
+  return drive;
+}
+
+Status open_node(machine::DriveConfig& drive, const Options::Blockdev& b) {
+  const bool protocol = among(kProtocols, b.driver);
+  block::OpenOptions options;
+  options.read_only = drive.read_only || protocol;
+  options.format = drive.format;
+  options.shared = protocol;
+  auto node = block::open(drive.file, options);
+  if (!node) return node.error();
+  if (!protocol) drive.node = node.take();
+  return success();
+}
+
 Status resolve_blockdevs(Options& o) {
   for (const Options::Blockdev& b : o.blockdevs) {
-    machine::DriveConfig drive;
-    drive.interface = "none";
-    drive.id = b.name;
-    drive.file = b.filename;
-    drive.format = among(kProtocols, b.driver) ? "raw" : b.driver;
-    drive.read_only = b.read_only;
-    if (!b.file.empty()) {
-      const auto below = std::find_if(o.blockdevs.begin(), o.blockdevs.end(),
-                                      [&](const Options::Blockdev& other) { return other.name == b.file; });
-      if (below == o.blockdevs.end() || !among(kProtocols, below->driver))
-        return Error{"-blockdev " + b.name + ": there is no file node '" + b.file + "'",
-                     "define it with -blockdev file,node-name=" + b.file + ",filename=..."};
-      drive.file = below->filename;
-      drive.read_only |= below->read_only;
-    }
-    o.machine.drives.push_back(drive);
+    auto drive = drive_of_node(o, b);
+    if (!drive) return drive.error();
+    o.machine.drives.push_back(drive.take());
   }
   return success();
 }

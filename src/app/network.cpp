@@ -37,21 +37,6 @@ bool wants_models(Options& o, const net::Properties& p) {
   return true;
 }
 
-// Sources of random numbers for virtio-rng: the host's own.
-Status take_rng(Options& o, const std::string& type, const net::Properties& p) {
-  const std::string id = net::property(p, "id");
-  if (id.empty()) return Error{"-object " + type + " needs id=", "-object " + type + ",id=rng0"};
-  for (const auto& [key, value] : p) {
-    if (key == "qom-type" || key == "id") continue;
-    if (key != "filename" || type == "rng-builtin")
-      return Error{type + " has no property '" + key + "'", "leave it out"};
-    if (value != "/dev/urandom" && value != "/dev/random")
-      return Error{"rng-random: filename=" + value + " is not built yet", "use /dev/urandom"};
-  }
-  o.machine.rng_sources.push_back(id);
-  return success();
-}
-
 }  // namespace
 
 Status take_netdev(Options& o, const std::string& text) {
@@ -79,17 +64,6 @@ Status take_net(Options& o, const std::string& text) {
   const KeyValues p = parse_key_values(text, "type");
   if (wants_models(o, p) || net::property(p, "type") == "none") return success();
   o.legacy_nets.push_back(p);
-  return success();
-}
-
-Status take_object(Options& o, const std::string& text) {
-  KeyValues p = parse_key_values(text, "qom-type");
-  const std::string type = net::property(p, "qom-type");
-  if (type == "rng-random" || type == "rng-builtin") return take_rng(o, type, p);
-  if (type != "filter-dump")
-    return Error{"the object '" + type + "' is not built yet", "filter-dump, rng-random and rng-builtin are"};
-  std::erase_if(p, [](const auto& kv) { return kv.first == "qom-type"; });
-  o.dumps.push_back(p);
   return success();
 }
 

@@ -1,4 +1,4 @@
-// The network's part of the command line: -netdev, -nic, -net and -object filter-dump, and making the cables from them.
+// The network's part of the command line: -netdev, -nic and -net, and making the cables from them.
 #pragma once
 #include "app/options.h"
 #include "chardev/factory.h"
@@ -8,7 +8,6 @@ namespace doppel::app {
 Status take_netdev(Options& o, const std::string& text);
 Status take_nic(Options& o, const std::string& text);
 Status take_net(Options& o, const std::string& text);
-Status take_object(Options& o, const std::string& text);
 
 // Fills o.machine.network and o.machine.nics. Without any of the options: an e1000 on a user network.
 Status build_network(Options& o, chardev::Factory& chardevs);

@@ -10,7 +10,9 @@
 
 #include "app/blockdev.h"
 #include "app/network.h"
+#include "app/objects.h"
 #include "base/log.h"
+#include "crypto/secret.h"
 #include "guest/x86/features.h"
 
 namespace doppel::app {
@@ -150,14 +152,6 @@ constexpr PropertyRow kProperties[] = {
     {"object", "id", "string"},
 };
 
-Error bad_property(std::string_view option, std::string_view key, const std::vector<std::string>& known) {
-  const std::string near = nearest(key, known);
-  std::string all;
-  for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
-  return Error{"-" + std::string(option) + " has no property '" + std::string(key) + "'",
-               near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
-}
-
 // Versions (pc-q35-8.2) are the board.
 Error unknown_board(const std::string& name) {
   const std::string board = name.starts_with("pc-q35-") ? "q35" : name;
@@ -172,7 +166,7 @@ Error bad_property(std::string_view option, std::string_view key, std::string_vi
   for (const PropertyRow& row : kProperties) {
     if (group == row.option) known.emplace_back(row.name);
   }
-  return bad_property(option, key, known);
+  return app::bad_property(option, key, known);
 }
 
 Status take_machine(Options& o, const std::string& text) {
@@ -253,41 +247,6 @@ Status take_boot(Options& o, const std::string& text) {
       return bad_property("boot", key, "boot-opts");
     }
   }
-  return success();
-}
-
-Status take_drive(Options& o, const std::string& text) {
-  machine::DriveConfig d;
-  for (const auto& [key, value] : parse_key_values(text, "file")) {
-    if (key == "file")
-      d.file = value;
-    else if (key == "if")
-      d.interface = value;
-    else if (key == "media")
-      d.media = value;
-    else if (key == "id")
-      d.id = value;
-    else if (key == "format" || key == "driver")
-      d.format = value;
-    else if (key == "readonly" || key == "read-only")
-      d.read_only = is_on(value);
-    else if (key == "snapshot")
-      d.snapshot = is_on(value);
-    else if (key == "index" || key == "bus" || key == "unit") {
-      auto n = parse_number(value, "-drive " + key, 0, 31);
-      if (!n) return n.error();
-      (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
-    } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" &&
-               key != "detect-zeroes" && key != "serial") {
-      return bad_property("drive", key, "drive");
-    }
-  }
-  if (d.interface != "ide" && d.interface != "virtio" && d.interface != "floppy" && d.interface != "none" &&
-      d.interface != "scsi")
-    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide, if=virtio or if=floppy", 1};
-  if (d.media != "disk" && d.media != "cdrom")
-    return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
-  o.machine.drives.push_back(d);
   return success();
 }
 
@@ -391,37 +350,6 @@ Status take_icount(Options& o, const std::string& text) {
   return success();
 }
 
-Status take_device(Options& o, const std::string& text) {
-  machine::DeviceConfig d;
-  for (const auto& [key, value] : parse_key_values(text, "driver")) {
-    if (key == "driver")
-      d.driver = value;
-    else
-      d.properties[key] = value;
-  }
-  if (d.driver == "help" || d.driver == "?") {
-    o.text = machine::devices_help();
-    return success();
-  }
-  const std::vector<std::string> known = machine::device_properties(d.driver);
-  if (known.empty()) {
-    const std::string near = nearest(d.driver, machine::device_names());
-    return Error{"there is no device '" + d.driver + "'",
-                 near.empty() ? "-device help lists them" : "did you mean '" + near + "'? -device help lists them", 1};
-  }
-  if (d.properties.contains("help") || d.properties.contains("?")) {
-    o.text = d.driver + " options:\n";
-    for (const std::string& k : known) o.text += "  " + k + "=<value>\n";
-    return success();
-  }
-  for (const auto& [key, value] : d.properties) {
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      return bad_property("device " + d.driver, key, known);
-  }
-  o.machine.devices.push_back(d);
-  return success();
-}
-
 Status take_dfilter(Options& o, const std::string& text) {
   u64 from = 0, to = 0;
   const size_t dots = text.find(".."), plus = text.find('+');
@@ -436,61 +364,6 @@ Status take_dfilter(Options& o, const std::string& text) {
   o.machine.accel.dump_from = from;
   o.machine.accel.dump_to = to;
   return success();
-}
-
-Status take_memory_backend(Options& o, const KeyValues& values) {
-  machine::MemoryBackend b;
-  for (const auto& [key, value] : values) {
-    if (key == "qom-type") {
-      b.kind = value;
-    } else if (key == "id") {
-      b.id = value;
-    } else if (key == "size") {
-      auto size = parse_size(value, 1);
-      if (!size) return size.error();
-      b.size = *size;
-    } else if (key == "mem-path" && b.kind == "memory-backend-file") {
-      b.path = value;
-    } else if (key == "share") {
-      auto on = parse_switch("-object " + b.kind + " share", value);
-      if (!on) return on.error();
-      b.shared = *on;
-    } else {
-      std::vector<std::string> known = {"id", "size", "share"};
-      if (b.kind == "memory-backend-file") known.emplace_back("mem-path");
-      return bad_property("object " + b.kind, key, known);
-    }
-  }
-  if (b.id.empty() || b.size == 0) return Error{"-object " + b.kind + " needs id= and size=", "id=ram,size=512M"};
-  if (b.kind == "memory-backend-file" && b.path.empty())
-    return Error{"-object memory-backend-file needs mem-path=", "mem-path=/dev/shm/guest"};
-  o.machine.memory_backends.push_back(b);
-  return success();
-}
-
-Status take_any_object(Options& o, const std::string& text) {
-  const KeyValues values = parse_key_values(text, "qom-type");
-  std::string type;
-  for (const auto& [key, value] : values) {
-    if (key == "qom-type") type = value;
-  }
-  const bool memory = type == "memory-backend-ram" || type == "memory-backend-file";
-  return memory ? take_memory_backend(o, values) : take_object(o, text);
-}
-
-// -machine memory-backend=ID: the object is there and as large as the RAM.
-Status check_memory_backend(Options& o) {
-  if (o.machine.memory_backend.empty()) return success();
-  for (const machine::MemoryBackend& b : o.machine.memory_backends) {
-    if (b.id != o.machine.memory_backend) continue;
-    if (!o.memory_given) o.machine.ram_bytes = b.size;
-    if (b.size == o.machine.ram_bytes) return success();
-    return Error{"the memory back end '" + b.id + "' has " + std::to_string(b.size) + " bytes, and -m says " +
-                     std::to_string(o.machine.ram_bytes),
-                 "make them agree"};
-  }
-  return Error{"there is no memory back end '" + o.machine.memory_backend + "'",
-               "define it with -object memory-backend-ram,id=" + o.machine.memory_backend + ",size=..."};
 }
 
 Status take_overcommit(Options&, const std::string& text) {
@@ -527,6 +400,76 @@ Status take_mon(Options& o, const std::string& text) {
   }
   return success();
 }
+
+}  // namespace
+
+Status take_drive(Options& o, const std::string& text) {
+  machine::DriveConfig d;
+  for (const auto& [key, value] : parse_key_values(text, "file")) {
+    if (key == "file")
+      d.file = value;
+    else if (key == "if")
+      d.interface = value;
+    else if (key == "media")
+      d.media = value;
+    else if (key == "id")
+      d.id = value;
+    else if (key == "format" || key == "driver")
+      d.format = value;
+    else if (key == "readonly" || key == "read-only")
+      d.read_only = is_on(value);
+    else if (key == "snapshot")
+      d.snapshot = is_on(value);
+    else if (key == "index" || key == "bus" || key == "unit") {
+      auto n = parse_number(value, "-drive " + key, 0, 31);
+      if (!n) return n.error();
+      (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
+    } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" &&
+               key != "detect-zeroes" && key != "serial") {
+      return bad_property("drive", key, "drive");
+    }
+  }
+  if (d.interface != "ide" && d.interface != "virtio" && d.interface != "floppy" && d.interface != "none" &&
+      d.interface != "scsi")
+    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide, if=virtio or if=floppy", 1};
+  if (d.media != "disk" && d.media != "cdrom")
+    return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
+  o.machine.drives.push_back(d);
+  return success();
+}
+
+Status take_device(Options& o, const std::string& text) {
+  machine::DeviceConfig d;
+  for (const auto& [key, value] : parse_key_values(text, "driver")) {
+    if (key == "driver")
+      d.driver = value;
+    else
+      d.properties[key] = value;
+  }
+  if (d.driver == "help" || d.driver == "?") {
+    o.text = machine::devices_help();
+    return success();
+  }
+  const std::vector<std::string> known = machine::device_properties(d.driver);
+  if (known.empty()) {
+    const std::string near = nearest(d.driver, machine::device_names());
+    return Error{"there is no device '" + d.driver + "'",
+                 near.empty() ? "-device help lists them" : "did you mean '" + near + "'? -device help lists them", 1};
+  }
+  if (d.properties.contains("help") || d.properties.contains("?")) {
+    o.text = d.driver + " options:\n";
+    for (const std::string& k : known) o.text += "  " + k + "=<value>\n";
+    return success();
+  }
+  for (const auto& [key, value] : d.properties) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      return bad_property("device " + d.driver, key, known);
+  }
+  o.machine.devices.push_back(d);
+  return success();
+}
+
+namespace {
 
 using Handler = std::function<Status(Options&, const std::string&)>;
 
@@ -568,6 +511,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
       {"vga", [](Options& o, const std::string& v) -> Status {
          if (v != "std" && v != "none") return wrong_choice("display adapter", v, {"std", "none"}, {"cirrus", "vmware", "qxl", "xenfb", "tcx", "cg3", "virtio"});
          o.machine.vga = v;
+         o.vga_given = true;
          return success();
        }},
       {"full-screen", SET(o.full_screen = true)}, {"kernel", SET(o.machine.kernel = v)}, {"initrd", SET(o.machine.initrd = v)},
@@ -591,7 +535,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          return success();
        }},
       {"device", take_device},
-      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_any_object}, {"blockdev", take_blockdev}, {"overcommit", take_overcommit},
+      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_object}, {"audiodev", take_audiodev}, {"blockdev", take_blockdev}, {"overcommit", take_overcommit},
       {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
       {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
       {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},
@@ -618,6 +562,16 @@ const std::unordered_map<std::string, Handler>& handlers() {
 #undef SET
 
 }  // namespace
+
+Options::Options() : secrets(std::make_shared<crypto::Secrets>()) {}
+
+Error bad_property(std::string_view option, std::string_view key, const std::vector<std::string>& known) {
+  const std::string near = nearest(key, known);
+  std::string all;
+  for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
+  return Error{"-" + std::string(option) + " has no property '" + std::string(key) + "'",
+               near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
+}
 
 Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) {
   Options o;
@@ -666,6 +620,7 @@ Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) 
     return Error{"-append is only for -kernel", "give a kernel with -kernel FILE", 1};
   if (!o.machine.initrd.empty() && o.machine.kernel.empty())
     return Error{"-initrd is only for -kernel", "give a kernel with -kernel FILE", 1};
+  if (o.machine.no_defaults && !o.vga_given) o.machine.vga = "none";
   if (Status st = choose_accelerator(o); !st) return st.error();
   if (Status st = check_memory_backend(o); !st) return st.error();
   if (Status st = resolve_blockdevs(o); !st) return st.error();

@@ -11,24 +11,29 @@
 #include "migration/record.h"
 #include "monitor/commands/context.h"
 
+namespace doppel::crypto {
+class Secrets;
+}
 namespace doppel::app {
 
 struct Options {
+  Options();
   machine::MachineConfig machine;
+  std::shared_ptr<crypto::Secrets> secrets;  // -object secret
   bool show_help = false, show_version = false;
   std::string text;     // for `-cpu help` and its like: print this and exit 0
   std::string display;  // sdl, none; empty: choose
   bool nographic = false, full_screen = false;
   std::vector<std::string> serial;  // as given
   std::vector<std::string> monitors;
-  bool monitor_given = false;
+  bool monitor_given = false, vga_given = false;
   struct QmpMonitor {
     std::string device;
     bool pretty = false;
   };
   std::vector<QmpMonitor> qmp;
   struct Blockdev {
-    std::string name, driver, filename, file;  // file: another node's name
+    std::string name, driver, filename, file, backing;  // file, backing: other nodes' names
     bool read_only = false, no_backing = false;
   };
   std::vector<Blockdev> blockdevs;
@@ -70,8 +75,13 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 // A value that is not one of `built`: either one of `later`, which QEMU has, or unknown to both. `what`: "display".
 Error wrong_choice(const std::string& what, const std::string& value, const std::vector<std::string>& built,
                    const std::vector<std::string>& later);
+// `-option has no property key`, with what it has.
+Error bad_property(std::string_view option, std::string_view key, const std::vector<std::string>& known);
 // on, yes, true, y; off, no, false, n. `what` is for the error: "-machine hpet".
 Result<bool> parse_switch(const std::string& what, std::string_view value);
+// -device and -drive, for monitors too.
+Status take_device(Options& o, const std::string& text);
+Status take_drive(Options& o, const std::string& text);
 Result<u64> parse_size(std::string_view text, u64 unit_without_suffix);
 
 }  // namespace doppel::app

@@ -11,6 +11,7 @@
 
 #include "app/daemon.h"
 #include "app/network.h"
+#include "app/run_time.h"
 #include "app/wait_for.h"
 #include "base/log.h"
 #include "chardev/factory.h"
@@ -38,6 +39,7 @@ struct Session {
   std::shared_ptr<WaitFor> wait;
   std::unique_ptr<monitor::Services> services;  // made for the machine, which reports to it until it is gone
   std::unique_ptr<machine::Machine> machine;
+  std::unique_ptr<monitor::Builder> builder;
   std::vector<std::unique_ptr<monitor::Hmp>> monitors;
   std::vector<std::unique_ptr<monitor::Qmp>> qmp;
   std::unique_ptr<gdbstub::Server> gdb;
@@ -237,8 +239,11 @@ int run_machine(Options o) {
   auto built = machine::build(o.machine);
   if (!built) return fail(built.error());
   s.machine = built.take();
+  o.machine.chardevs.clear();  // the machine and those who use them have them
   running = s.machine.get();
   make_services(s, o);
+  s.builder = make_builder(o, *s.machine);
+  s.services->builder = s.builder.get();
   auto qmp = open_qmp(s, o);
   if (!qmp) return fail(qmp.error());
   if (Status st = open_monitors(s, o); !st) return fail(st.error());

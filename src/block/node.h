@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "base/result.h"
+#include "block/counters.h"
 
 namespace doppel::block {
 
@@ -46,6 +47,8 @@ class Node {
   virtual Status resize(u64) { return Error{"a " + format() + " image can't be resized", ""}; }
   virtual ImageInfo info() const;
   virtual u64 allocated_bytes() const { return size(); }  // on the host's disk
+
+  Counters counters;
 };
 
 struct OpenOptions {

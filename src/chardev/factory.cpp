@@ -219,6 +219,15 @@ std::shared_ptr<Chardev> Factory::find(const std::string& id) const {
   return it == by_id_.end() ? nullptr : it->second;
 }
 
+Status Factory::remove(const std::string& id) {
+  const auto it = by_id_.find(id);
+  if (it == by_id_.end()) return Error{"there is no character device '" + id + "'", "query-chardev lists them"};
+  if (it->second.use_count() > 1 || find_mux(it->second))
+    return Error{"the character device '" + id + "' is in use", "take away what uses it first"};
+  by_id_.erase(it);
+  return success();
+}
+
 std::shared_ptr<Mux> Factory::find_mux(const std::shared_ptr<Chardev>& front) const {
   for (const auto& [f, mux] : muxes_) {
     if (f.lock() == front && front) return mux;

@@ -2,8 +2,8 @@
 // Specs: "null", "file:PATH", "pipe:PATH", "pty", "ringbuf[:SIZE]", "stdio", "mon:stdio" (any spec after "mon:"),
 // "tcp:HOST:PORT[,server=on|off][,wait=on|off][,nodelay=on][,reconnect=N]", "unix:PATH[,server=..]",
 // "telnet:HOST:PORT,...", "chardev:ID", "vc" (a ring buffer until there are text consoles), "none" (no device: a null
-// pointer). Options form: create("socket,id=a,path=/x,server=on,wait=off"). Threads: main thread, before and after the
-// machine runs.
+// pointer). Options form: create("socket,id=a,path=/x,server=on,wait=off"). Threads: main thread before and after the
+// machine runs; then the monitors', one at a time.
 #pragma once
 #include <functional>
 #include <map>
@@ -29,6 +29,8 @@ class Factory {
   // "-chardev BACKEND,id=ID,key=value,..." with mux=on|off, logfile=.
   Result<std::shared_ptr<Chardev>> create(std::string_view options);
   std::shared_ptr<Chardev> find(const std::string& id) const;
+  // Errors: there is none, or something uses it.
+  Status remove(const std::string& id);
   // The mux behind a front end made by open or create; null if it has none.
   std::shared_ptr<Mux> find_mux(const std::shared_ptr<Chardev>& front) const;
   // The mux that owns the terminal, made on demand, so that serial and monitor share it (-nographic, -serial

@@ -17,6 +17,7 @@ struct AcpiConfig {
   u32 pci_hole_end = 0xfec00000;    // exclusive
   u16 pm_base = 0x600;              // PIIX4 PMBA as the firmware sets it: events, control, timer, GPE at +0 +4 +8 +0xc
   u8 s5_type = 0;                   // SLP_TYP of soft off
+  u32 hotplug_slots = 0;            // PCI slots where cards come and go: a bit each (hw::PciHotplug)
   bool floppy = true;
   u32 serial_ports = 1;  // COM1 and up: a bit each
 };

@@ -9,6 +9,9 @@ namespace doppel::firmware {
 namespace {
 using namespace aml;
 
+constexpr u16 kHotplugPorts = 0xae00;
+constexpr u8 kHotplugPortCount = 0x24;  // hw::PciHotplug
+
 Aml id(std::string_view pnp) { return name("_HID", eisa_id(pnp)); }
 Aml uid(u32 n) { return name("_UID", integer(n)); }
 Aml crs(const Aml& descriptors) { return name("_CRS", resources(descriptors)); }
@@ -85,6 +88,47 @@ Aml isa_devices(const AcpiConfig& config) {
   return out;
 }
 
+// Slots whose cards come and go: _EJ0 lets go of one, _OST tells how that went; PCIN tells the slots of a set what
+// happened (1: look what is there, 3: let go).
+std::string slot_name(u32 slot) {
+  char text[8];
+  std::snprintf(text, sizeof text, "PS%02X", slot);
+  return text;
+}
+
+Aml hotplug_slots(u32 slots) {
+  Aml out = op_region("PHPR", Space::SystemIo, kHotplugPorts, kHotplugPortCount) + field("PHPR", FieldAccess::DWord,
+                                                                                         {{"PHCM", 32},
+                                                                                          {"PHGO", 32},
+                                                                                          {"PHEJ", 32},
+                                                                                          {"PHRM", 32},
+                                                                                          {"PHBN", 32},
+                                                                                          {"", 32},
+                                                                                          {"PHSL", 32},
+                                                                                          {"PHEV", 32},
+                                                                                          {"PHST", 32}});
+  const auto reg = [](const char* field_name) { return name_string(field_name); };
+  out += method("PCEJ", 1, true, store(integer(0), reg("PHBN")) + store(arg(0), reg("PHEJ")) + return_(integer(0)));
+  out += method("PCOS", 3, true,
+                store(integer(0), reg("PHBN")) + store(arg(0), reg("PHSL")) + store(arg(1), reg("PHEV")) +
+                    store(arg(2), reg("PHST")));
+  Aml tell;
+  for (u32 slot = 0; slot < 32; slot++) {
+    if (!((slots >> slot) & 1)) continue;
+    const std::string path = slot_name(slot);
+    out += device(path, name("_ADR", integer(slot << 16)) + name("_SUN", integer(slot)) +
+                            method("_EJ0", 1, false, return_(name_string("PCEJ") + integer(u64{1} << slot))) +
+                            method("_OST", 3, false, name_string("PCOS") + integer(slot) + arg(0) + arg(1)));
+    tell += if_(and_(arg(0), integer(u64{1} << slot)), notify(name_string(path), arg(1)));
+  }
+  out += method("PCIN", 2, false, tell);
+  out += method("PCIE", 0, true,
+                store(integer(0), reg("PHBN")) + name_string("PCIN") + reg("PHCM") + integer(1) + name_string("PCIN") +
+                    reg("PHGO") + integer(3));
+  return out + device("PHPD", id("PNP0A06") + name("_UID", string("PCI hot-plug")) + name("_STA", integer(0x0b)) +
+                                  crs(io(kHotplugPorts, kHotplugPorts, 1, kHotplugPortCount)));
+}
+
 Aml processors(u32 count) {
   Aml out;
   for (u32 i = 0; i < count; i++) {
@@ -99,8 +143,9 @@ Aml processors(u32 count) {
 std::vector<u8> build_dsdt_body(const AcpiConfig& config) {
   const Aml isa = device(
       "ISA", name("_ADR", integer(0x00010000)) + op_region("P40C", Space::PciConfig, 0x60, 4) + isa_devices(config));
-  const Aml root = device(
-      "PCI0", id("PNP0A03") + name("_ADR", integer(0)) + uid(0) + root_resources(config) + routing_table() + isa);
+  const Aml root =
+      device("PCI0", id("PNP0A03") + name("_ADR", integer(0)) + uid(0) + root_resources(config) + routing_table() +
+                         isa + (config.hotplug_slots ? hotplug_slots(config.hotplug_slots) : Aml{}));
   Aml board = root;
   if (config.hpet)
     board += device(
@@ -108,7 +153,8 @@ std::vector<u8> build_dsdt_body(const AcpiConfig& config) {
   board +=
       device("FWCF", name("_HID", string("QEMU0002")) + name("_STA", integer(0x0b)) + crs(io(0x510, 0x510, 1, 12)));
   Aml out = scope("\\_PR", processors(config.cpus)) + scope("\\_SB", board) + scope("\\_SB", link_devices());
-  out += scope("\\_GPE", name("_HID", string("ACPI0006")));
+  out += scope("\\_GPE", name("_HID", string("ACPI0006")) +
+                             (config.hotplug_slots ? method("_E01", 0, false, name_string("\\_SB.PCI0.PCIE")) : Aml{}));
   const Aml type = integer(config.s5_type);
   out += name("\\_S5", package({type, type, integer(0), integer(0)}));
   return out.bytes;

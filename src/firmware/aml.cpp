@@ -25,6 +25,7 @@ enum Op : u8 {
   kStore = 0x70,
   kAnd = 0x7b,
   kOr = 0x7d,
+  kNotify = 0x86,
   kCreateDWordField = 0x8a,
   kLEqual = 0x93,
   kIf = 0xa0,
@@ -193,6 +194,7 @@ Aml or_(const Aml& a, const Aml& b, const Aml& target) { return op(kOr) + a + b 
 Aml equal(const Aml& a, const Aml& b) { return op(kLEqual) + a + b; }
 Aml if_(const Aml& condition, const Aml& body) { return op(kIf) + with_length(condition + body); }
 Aml else_(const Aml& body) { return op(kElse) + with_length(body); }
+Aml notify(const Aml& object, const Aml& value) { return op(kNotify) + object + value; }
 Aml return_(const Aml& value) { return op(kReturn) + value; }
 
 Aml create_dword_field(const Aml& source, u32 offset, std::string_view path) {

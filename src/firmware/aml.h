@@ -54,6 +54,7 @@ Aml equal(const Aml& a, const Aml& b);
 Aml if_(const Aml& condition, const Aml& body);
 Aml else_(const Aml& body);
 Aml return_(const Aml& value);
+Aml notify(const Aml& object, const Aml& value);
 Aml create_dword_field(const Aml& source, u32 offset, std::string_view path);
 
 // Resource descriptors; resources() adds the end tag and makes a buffer.

@@ -37,35 +37,51 @@ class HandlerIo final : public mem::IoHandler {
   hw::AccessSizes sizes_;
 };
 
-class SpaceWindow final : public hw::MappedWindow {
+}  // namespace
+
+class MemoryBus::SpaceWindow final : public hw::MappedWindow {
  public:
-  SpaceWindow(mem::AddressSpace& memory, u32 id, std::unique_ptr<HandlerIo> io)
-      : memory_(memory), id_(id), io_(std::move(io)) {}
-  ~SpaceWindow() override { memory_.unmap(id_); }
-  void set(bool enabled, u64 address) override { memory_.set_range(id_, enabled, address); }
+  // `io` or `block`.
+  SpaceWindow(MemoryBus& bus, u32 id, std::unique_ptr<HandlerIo> io, mem::RamBlock* block = nullptr)
+      : bus_(bus), id_(id), io_(std::move(io)), block_(block) {}
+  ~SpaceWindow() override {
+    bus_.memory_.unmap(id_);
+    if (block_ != nullptr) bus_.window_gone(block_);
+  }
+  void set(bool enabled, u64 address) override { bus_.memory_.set_range(id_, enabled, address); }
 
  private:
-  mem::AddressSpace& memory_;
+  MemoryBus& bus_;
   u32 id_;
   std::unique_ptr<HandlerIo> io_;
+  mem::RamBlock* block_;
 };
-
-}  // namespace
 
 std::unique_ptr<hw::MappedWindow> MemoryBus::map(std::string name, u64 address, u64 size, hw::MmioHandler& handler,
                                                  int priority) {
   auto io = std::make_unique<HandlerIo>(handler);
   const u32 id = memory_.map_io(std::move(name), address, size, io.get(), priority);
-  return std::make_unique<SpaceWindow>(memory_, id, std::move(io));
+  return std::make_unique<SpaceWindow>(*this, id, std::move(io));
 }
 
 // The block that already holds [data, data + size), so that all windows on a frame buffer share one dirty log.
 mem::RamBlock* MemoryBus::block_for(const std::string& name, u8* data, u64 size, bool read_only) {
-  for (mem::RamBlock* block : blocks_) {
-    if (block->read_only == read_only && data >= block->host && data + size <= block->host + block->size) return block;
+  for (Block& block : blocks_) {
+    const mem::RamBlock& ram = *block.ram;
+    if (ram.read_only != read_only || data < ram.host || data + size > ram.host + ram.size) continue;
+    block.windows++;
+    return block.ram;
   }
-  blocks_.push_back(memory_.wrap_ram(name, data, size, read_only));
-  return blocks_.back();
+  blocks_.push_back({memory_.wrap_ram(name, data, size, read_only), 1});
+  return blocks_.back().ram;
+}
+
+void MemoryBus::window_gone(mem::RamBlock* block) {
+  for (Block& b : blocks_) {
+    if (b.ram == block && --b.windows != 0) return;
+  }
+  std::erase_if(blocks_, [&](const Block& b) { return b.ram == block; });
+  memory_.release_ram(block);
 }
 
 std::unique_ptr<hw::MappedWindow> MemoryBus::map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only,
@@ -73,14 +89,14 @@ std::unique_ptr<hw::MappedWindow> MemoryBus::map_ram(std::string name, u64 addre
   mem::RamBlock* block = block_for(name, data, size, read_only);
   const u64 offset = static_cast<u64>(data - block->host);
   const u32 id = memory_.map_ram(std::move(name), address, block, offset, size, priority, read_only);
-  return std::make_unique<SpaceWindow>(memory_, id, nullptr);
+  return std::make_unique<SpaceWindow>(*this, id, nullptr, block);
 }
 
 void MemoryBus::take_dirty(const u8* data, u64 size, std::vector<bool>& pages) {
   const u64 count = (size + mem::kPageSize - 1) >> mem::kPageBits;
   pages.assign(count, false);
   std::vector<bool> part;
-  for (mem::RamBlock* block : blocks_) {
+  for (const auto& [block, windows] : blocks_) {
     const u8* first = std::max<const u8*>(data, block->host);
     const u8* last = std::min<const u8*>(data + size, block->host + block->size);
     if (first >= last) continue;

@@ -13,6 +13,10 @@ namespace doppel::machine {
 // Device lock held on every call. The address space's own io_lock takes it for accesses from CPUs.
 class MemoryBus final : public hw::AddressBus {
  public:
+  struct Block {
+    mem::RamBlock* ram;
+    unsigned windows;  // that show it; without any it is forgotten
+  };
   explicit MemoryBus(mem::AddressSpace& memory) : memory_(memory) {}
   std::unique_ptr<hw::MappedWindow> map(std::string name, u64 address, u64 size, hw::MmioHandler& handler,
                                         int priority) override;
@@ -21,9 +25,11 @@ class MemoryBus final : public hw::AddressBus {
   void take_dirty(const u8* data, u64 size, std::vector<bool>& pages) override;
 
  private:
+  class SpaceWindow;
   mem::RamBlock* block_for(const std::string& name, u8* data, u64 size, bool read_only);
+  void window_gone(mem::RamBlock* block);
   mem::AddressSpace& memory_;
-  std::vector<mem::RamBlock*> blocks_;  // device memory that is known to the address space
+  std::vector<Block> blocks_;  // device memory that is known to the address space
 };
 
 class MemoryDma final : public hw::DmaPort {

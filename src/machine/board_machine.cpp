@@ -41,6 +41,7 @@ void BoardMachine::shut_down() {
   memory_.on_change = nullptr;
   stop_timer_.reset();
   vcpus_.clear();
+  end_buried();
   windows_.clear();
   devices_.clear();
   while (!owned_.empty()) owned_.pop_back();  // last made, first gone
@@ -98,6 +99,103 @@ int BoardMachine::current_cpu() const {
     if (vcpu_threads_[i] == self) return static_cast<int>(i);
   }
   return -1;
+}
+
+// --- devices that come and go
+
+void BoardMachine::change_devices(const std::function<void(bool runs)>& change) {
+  const std::lock_guard run(run_lock_);
+  const std::lock_guard guard(device_lock_);
+  change(state() == RunState::Running);
+}
+
+std::unique_ptr<hw::Device> BoardMachine::take_device(const std::string& name) {
+  const auto it = devices_.find(name);
+  if (it == devices_.end()) return nullptr;
+  const auto own =
+      std::find_if(owned_.begin(), owned_.end(), [&](const auto& device) { return device.get() == it->second; });
+  std::unique_ptr<hw::Device> out = std::move(*own);
+  owned_.erase(own);
+  devices_.erase(it);
+  return out;
+}
+
+void BoardMachine::bury(std::unique_ptr<hw::Device> device, std::function<void()> after) {
+  const std::lock_guard guard(loop_lock_);
+  buried_.push_back({std::move(device), std::move(after)});
+  wake_ = true;
+  work_.notify_all();
+}
+
+// First nobody may call in any more, then no vCPU may be at the device's door: it can have looked the window up before
+// it was closed.
+void BoardMachine::end_buried() {
+  std::vector<Buried> all;
+  {
+    const std::lock_guard guard(loop_lock_);
+    all.swap(buried_);
+  }
+  if (all.empty()) return;
+  for (Buried& b : all) b.device->leave();
+  {
+    const std::lock_guard run(run_lock_);
+    const bool was_running = state() == RunState::Running;
+    if (was_running) {
+      for (auto& vcpu : vcpus_) vcpu->pause();
+    }
+    {
+      const std::lock_guard guard(device_lock_);
+      for (Buried& b : all) b.device.reset();
+    }
+    if (was_running) {
+      for (auto& vcpu : vcpus_) vcpu->resume();
+    }
+  }
+  for (Buried& b : all) b.after();
+}
+
+std::vector<DeviceConfig> BoardMachine::given_devices() {
+  const std::lock_guard guard(device_lock_);
+  return config_.devices;
+}
+
+Status BoardMachine::add_drive(const DriveConfig& drive) {
+  const std::lock_guard guard(plug_lock_);
+  for (const DriveConfig& other : config_.drives) {
+    if (other.id == drive.id) return Error{"there is already a drive '" + drive.id + "'", "choose another name"};
+  }
+  for (const DriveInfo& other : drives()) {
+    if (other.id == drive.id) return Error{"there is already a drive '" + drive.id + "'", "choose another name"};
+  }
+  config_.drives.push_back(drive);
+  return success();
+}
+
+Status BoardMachine::remove_drive(const std::string& id) {
+  const std::lock_guard guard(plug_lock_);
+  const auto it = std::find_if(config_.drives.begin(), config_.drives.end(),
+                               [&](const DriveConfig& d) { return d.id == id && d.interface == "none"; });
+  if (it == config_.drives.end()) return Error{"there is no drive '" + id + "' that could go", ""};
+  for (const DriveInfo& used : drives()) {
+    if (used.id == id)
+      return Error{"the drive '" + id + "' is used by " + used.path, "take that away first: device_del"};
+  }
+  config_.drives.erase(it);
+  return success();
+}
+
+std::vector<DriveConfig> BoardMachine::loose_drives() {
+  const std::lock_guard guard(plug_lock_);
+  std::vector<DriveConfig> out;
+  for (const DriveConfig& d : config_.drives) {
+    if (d.interface == "none") out.push_back(d);
+  }
+  return out;
+}
+
+void BoardMachine::change_names(const std::function<void(MachineConfig&)>& change) {
+  const std::lock_guard guard(plug_lock_);
+  change(config_);
 }
 
 // --- the machine's life
@@ -285,6 +383,7 @@ bool BoardMachine::carry_out() {
     do_exit();
     return false;
   }
+  end_buried();
   if (off) {
     const std::lock_guard run(run_lock_);
     tell({.kind = MachineEvent::Kind::Shutdown, .guest = true, .cause = ShutdownCause::GuestShutdown});

@@ -1,7 +1,8 @@
 // BoardMachine: what every board shares: memory, clock, device lock, the vCPUs' life, and the main loop thread that
 // fires timers and carries out requests (reset, power-off, debug stops). A board derives from it, adds devices and CPUs
 // in its constructor function, and fills the hooks. Threads: requests may come from any thread, with or without the
-// device lock; they are carried out on the main loop thread. Lock order: run_lock_, device lock, loop_lock_ (a leaf).
+// device lock; they are carried out on the main loop thread. Lock order: plug_lock_, run_lock_, device lock, loop_lock_
+// (a leaf).
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -35,8 +36,16 @@ class BoardMachine : public Machine {
   std::string block_info() override;
   std::vector<DriveInfo> drives() override { return {}; }
   std::vector<PciFunctionInfo> pci_functions() override { return {}; }
+  Status plug(const DeviceConfig&) override { return no_bus(); }
+  Status unplug(const std::string&) override { return no_bus(); }
+  std::vector<DeviceConfig> given_devices() override;
+  Status add_drive(const DriveConfig& drive) override;
+  Status remove_drive(const std::string& id) override;
+  std::vector<DriveConfig> loose_drives() override;
+  void change_names(const std::function<void(MachineConfig&)>& change) override;
   std::vector<s64> vcpu_thread_ids() override { return thread_ids_; }
   Status set_balloon(u64) override { return Error{"this board has no balloon", ""}; }
+  Result<std::vector<u64>> balloon_stats() override { return Error{"this board has no balloon", ""}; }
   Result<u64> balloon_bytes() override { return Error{"this board has no balloon", ""}; }
   Status while_stopped(const StoppedWork& work) override;
   void archive(StateArchive& ar) override;
@@ -62,6 +71,14 @@ class BoardMachine : public Machine {
   void kick(size_t cpu) {
     if (cpu < vcpus_.size()) vcpus_[cpu]->kick();
   }
+  // Runs `change` when the machine does not change its state, with the device lock held. Devices made in it are to be
+  // put to sleep if it does not run.
+  void change_devices(const std::function<void(bool runs)>& change);
+  // Takes a device out of the maps; it belongs to the caller then. Device lock held. Null: there is none of that name.
+  std::unique_ptr<hw::Device> take_device(const std::string& name);
+  // Ends a device that was taken out: on the main loop, when nobody can be inside it; then `after` runs. Any lock.
+  void bury(std::unique_ptr<hw::Device> device, std::function<void()> after);
+  static Error no_bus() { return {"this board has no bus to plug a device into", "use the board pc"}; }
   Status add_vcpu(std::unique_ptr<guest::GuestCpu> cpu);
   // Index of the vCPU whose thread is calling, or -1.
   int current_cpu() const;
@@ -86,6 +103,7 @@ class BoardMachine : public Machine {
   MemoryDma dma_{memory_};
   hw::PortBus port_bus_;
   std::vector<std::shared_ptr<block::Node>> nodes_;  // flushed when the machine ends
+  std::mutex plug_lock_;  // before run_lock_: what comes and goes, and config_'s drives and names, one at a time
 
  private:
   void loop();
@@ -96,6 +114,7 @@ class BoardMachine : public Machine {
   void reset_devices();
   void archive_devices(StateArchive& ar);
   void do_exit();
+  void end_buried();
   void pause_vcpus();
   void resume_vcpus();
   void set_state(RunState state);
@@ -123,6 +142,11 @@ class BoardMachine : public Machine {
   std::condition_variable work_, exit_changed_;
   bool wake_ = false, reset_ = false, reset_by_guest_ = false, powerdown_ = false, debug_ = false, guest_off_ = false,
        stop_loop_ = false;
+  struct Buried {
+    std::unique_ptr<hw::Device> device;
+    std::function<void()> after;
+  };
+  std::vector<Buried> buried_;
   std::optional<int> quit_;
   ShutdownCause quit_cause_ = ShutdownCause::None;
   std::atomic<s64> sleeping_until_{0};  // a deadline earlier than this must wake the loop

@@ -51,7 +51,7 @@ struct DeviceHelp {
 };
 const std::vector<DeviceHelp>& devices() {
   static const std::vector<DeviceHelp> rows = {
-      {"VGA", "PCI", "standard VGA with Bochs VBE", {}},
+      {"VGA", "PCI", "standard VGA with Bochs VBE: vgamem_mb=, addr=", {"vgamem_mb", "addr", "bus"}},
       {"floppy", "floppy-bus", "floppy drive: drive=, unit=", {"drive", "unit", "bootindex", "bus"}},
       {"ide-cd",
        "IDE",

@@ -29,6 +29,9 @@ struct DriveConfig {
   std::string device_id;  // of the -device that uses it
   int index = -1, bus = -1, unit = -1;
   bool read_only = false, snapshot = false;
+  std::string driver;                 // of a -blockdev: file, qcow2...
+  bool is_node = false;               // of -blockdev: stays when the device that uses it goes
+  std::shared_ptr<block::Node> node;  // open already; null: it is opened when a device wants it
 };
 
 struct NicConfig {
@@ -48,6 +51,7 @@ struct MemoryBackend {
 struct DeviceConfig {
   std::string driver;
   std::map<std::string, std::string> properties;
+  bool hotplugged = false;
 };
 
 struct MachineConfig {
@@ -86,10 +90,20 @@ enum class ShutdownCause { None, GuestShutdown, GuestReset, HostQuit, HostSignal
 
 // What happens to a machine, for whoever watches it.
 struct MachineEvent {
-  enum class Kind { Stop, Resume, Reset, Powerdown, Shutdown, TrayMoved, RtcChange } kind = Kind::Stop;
+  enum class Kind {
+    Stop,
+    Resume,
+    Reset,
+    Powerdown,
+    Shutdown,
+    TrayMoved,
+    RtcChange,
+    DeviceDeleted,  // a device has gone, and nothing of it is left
+    UnplugRefused,  // the guest does not let go of a device
+  } kind = Kind::Stop;
   bool guest = false;                         // Reset, Shutdown: the guest asked
   ShutdownCause cause = ShutdownCause::None;  // Shutdown
-  std::string name, path;                     // TrayMoved, RtcChange
+  std::string name, path;                     // TrayMoved, RtcChange, DeviceDeleted, UnplugRefused
   bool open = false;                          // TrayMoved
   s64 offset = 0;                             // RtcChange: seconds from what the clock started with
 };
@@ -102,7 +116,8 @@ struct MediumOptions {
 
 // A drive as the monitor shows it.
 struct DriveInfo {
-  std::string id;    // ide1-cd0, or what -drive's id= says
+  std::string id;  // ide1-cd0, what -drive's id= or -blockdev's node-name= says
+  bool is_node = false, is_virtio = false;
   std::string path;  // among the objects: /machine/unattached/ide1-cd0, /machine/peripheral/ID
   bool removable = false, has_tray = false, tray_open = false, locked = false;
   std::string file;
@@ -143,10 +158,15 @@ class Machine {
   virtual mem::AddressSpace& memory() = 0;
   virtual std::mutex& device_lock() = 0;
   virtual hw::Clock& clock() = 0;
-  virtual display::Console* console() = 0;                          // null: no display adapter
-  virtual const std::map<std::string, hw::Device*>& devices() = 0;  // by name, for info and archives
-  virtual std::string memory_tree() = 0;                            // info mtree
-  virtual std::string pic_info() = 0;                               // info pic
+  virtual display::Console* console() = 0;  // null: no display adapter
+  // By name, for info and archives; with the device lock held, as devices come and go.
+  virtual const std::map<std::string, hw::Device*>& devices() = 0;
+  bool has_device(const std::string& name) {
+    const std::lock_guard guard(device_lock());
+    return devices().contains(name);
+  }
+  virtual std::string memory_tree() = 0;  // info mtree
+  virtual std::string pic_info() = 0;     // info pic
   virtual void inject_nmi() = 0;
   // Input from UI and monitor.
   virtual void key(u32 qemu_qcode, bool down) = 0;  // display/input_event.h codes
@@ -159,10 +179,22 @@ class Machine {
   virtual std::string block_info() = 0;
   virtual std::vector<DriveInfo> drives() = 0;
   virtual std::vector<PciFunctionInfo> pci_functions() = 0;
+  // Devices that come and go while the machine is there; one call at a time is carried out. Errors are the user's.
+  virtual Status plug(const DeviceConfig& device) = 0;
+  virtual Status unplug(const std::string& id) = 0;       // asks the guest: DeviceDeleted follows when it has let go
+  virtual std::vector<DeviceConfig> given_devices() = 0;  // of -device and plug()
+  // Drives that devices to come name (as -drive if=none and -blockdev).
+  virtual Status add_drive(const DriveConfig& drive) = 0;
+  virtual Status remove_drive(const std::string& id) = 0;
+  virtual std::vector<DriveConfig> loose_drives() = 0;  // all of them, used or not
+  // What else devices to come look up by name: sources of random numbers, character devices.
+  virtual void change_names(const std::function<void(MachineConfig&)>& change) = 0;
   virtual std::vector<s64> vcpu_thread_ids() = 0;  // the host's numbers of the vCPUs' threads
   // The memory balloon: what the guest shall have, and what it has.
   virtual Status set_balloon(u64 bytes) = 0;
   virtual Result<u64> balloon_bytes() = 0;
+  // What the guest told of its memory, by virtio's tags (1.2, 5.5.6.4); all ones: not told. The guest is asked again.
+  virtual Result<std::vector<u64>> balloon_stats() = 0;
   // The machine's state as a whole. `while_stopped` holds the machine between two instructions, with no request of a
   // disk in flight, runs `work` and lets it go on as it was, unless work sets `stay`. Not from the threads of vCPUs and
   // devices. Inside of it: `archive` saves or loads all but RAM (which is to be loaded first); `ram` is null where

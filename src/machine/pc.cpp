@@ -16,6 +16,7 @@
 #include "machine/firmware_search.h"
 #include "machine/pc_firmware.h"
 #include "machine/pc_network.h"
+#include "machine/pc_slots.h"
 #include "machine/pc_storage.h"
 #include "machine/pc_virtio.h"
 
@@ -73,6 +74,8 @@ std::string property(const DeviceConfig& device, const std::string& name, const 
   return it == device.properties.end() ? otherwise : it->second;
 }
 
+const DeviceConfig kDefaultVga{.driver = "VGA"};
+
 bool option_off(const MachineConfig& config, const std::string& name) {
   const auto it = config.board_options.find(name);
   return it != config.board_options.end() && (it->second == "off" || it->second == "no");
@@ -111,6 +114,7 @@ Status PcMachine::build() {
   if (Status s = build_storage(); !s.ok()) return s;
   if (Status s = build_virtio(); !s.ok()) return s;
   if (Status s = build_extras(); !s.ok()) return s;
+  build_hotplug();
   if (Status s = build_firmware(); !s.ok()) return s;
   for (x86::X86Cpu* cpu : cpus_) cpu->reset();  // with their APICs there
   return success();
@@ -381,14 +385,25 @@ void PcMachine::build_drives() {
 }
 
 Status PcMachine::build_display() {
-  bool wanted = config_.vga == "std";
-  for (const DeviceConfig& device : config_.devices) wanted |= device.driver == "VGA";
-  if (!wanted) return success();
+  const auto given = std::find_if(config_.devices.begin(), config_.devices.end(),
+                                  [](const DeviceConfig& device) { return device.driver == "VGA"; });
+  const bool is_given = given != config_.devices.end();
+  if (config_.vga != "std" && !is_given) return success();
+  PropertyReader p(is_given ? *given : kDefaultVga);
+  const u64 megabytes = p.number("vgamem_mb", 16, 1, 256);
+  if (!std::has_single_bit(megabytes)) p.fail("vgamem_mb must be a power of two", "16 is the default");
+  if (p.error()) return *p.error();
+  auto place = p.text("addr").empty() ? Result<u8>(kVga) : pci_place(p.text("addr"), *pci_);
+  if (!place.ok()) return place.error();
   auto rom = load_firmware(config_.firmware_dirs, "vgabios-stdvga.bin");
   if (!rom.ok()) return rom.error();
-  vga_ = &add<hw::StdVga>(
-      "vga", hw::StdVga::Params{.core = {.memory = bus_, .clock = clock_, .lock = device_lock_}, .rom = rom.take()});
-  pci_->attach(kVga, *vga_);
+  vga_ = &add<hw::StdVga>(p.text("id", "vga"),
+                          hw::StdVga::Params{.core = {.memory = bus_,
+                                                      .clock = clock_,
+                                                      .lock = device_lock_,
+                                                      .vram_bytes = static_cast<u32>(megabytes << 20)},
+                                             .rom = rom.take()});
+  pci_->attach(*place, *vga_);
   ports("vga", kPorts.vga.first, kPorts.vga.count, vga_->core().ports());
   ports("vbe", kPorts.vbe.first, kPorts.vbe.count, vga_->core().vbe_ports());
   return success();
@@ -430,6 +445,7 @@ Status PcMachine::build_firmware() {
                               .drives = drives_,
                               .cpu = model_,
                               .serial_ports = serial_ports_,
+                              .hotplug_slots = hotplug_ ? hotplug_slots() : 0,
                               .pci_boot = pci_boot_};
   if (Status s = fill_fw_cfg(fw_cfg, input); !s.ok()) return s;
   fill_cmos(*rtc_, input, *ide_);
@@ -446,6 +462,9 @@ void PcMachine::set_a20(bool on) {
 
 void PcMachine::after_reset() {
   set_a20(true);
+  for (unsigned slot = 0; hotplug_ && slot < 32; slot++) {
+    if (hotplug_->asked(slot)) eject(slot);  // the guest that was asked is no more
+  }
   if (!config_.boot_once.empty()) set_boot_order(*rtc_, config_.boot_order);
 }
 

@@ -8,6 +8,7 @@
 #include "hw/block/piix_ide.h"
 #include "hw/bus/pci/i440fx.h"
 #include "hw/bus/pci/pci_bus.h"
+#include "hw/bus/pci/pci_hotplug.h"
 #include "hw/bus/pci/piix3_isa.h"
 #include "hw/bus/pci/piix4_pm.h"
 #include "hw/core/irq_router.h"
@@ -53,6 +54,9 @@ class PcMachine final : public BoardMachine {
   mem::RamBlock* ram() override { return pc_memory_.ram(); }
   Status set_balloon(u64 bytes) override;
   Result<u64> balloon_bytes() override;
+  Result<std::vector<u64>> balloon_stats() override;
+  Status plug(const DeviceConfig& device) override;
+  Status unplug(const std::string& id) override;
 
  protected:
   void press_power_button() override;
@@ -85,7 +89,23 @@ class PcMachine final : public BoardMachine {
   Status build_virtio();
   Status check_ports() const;
   hw::VirtioBalloon* balloon() const;  // null: none
-  Status plug(const std::string& name, std::unique_ptr<hw::PciDevice> device, const std::string& address, u8& place);
+  Status attach(const std::string& name, std::unique_ptr<hw::PciDevice> device, const std::string& address, u8& place);
+  // pc_hotplug.cpp
+  struct NewCard {
+    std::string name;
+    std::unique_ptr<hw::PciDevice> device;
+    std::string address;
+    std::optional<VirtioDisk> disk;
+  };
+  void build_hotplug();
+  u32 hotplug_slots() const;
+  Status check_new(const DeviceConfig& device);
+  Result<NewCard> make_card(const DeviceConfig& device);
+  Result<VirtioDisk> disk_of(const DeviceConfig& device);
+  void eject(unsigned slot);
+  void forget(const std::string& name);
+  void refused(unsigned slot, u32 event, u32 status);
+  std::string name_of(const hw::Device* device) const;
   Status build_firmware();
   hw::IrqLine isa_irq(unsigned n) { return gsi_[n == 0 ? 2 : n]->input(); }
   void set_a20(bool on);
@@ -115,6 +135,8 @@ class PcMachine final : public BoardMachine {
   hw::PiixIde* ide_ = nullptr;
   hw::StdVga* vga_ = nullptr;
   hw::Piix3Isa* isa_ = nullptr;
+  hw::PciHotplug* hotplug_ = nullptr;  // null: no ACPI
+  std::map<std::string, s64> asked_;   // cards that shall go: when the guest was asked, in ns of the host
   u32 serial_ports_ = 0;
   std::vector<std::pair<int, std::string>> pci_boot_;  // boot index, path for the firmware
   std::atomic<bool> a20_{true};

@@ -22,8 +22,13 @@ Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std
   place.file = drive.file;
   place.is_cdrom = is_cdrom;
   place.given = true;
+  place.is_node = drive.is_node;
   if (drive.file.empty()) {
     if (!is_cdrom && drive.interface != "floppy") return Error{"a disk needs a file", "give it with file=..."};
+    return place;
+  }
+  if (drive.node) {
+    place.node = drive.node;
     return place;
   }
   block::OpenOptions options;
@@ -121,14 +126,10 @@ class Planner {
   }
 
   Status add_virtio(DriveConfig drive, const DeviceConfig& device) {
-    if (drive.media == "cdrom") return Error{"a virtio disk is no CD drive", "use if=ide,media=cdrom"};
     if (drive.id.empty()) drive.id = "virtio" + std::to_string(out_.virtio.size());
-    drive.device_id = property(device, "id");
-    auto place = open_place(drive, false, drive.id);
-    if (!place.ok()) return place.error();
-    const std::string boot = property(device, "bootindex");
-    if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
-    out_.virtio.push_back({place.take(), device});
+    auto disk = plan_virtio_disk(device, std::move(drive));
+    if (!disk.ok()) return disk.error();
+    out_.virtio.push_back(disk.take());
     return success();
   }
 
@@ -208,6 +209,16 @@ class Planner {
 };
 
 }  // namespace
+
+Result<VirtioDisk> plan_virtio_disk(const DeviceConfig& device, DriveConfig drive) {
+  if (drive.media == "cdrom") return Error{"a virtio disk is no CD drive", "use if=ide,media=cdrom"};
+  drive.device_id = property(device, "id");
+  auto place = open_place(drive, false, drive.id);
+  if (!place.ok()) return place.error();
+  const std::string boot = property(device, "bootindex");
+  if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
+  return VirtioDisk{place.take(), device};
+}
 
 Result<PcDrives> plan_drives(const MachineConfig& config) { return Planner(config).run(); }
 

@@ -20,6 +20,7 @@ struct DrivePlace {
   std::string device_id;  // of -device id=
   std::string file;
   bool is_cdrom = false;
+  bool is_node = false;               // of -blockdev
   bool given = false;                 // by the user, not a default
   std::shared_ptr<block::Node> node;  // null: no medium
   std::string serial;
@@ -56,6 +57,8 @@ struct PcDrives {
   std::vector<DiskController> controllers;
 };
 
+// The disk of a -device virtio-blk-* whose drive is `drive`.
+Result<VirtioDisk> plan_virtio_disk(const DeviceConfig& device, DriveConfig drive);
 // Errors: files that can't be opened, places taken twice or that don't exist, interfaces that aren't there.
 Result<PcDrives> plan_drives(const MachineConfig& config);
 

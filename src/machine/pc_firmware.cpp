@@ -123,6 +123,7 @@ void add_acpi(FwCfg& fw_cfg, const PcFirmwareInput& in) {
   c.s5_type = hw::Piix4Pm::kSlpTypS5;
   c.floppy = in.drives.floppy[0].has_value() || in.drives.floppy[1].has_value();
   c.serial_ports = in.serial_ports;
+  c.hotplug_slots = in.hotplug_slots;
   firmware::add_acpi_files(fw_cfg, c);
 }
 

@@ -16,6 +16,7 @@ struct PcFirmwareInput {
   const PcDrives& drives;
   const x86::CpuModel& cpu;
   u32 serial_ports = 0;                                      // a bit each
+  u32 hotplug_slots = 0;                                     // likewise
   const std::vector<std::pair<int, std::string>>& pci_boot;  // boot index, path
 };
 

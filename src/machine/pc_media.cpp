@@ -109,6 +109,7 @@ std::vector<DriveInfo> PcMachine::drives() {
   std::vector<DriveInfo> out;
   const auto add = [&](const DrivePlace& place, const std::string& name, bool removable) {
     out.push_back({.id = place.id,
+                   .is_node = place.is_node,
                    .path = drive_path(place, name),
                    .removable = removable,
                    .file = place.file,
@@ -125,7 +126,10 @@ std::vector<DriveInfo> PcMachine::drives() {
   for (size_t n = 0; n < 2; n++) {
     if (drives_.floppy[n]) add(*drives_.floppy[n], "floppy" + std::to_string(n), true);
   }
-  for (const VirtioDisk& disk : drives_.virtio) add(disk.place, disk.place.id, false);
+  for (const VirtioDisk& disk : drives_.virtio) {
+    add(disk.place, disk.place.id, false);
+    out.back().is_virtio = true;
+  }
   for (const DiskController& controller : drives_.controllers) {
     for (const BusDrive& d : controller.drives) {
       add(d.place, d.place.id, d.cd != nullptr);

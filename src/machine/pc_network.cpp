@@ -42,27 +42,6 @@ const Model* find_model(const std::string& name) {
   return nullptr;
 }
 
-Result<NicConfig> from_device(const DeviceConfig& device) {
-  NicConfig nic;
-  nic.model = device.driver;
-  nic.properties = device.properties;
-  const std::vector<std::string> known = nic_properties(device.driver);
-  for (const auto& [key, value] : device.properties) {
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      return Error{device.driver + " has no property '" + key + "'",
-                   "it has: netdev, mac, addr, bus, id, romfile, bootindex"};
-    if (key == "netdev") nic.netdev = value;
-    if (key == "mac") nic.mac = value;
-    if (key == "addr") nic.address = value;
-    if (key == "id") nic.name = value;
-    if (key == "bus" && value != "pci.0") return Error{"there is no PCI bus '" + value + "'", "the board has pci.0"};
-    if (key == "romfile") nic.rom_file = value.empty() ? "none" : value;
-    if (key == "rombar" && (value == "0" || value == "off")) nic.rom_file = "none";
-    if (key == "bootindex") nic.boot_index = std::atoi(value.c_str());
-  }
-  return nic;
-}
-
 // A ROM that nobody asked for may be missing; then the card can't boot.
 Result<std::vector<u8>> load_rom(const MachineConfig& config, const NicConfig& nic, const Model& model) {
   if (nic.rom_file == "none") return std::vector<u8>{};
@@ -108,11 +87,32 @@ std::string nics_help() {
   return text;
 }
 
+Result<NicConfig> nic_of_device(const DeviceConfig& device) {
+  NicConfig nic;
+  nic.model = device.driver;
+  nic.properties = device.properties;
+  const std::vector<std::string> known = nic_properties(device.driver);
+  for (const auto& [key, value] : device.properties) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      return Error{device.driver + " has no property '" + key + "'",
+                   "it has: netdev, mac, addr, bus, id, romfile, bootindex"};
+    if (key == "netdev") nic.netdev = value;
+    if (key == "mac") nic.mac = value;
+    if (key == "addr") nic.address = value;
+    if (key == "id") nic.name = value;
+    if (key == "bus" && value != "pci.0") return Error{"there is no PCI bus '" + value + "'", "the board has pci.0"};
+    if (key == "romfile") nic.rom_file = value.empty() ? "none" : value;
+    if (key == "rombar" && (value == "0" || value == "off")) nic.rom_file = "none";
+    if (key == "bootindex") nic.boot_index = std::atoi(value.c_str());
+  }
+  return nic;
+}
+
 Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config) {
   std::vector<NicConfig> out = config.nics;
   for (const DeviceConfig& device : config.devices) {
     if (!is_nic(device.driver)) continue;
-    auto nic = from_device(device);
+    auto nic = nic_of_device(device);
     if (!nic.ok()) return nic.error();
     out.push_back(nic.take());
   }
@@ -130,12 +130,18 @@ Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Cloc
   if (!config.network) return Error{"this machine was made without a network", "give it one"};
   auto port = config.network->add_nic(model.name, nic.name, nic.mac, nic.netdev);
   if (!port.ok()) return port.error();
-  auto rom = load_rom(config, nic, model);
-  if (!rom.ok()) return rom.error();
   const std::string name = (*port)->name();
+  auto rom = load_rom(config, nic, model);
+  if (!rom.ok()) {
+    config.network->remove_nic(name);
+    return rom.error();
+  }
   if (!model.make) {
     auto card = make_virtio_nic(config, clock, device_lock, nic, port.take(), rom.take());
-    if (!card.ok()) return card.error();
+    if (!card.ok()) {
+      config.network->remove_nic(name);
+      return card.error();
+    }
     return Nic{name, card.take()};
   }
   return Nic{name, model.make({.port = port.take(), .clock = clock, .device_lock = device_lock, .rom = rom.take()})};

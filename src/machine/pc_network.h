@@ -10,6 +10,7 @@ std::vector<std::string> nic_names();  // but for virtio's, which pc_virtio.h li
 std::vector<std::string> nic_properties(const std::string& driver);
 std::string nics_help();  // lines for -device help
 
+Result<NicConfig> nic_of_device(const DeviceConfig& device);  // of a -device that is a network card
 struct Nic {
   std::string name;
   std::unique_ptr<hw::PciDevice> device;

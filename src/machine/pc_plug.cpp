@@ -10,8 +10,8 @@
 
 namespace doppel::machine {
 
-Status PcMachine::plug(const std::string& name, std::unique_ptr<hw::PciDevice> device, const std::string& address,
-                       u8& place) {
+Status PcMachine::attach(const std::string& name, std::unique_ptr<hw::PciDevice> device, const std::string& address,
+                         u8& place) {
   auto found = pci_place(address, *pci_);
   if (!found.ok()) return found.error();
   place = *found;
@@ -27,7 +27,7 @@ Status PcMachine::build_network() {
     auto card = make_nic(config_, nic, clock_, device_lock_);
     if (!card.ok()) return card.error();
     u8 place;
-    if (Status s = plug(card->name, std::move(card->device), nic.address, place); !s.ok()) return s;
+    if (Status s = attach(card->name, std::move(card->device), nic.address, place); !s.ok()) return s;
     if (nic.boot_index >= 0)
       pci_boot_.emplace_back(nic.boot_index, pci_boot_path("ethernet", place, "/ethernet-phy@0"));
   }
@@ -43,7 +43,7 @@ Status PcMachine::build_storage() {
     const std::string& stem = c.device.driver;
     const std::string name = c.id.empty() ? stem + "." + std::to_string(numbers[stem]++) : c.id;
     u8 place;
-    if (Status s = plug(name, made.take(), PropertyReader(c.device).text("addr"), place); !s.ok()) return s;
+    if (Status s = attach(name, made.take(), PropertyReader(c.device).text("addr"), place); !s.ok()) return s;
     for (const BusDrive& d : c.drives) {
       if (d.place.node) nodes_.push_back(d.place.node);
     }
@@ -60,7 +60,7 @@ Status PcMachine::build_virtio() {
     const PropertyReader p(device);
     const std::string stem = device.driver, id = p.text("id");
     const std::string name = id.empty() ? stem + "." + std::to_string(numbers[stem]++) : id;
-    return plug(name, made.take(), p.text("addr"), place);
+    return attach(name, made.take(), p.text("addr"), place);
   };
   u8 place;
   for (const VirtioDisk& disk : drives_.virtio) {
@@ -126,6 +126,16 @@ Result<u64> PcMachine::balloon_bytes() {
   hw::VirtioBalloon* b = balloon();
   if (b == nullptr) return kNoBalloon;
   return b->actual();
+}
+
+Result<std::vector<u64>> PcMachine::balloon_stats() {
+  const std::lock_guard guard(device_lock_);
+  hw::VirtioBalloon* b = balloon();
+  if (b == nullptr) return kNoBalloon;
+  std::vector<u64> out;
+  for (unsigned tag = 0; tag < hw::VirtioBalloon::kStats; tag++) out.push_back(b->stat(tag));
+  b->refresh_stats();
+  return out;
 }
 
 }  // namespace doppel::machine

@@ -44,6 +44,11 @@ RamBlock* AddressSpace::wrap_ram(std::string name, u8* host, u64 size, bool read
   return blocks_.back().get();
 }
 
+void AddressSpace::release_ram(RamBlock* block) {
+  const std::lock_guard lock(lock_);
+  std::erase_if(blocks_, [&](const auto& b) { return b.get() == block; });
+}
+
 Result<RamBlock*> AddressSpace::create_ram(std::string name, u64 size) {
   const u64 host_bytes = static_cast<u64>(sysconf(_SC_PHYS_PAGES)) * static_cast<u64>(sysconf(_SC_PAGESIZE));
   u8* host = size > host_bytes ? nullptr : os::reserve_memory(size);

@@ -57,6 +57,8 @@ class AddressSpace {
   // The same on a file, which is made as long as it must be; `shared`: other processes see what the guest writes.
   Result<RamBlock*> create_ram_on_file(std::string name, u64 size, const std::string& path, bool shared);
   RamBlock* wrap_ram(std::string name, u8* host, u64 size, bool read_only);
+  // The host memory goes away. No range shows it any more, and every vCPU has been at a safe point since.
+  void release_ram(RamBlock* block);
   // Maps; returns an id. Any later change goes through set_range. Every vCPU's TLB is flushed through on_change.
   u32 map_ram(std::string name, u64 start, RamBlock* block, u64 offset, u64 size, int priority, bool read_only = false);
   u32 map_io(std::string name, u64 start, u64 size, IoHandler* io, int priority);

@@ -1,5 +1,6 @@
 #include "net/network.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "net/sockets.h"
@@ -22,6 +23,12 @@ Result<MacAddress> parse_mac(const std::string& text) {
   return mac;
 }
 
+namespace {
+NicPort::Tap tap_of(const std::shared_ptr<PacketDump>& dump) {
+  return [dump](std::span<const u8> frame, bool) { dump->write(frame); };
+}
+}  // namespace
+
 Network::~Network() {
   for (auto& nic : nics_) {
     if (nic->backend()) nic->backend()->set_peer(nullptr);
@@ -39,6 +46,18 @@ std::string Network::free_name(const std::string& stem) {
     std::string name = stem + "." + std::to_string(names_[stem]++);
     if (!backends_.contains(name)) return name;
   }
+}
+
+// The first of 52:54:00:12:34:56 and up that no card has.
+MacAddress Network::free_mac() const {
+  MacAddress mac = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
+  const auto taken = [&] {
+    return std::any_of(nics_.begin(), nics_.end(), [&](const auto& nic) { return nic->mac() == mac; });
+  };
+  while (taken()) {
+    if (++mac[5] == 0) mac[4]++;
+  }
+  return mac;
 }
 
 std::string Network::backends_help() {
@@ -61,6 +80,7 @@ Result<std::shared_ptr<Backend>> Network::make(const std::string& type, const st
 }
 
 Result<std::string> Network::add_backend(const Properties& p) {
+  const std::lock_guard guard(lock_);
   const std::string type = property(p, "type");
   if (type.empty()) return Error{"-netdev needs a type", "-netdev user,id=net0"};
   std::string id = property(p, "id");
@@ -69,7 +89,7 @@ Result<std::string> Network::add_backend(const Properties& p) {
   if (type == "hubport") {
     static constexpr const char* kKeys[] = {"hubid", "netdev"};
     if (Status s = check_keys(p, type, kKeys); !s) return s.error();
-    return add_hub_port(std::atoi(property(p, "hubid", "0").c_str()), id, property(p, "netdev"));
+    return add_hub_port_locked(std::atoi(property(p, "hubid", "0").c_str()), id, property(p, "netdev"));
   }
   auto backend = make(type, id, p);
   if (!backend) return backend.error();
@@ -78,6 +98,11 @@ Result<std::string> Network::add_backend(const Properties& p) {
 }
 
 Result<std::string> Network::add_hub_port(int number, const std::string& id, const std::string& netdev) {
+  const std::lock_guard guard(lock_);
+  return add_hub_port_locked(number, id, netdev);
+}
+
+Result<std::string> Network::add_hub_port_locked(int number, const std::string& id, const std::string& netdev) {
   auto& hub = hubs_[number];
   if (!hub) hub = std::make_shared<Hub>(number);
   std::shared_ptr<Backend> inner;
@@ -100,7 +125,8 @@ Result<std::string> Network::add_hub_port(int number, const std::string& id, con
 
 Result<std::shared_ptr<NicPort>> Network::add_nic(const std::string& model, const std::string& name,
                                                   const std::string& mac, const std::string& netdev) {
-  MacAddress address = {0x52, 0x54, 0x00, 0x12, 0x34, static_cast<u8>(0x56 + nics_.size())};
+  const std::lock_guard guard(lock_);
+  MacAddress address = free_mac();
   if (!mac.empty()) {
     auto parsed = parse_mac(mac);
     if (!parsed) return parsed.error();
@@ -113,8 +139,9 @@ Result<std::shared_ptr<NicPort>> Network::add_nic(const std::string& model, cons
       return Error{"there is no network back end '" + netdev + "'", "add -netdev user,id=" + netdev};
     if (it->second->has_peer())
       return Error{"two cards use the network back end '" + netdev + "'", "give each its own, or join them by hubport"};
-    for (const auto& dump : dumps_[netdev])
-      port->add_tap([dump](std::span<const u8> frame, bool) { dump->write(frame); });
+    for (const Dump& dump : dumps_) {
+      if (dump.netdev == netdev) port->add_tap(dump.id, tap_of(dump.file));
+    }
     port->plug(it->second);
   }
   nics_.push_back(port);
@@ -122,6 +149,7 @@ Result<std::shared_ptr<NicPort>> Network::add_nic(const std::string& model, cons
 }
 
 Status Network::add_dump(const Properties& p) {
+  const std::lock_guard guard(lock_);
   static constexpr const char* kKeys[] = {"netdev", "file", "maxlen", "queue", "status"};
   if (Status s = check_keys(p, "filter-dump", kKeys); !s) return s;
   const std::string netdev = property(p, "netdev");
@@ -132,11 +160,55 @@ Status Network::add_dump(const Properties& p) {
   if (length == 0) return Error{"filter-dump: maxlen=0 keeps nothing", "leave it out for 65536"};
   auto dump = PacketDump::open(property(p, "file"), length);
   if (!dump) return dump.error();
-  dumps_[netdev].push_back(*dump);
+  const std::string id = property(p, "id");
+  for (const Dump& other : dumps_) {
+    if (!id.empty() && other.id == id) return Error{"there are two objects '" + id + "'", "change one id="};
+  }
+  dumps_.push_back({id, netdev, *dump});
+  for (const auto& nic : nics_) {
+    if (nic->backend() && nic->backend()->id() == netdev) nic->add_tap(id, tap_of(*dump));
+  }
   return success();
 }
 
-std::vector<std::string> Network::unused() const {
+bool Network::remove_dump(const std::string& id) {
+  const std::lock_guard guard(lock_);
+  if (std::erase_if(dumps_, [&](const Dump& d) { return d.id == id; }) == 0) return false;
+  for (const auto& nic : nics_) nic->remove_tap(id);
+  return true;
+}
+
+bool Network::remove_nic(const std::string& name) {
+  const std::lock_guard guard(lock_);
+  const auto it = std::find_if(nics_.begin(), nics_.end(), [&](const auto& nic) { return nic->name() == name; });
+  if (it == nics_.end()) return false;
+  if ((*it)->backend()) (*it)->backend()->set_peer(nullptr);
+  nics_.erase(it);
+  return true;
+}
+
+Status Network::remove_backend(const std::string& id) {
+  const std::lock_guard guard(lock_);
+  const auto it = backends_.find(id);
+  if (it == backends_.end()) return Error{"there is no network back end '" + id + "'", "info network lists them"};
+  for (const auto& [name, other] : backends_) {
+    const auto* port = dynamic_cast<const HubPort*>(other.get());
+    if (port && port->inner() == it->second)
+      return Error{"the back end '" + id + "' is plugged into the hub's port '" + name + "'", "remove that first"};
+  }
+  for (const auto& nic : nics_) {
+    if (nic->backend() == it->second) nic->unplug();
+  }
+  backends_.erase(it);
+  return success();
+}
+
+std::vector<std::string> Network::unused() {
+  const std::lock_guard guard(lock_);
+  return unused_locked();
+}
+
+std::vector<std::string> Network::unused_locked() const {
   std::vector<std::string> out;
   for (const auto& [id, backend] : backends_) {
     const auto* port = dynamic_cast<const HubPort*>(backend.get());
@@ -147,7 +219,8 @@ std::vector<std::string> Network::unused() const {
 
 // --- commands
 
-std::string Network::info() const {
+std::string Network::info() {
+  const std::lock_guard guard(lock_);
   std::string text;
   for (const auto& [number, hub] : hubs_) {
     text += "hub " + std::to_string(number) + "\n";
@@ -172,11 +245,12 @@ std::string Network::info() const {
             std::to_string(b->delivered().frames) + " (" + std::to_string(b->delivered().bytes) + " bytes) in, " +
             std::to_string(b->delivered().dropped) + " dropped\n";
   }
-  for (const std::string& id : unused()) text += id + ": index=0," + backends_.at(id)->info() + "\n";
+  for (const std::string& id : unused_locked()) text += id + ": index=0," + backends_.at(id)->info() + "\n";
   return text;
 }
 
 std::string Network::user_info() {
+  const std::lock_guard guard(lock_);
   std::string text;
   for (const auto& [id, backend] : backends_) {
     if (auto* nat = dynamic_cast<UserNat*>(backend.get())) text += id + ":\n" + nat->connections();
@@ -185,6 +259,7 @@ std::string Network::user_info() {
 }
 
 Status Network::set_link(const std::string& name, bool up) {
+  const std::lock_guard guard(lock_);
   for (const auto& nic : nics_) {
     if (nic->name() != name) continue;
     nic->set_link(up);
@@ -207,6 +282,7 @@ Result<UserNat*> Network::find_user(const std::string& id) {
 }
 
 Status Network::hostfwd_add(const std::string& id, const std::string& rule, std::string& said) {
+  const std::lock_guard guard(lock_);
   auto nat = find_user(id);
   if (!nat) return nat.error();
   auto f = parse_forward(rule);
@@ -218,6 +294,7 @@ Status Network::hostfwd_add(const std::string& id, const std::string& rule, std:
 }
 
 Status Network::hostfwd_remove(const std::string& id, const std::string& rule) {
+  const std::lock_guard guard(lock_);
   auto nat = find_user(id);
   if (!nat) return nat.error();
   auto f = parse_forward(rule, false);

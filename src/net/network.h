@@ -1,6 +1,6 @@
 // Network: all cables of a machine: back ends by id, hubs, and the ports that cards are plugged in with. Made from the
-// command line before the machine, and asked by the monitor while it runs. Threads: main thread before the machine
-// runs; the commands (info, set_link, hostfwd) from any thread without the device lock.
+// command line before the machine, and changed and asked by the monitor while it runs. Threads: any, without the device
+// lock.
 #pragma once
 #include <map>
 
@@ -30,13 +30,17 @@ class Network {
                                            const std::string& netdev);
   // A port of hub `number` for a card (netdev empty) or around the back end `netdev`. The result is the port's id.
   Result<std::string> add_hub_port(int number, const std::string& id, const std::string& netdev);
-  // `-object filter-dump`: netdev=, file=, maxlen=
+  // `-object filter-dump`: id=, netdev=, file=, maxlen=
   Status add_dump(const Properties& p);
-  bool has_backend(const std::string& id) const { return backends_.contains(id); }
-  std::vector<std::string> unused() const;  // back ends that nothing is plugged into
+  bool remove_dump(const std::string& id);
+  // The card is gone: its port too, and what it was plugged into is free. False: there is none of that name.
+  bool remove_nic(const std::string& name);
+  // A card that is plugged into it has no cable from then on. Errors: no such back end, or part of a hub.
+  Status remove_backend(const std::string& id);
+  std::vector<std::string> unused();  // back ends that nothing is plugged into
 
-  std::string info() const;  // info network
-  std::string user_info();   // info usernet
+  std::string info();       // info network
+  std::string user_info();  // info usernet
   Status set_link(const std::string& name, bool up);
   Status hostfwd_add(const std::string& id, const std::string& rule, std::string& said);
   Status hostfwd_remove(const std::string& id, const std::string& rule);
@@ -46,12 +50,20 @@ class Network {
   Result<std::shared_ptr<Backend>> make(const std::string& type, const std::string& id, const Properties& p);
   Result<UserNat*> find_user(const std::string& id);
   std::string free_name(const std::string& stem);
+  MacAddress free_mac() const;
+  Result<std::string> add_hub_port_locked(int number, const std::string& id, const std::string& netdev);
+  std::vector<std::string> unused_locked() const;
+  struct Dump {
+    std::string id, netdev;
+    std::shared_ptr<PacketDump> file;
+  };
   Hooks hooks_;
+  std::mutex lock_;  // guards what is below; taken before the network thread is waited for, never on it
   Loop loop_;
   std::map<std::string, std::shared_ptr<Backend>> backends_;
   std::map<int, std::shared_ptr<Hub>> hubs_;
   std::vector<std::shared_ptr<NicPort>> nics_;
-  std::map<std::string, std::vector<std::shared_ptr<PacketDump>>> dumps_;  // by netdev, for cards to come
+  std::vector<Dump> dumps_;
   std::map<std::string, int> names_;
 };
 

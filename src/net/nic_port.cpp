@@ -32,11 +32,38 @@ void NicPort::plug(std::shared_ptr<Backend> backend) {
   if (backend_) backend_->set_peer(shared_from_this());
 }
 
+template <typename F>
+void NicPort::change(F body) {
+  const std::lock_guard own(lock_);
+  if (device_lock_ == nullptr) return body();
+  const std::lock_guard device(*device_lock_);
+  body();
+}
+
+void NicPort::unplug() {
+  if (!backend_) return;
+  backend_->set_peer(nullptr);
+  std::shared_ptr<Backend> gone;
+  change([&] {
+    gone = std::move(backend_);
+    backend_.reset();
+    if (card_) card_->link_changed(link());
+  });
+}
+
+void NicPort::add_tap(const std::string& id, Tap tap) {
+  change([&] { taps_.emplace_back(id, std::move(tap)); });
+}
+
+void NicPort::remove_tap(const std::string& id) {
+  change([&] { std::erase_if(taps_, [&](const auto& t) { return t.first == id; }); });
+}
+
 bool NicPort::send(Packet&& packet) {
   if (!link()) return true;
   if (!taps_.empty()) {
     if (backend_ && !backend_->has_room()) return false;  // it would be seen twice
-    for (const Tap& tap : taps_) tap(packet.data, true);
+    for (const auto& [id, tap] : taps_) tap(packet.data, true);
   }
   return backend_ == nullptr || backend_->send(std::move(packet));
 }
@@ -71,7 +98,7 @@ void NicPort::receive(std::deque<Packet>& frames) {
       }
     }
     if (card_->receive(p) == NicClient::Took::Nothing) break;
-    for (const Tap& tap : taps_) tap(p.data, false);
+    for (const auto& [id, tap] : taps_) tap(p.data, false);
     frames.pop_front();
   }
   card_->received();

@@ -53,12 +53,15 @@ class NicPort final : public Endpoint, public std::enable_shared_from_this<NicPo
   void wake();
 
   // The other side.
-  void plug(std::shared_ptr<Backend> backend);  // before the machine runs
+  void plug(std::shared_ptr<Backend> backend);  // before the card is there
+  void unplug();                                // the back end goes: the card has no cable then
+
   const std::shared_ptr<Backend>& backend() const { return backend_; }
   void set_link(bool up);
   // Sees every frame, `out`: from the card. Called on either thread; leaf locks only.
   using Tap = std::function<void(std::span<const u8> frame, bool out)>;
-  void add_tap(Tap tap) { taps_.push_back(std::move(tap)); }
+  void add_tap(const std::string& id, Tap tap);
+  void remove_tap(const std::string& id);
   void receive(std::deque<Packet>& frames) override;
   void room_to_send() override;
   void link_changed(bool up) override;
@@ -67,8 +70,11 @@ class NicPort final : public Endpoint, public std::enable_shared_from_this<NicPo
   std::string name_, model_;
   MacAddress mac_;
   std::shared_ptr<Backend> backend_;
-  std::vector<Tap> taps_;
+  std::vector<std::pair<std::string, Tap>> taps_;
   std::atomic<bool> link_{true};
+  // Runs `change` when no frame passes.
+  template <typename F>
+  void change(F body);
   std::mutex lock_;  // guards device_lock_ against the card's end
   std::mutex* device_lock_ = nullptr;
   NicClient* card_ = nullptr;  // under the device lock

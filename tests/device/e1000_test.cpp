@@ -23,7 +23,7 @@ struct Card {
   E1000* card = nullptr;
   std::vector<std::vector<u8>> sent;
   Card() {
-    port->add_tap([this](std::span<const u8> f, bool out) {
+    port->add_tap("", [this](std::span<const u8> f, bool out) {
       if (out) sent.emplace_back(f.begin(), f.end());
     });
     card = &rig.make<E1000>(NicParams{.port = port, .clock = rig.clock, .device_lock = rig.lock, .rom = {}});

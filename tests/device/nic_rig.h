@@ -72,7 +72,7 @@ struct NicCard {
   Chip* card = nullptr;
   std::vector<std::vector<u8>> sent;
   NicCard() {
-    port->add_tap([this](std::span<const u8> f, bool out) {
+    port->add_tap("", [this](std::span<const u8> f, bool out) {
       if (out) sent.emplace_back(f.begin(), f.end());
     });
     card = &rig.make<Chip>(NicParams{.port = port, .clock = rig.clock, .device_lock = rig.lock, .rom = {}});

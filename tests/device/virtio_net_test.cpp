@@ -22,7 +22,7 @@ struct Card : VirtioBench {
   VirtioNet* card;
   std::vector<std::vector<u8>> sent;
   explicit Card(u16 pairs = 1) {
-    port->add_tap([this](std::span<const u8> f, bool is_out) {
+    port->add_tap("", [this](std::span<const u8> f, bool is_out) {
       if (is_out) sent.emplace_back(f.begin(), f.end());
     });
     card = &make<VirtioNet>(VirtioNet::Params{.port = port, .clock = clock, .device_lock = lock, .queue_pairs = pairs});

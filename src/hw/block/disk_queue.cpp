@@ -4,13 +4,14 @@
 
 namespace doppel::hw {
 
-DiskQueue::~DiskQueue() {
+void DiskQueue::end() {
   {
     const std::lock_guard guard(lock_);
     stop_ = true;
   }
   work_.notify_all();
   for (std::thread& t : threads_) t.join();
+  threads_.clear();
 }
 
 void DiskQueue::submit(Work work, Done done) {

@@ -25,12 +25,13 @@ class DiskQueue final {
     std::function<void()> batch_done = {};  // after some done() calls: to publish them together
   };
   explicit DiskQueue(Params p) : p_(std::move(p)) {}
-  ~DiskQueue();
+  ~DiskQueue() { end(); }
   DiskQueue(const DiskQueue&) = delete;
   DiskQueue& operator=(const DiskQueue&) = delete;
 
   void submit(Work work, Done done);
   void drain();   // until nothing is left, with all done() calls, and what they submit
+  void end();     // without the device lock: the threads end with what they are at; the rest stays undone
   void cancel();  // work that was submitted is done, but nobody hears of it
 
  private:

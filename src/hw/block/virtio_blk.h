@@ -31,6 +31,7 @@ class VirtioBlk final : public VirtioDevice {
     bool synchronous = false;
   };
   explicit VirtioBlk(Params p);
+  void leave() override { queue_.end(); }
   void sleep() override { queue_.drain(); }
   std::string info() const override;
 

@@ -67,7 +67,9 @@ VirtioSerial::VirtioSerial(Params p)
   }
 }
 
-VirtioSerial::~VirtioSerial() {
+VirtioSerial::~VirtioSerial() { VirtioSerial::leave(); }
+
+void VirtioSerial::leave() {
   const std::lock_guard guard(link_->lock);
   link_->serial = nullptr;
 }

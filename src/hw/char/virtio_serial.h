@@ -36,6 +36,7 @@ class VirtioSerial final : public VirtioDevice {
   };
   explicit VirtioSerial(Params p);
   ~VirtioSerial() override;
+  void leave() override;
   void sleep() override { awake_ = false; }
   void wake() override;
   std::string info() const override;

@@ -25,6 +25,7 @@ class PciNic : public PciDevice, public net::NicClient {
     port_->connect(*this, p.device_lock);
   }
   ~PciNic() override { port_->disconnect(); }
+  void leave() override { port_->disconnect(); }
   void sleep() override { port_->sleep(); }
   void wake() override {
     port_->wake();

@@ -116,6 +116,8 @@ VirtioNet::VirtioNet(Params p)
 
 VirtioNet::~VirtioNet() { p_.port->disconnect(); }
 
+void VirtioNet::leave() { p_.port->disconnect(); }
+
 void VirtioNet::sleep() { p_.port->sleep(); }
 
 void VirtioNet::wake() {

@@ -36,6 +36,7 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
   ~VirtioNet() override;
   void sleep() override;
   void wake() override;
+  void leave() override;
   std::string info() const override;
   net::NicClient& client() { return *this; }  // for tests
 

@@ -60,7 +60,7 @@ struct Cache {
 struct Medium {
   static constexpr const char* kType = "BlockDeviceInfo";
   std::string file, driver;
-  std::optional<std::string> backing;
+  std::optional<std::string> node, backing;
   bool read_only = false, encrypted = false;
   s64 backing_depth = 0, zero = 0;
   DetectZeroes detect_zeroes = DetectZeroes::off;
@@ -71,6 +71,7 @@ struct Medium {
     v("file", file, "name of the image");
     v("ro", read_only, "whether the guest can't write");
     v("drv", driver, "its format");
+    v("node-name", node, "the name of -blockdev or blockdev-add");
     v("backing_file", backing);
     v("backing_file_depth", backing_depth, "images below this one");
     v("encrypted", encrypted);
@@ -116,22 +117,142 @@ Image image_of(const block::Node& node, const std::string& file) {
   return image;
 }
 
-Medium medium_of(const machine::DriveInfo& drive) {
-  Medium m{.file = drive.file, .driver = drive.node->format(), .read_only = drive.node->read_only()};
-  m.image = image_of(*drive.node, drive.file);
+Medium medium_of(const block::Node& node, const std::string& file) {
+  Medium m{.file = file, .driver = node.format(), .read_only = node.read_only()};
+  m.image = image_of(node, file);
   m.backing = m.image.backing;
-  for (auto below = drive.node->backing(); below; below = below->backing()) m.backing_depth++;
+  for (auto below = node.backing(); below; below = below->backing()) m.backing_depth++;
   return m;
 }
+
+// The path of the object that has the disk: a virtio disk stands behind its card.
+std::string path_of(const machine::DriveInfo& d) { return d.path + (d.is_virtio ? "/virtio-backend" : ""); }
 
 Answer<std::vector<BlockInfo>> query_block(Context& c, Empty&) {
   std::vector<BlockInfo> out;
   for (const machine::DriveInfo& d : c.machine.drives()) {
-    BlockInfo b{.device = d.id, .path = d.path, .removable = d.removable, .locked = d.locked};
-    if (d.node) b.inserted = medium_of(d);
+    BlockInfo b{.device = d.is_node ? "" : d.id, .path = path_of(d), .removable = d.removable, .locked = d.locked};
+    if (d.node) b.inserted = medium_of(*d.node, d.file);
+    if (d.node && d.is_node) b.inserted->node = d.id;
     if (d.removable) b.tray_open = d.has_tray ? d.tray_open : d.node == nullptr;
     if (!d.removable || d.node) b.io_status = IoStatus::ok;
     out.push_back(std::move(b));
+  }
+  return out;
+}
+
+// --- nodes
+
+struct NamedNodes {
+  static constexpr const char* kType = "query-named-block-nodes-arg";
+  std::optional<bool> flat;
+  template <class V>
+  void visit(V& v) {
+    v("flat", flat, "whether to leave out the images below; they are left out anyhow");
+  }
+};
+// The node of a -blockdev: open, in use by a device, or (a file below a format) looked at for a moment.
+std::shared_ptr<block::Node> node_of(machine::Machine& m, const machine::DriveConfig& drive) {
+  if (drive.node) return drive.node;
+  for (const machine::DriveInfo& used : m.drives()) {
+    if (used.id == drive.id && used.node) return used.node;
+  }
+  auto opened = block::open(
+      drive.file, {.read_only = true, .format = drive.format, .shared = true, .no_backing = true, .repair = false});
+  return opened ? opened.take() : nullptr;
+}
+Answer<std::vector<Medium>> query_named_nodes(Context& c, NamedNodes&) {
+  std::vector<Medium> out;
+  for (const machine::DriveConfig& drive : c.machine.loose_drives()) {
+    if (!drive.is_node) continue;
+    const auto node = node_of(c.machine, drive);
+    if (!node) continue;
+    out.push_back(medium_of(*node, drive.file));
+    out.back().node = drive.id;
+    out.back().driver = drive.driver;
+    out.back().read_only = drive.read_only;
+  }
+  return out;
+}
+
+// --- counters
+
+struct Stats {
+  static constexpr const char* kType = "BlockDeviceStats";
+  u64 operations[4] = {}, failed[4] = {}, bytes[4] = {}, time[4] = {}, highest = 0, zero = 0;
+  bool yes = true, no = false;
+  std::vector<Empty> timed;  // no intervals are measured
+  template <class V>
+  void visit(V& v) {
+    using K = block::Counters;
+    v("rd_bytes", bytes[K::Read]);
+    v("wr_bytes", bytes[K::Write]);
+    v("unmap_bytes", bytes[K::Unmap]);
+    v("rd_operations", operations[K::Read]);
+    v("wr_operations", operations[K::Write]);
+    v("flush_operations", operations[K::Flush]);
+    v("unmap_operations", operations[K::Unmap]);
+    v("rd_total_time_ns", time[K::Read]);
+    v("wr_total_time_ns", time[K::Write]);
+    v("flush_total_time_ns", time[K::Flush]);
+    v("unmap_total_time_ns", time[K::Unmap]);
+    v("wr_highest_offset", highest, "the end of the write that reached furthest");
+    for (const char* merged : {"rd_merged", "wr_merged", "unmap_merged"}) v(merged, zero, "0: nothing is merged");
+    v("failed_rd_operations", failed[K::Read]);
+    v("failed_wr_operations", failed[K::Write]);
+    v("failed_flush_operations", failed[K::Flush]);
+    v("failed_unmap_operations", failed[K::Unmap]);
+    for (const char* invalid :
+         {"invalid_rd_operations", "invalid_wr_operations", "invalid_flush_operations", "invalid_unmap_operations"})
+      v(invalid, zero, "0: they are not counted");
+    v("account_invalid", no);
+    v("account_failed", yes);
+    v("timed_stats", timed);
+  }
+};
+Stats stats_of(const block::Node* node) {
+  Stats s;
+  if (!node) return s;
+  for (int k = 0; k < block::Counters::kKinds; k++) {
+    const block::Counters::Row& row = node->counters.rows[k];
+    s.operations[k] = row.operations, s.failed[k] = row.failed, s.bytes[k] = row.bytes, s.time[k] = row.nanoseconds;
+  }
+  s.highest = node->counters.highest_written;
+  return s;
+}
+
+struct StatsOf {
+  static constexpr const char* kType = "BlockStats";
+  std::optional<std::string> device, path, node;
+  Stats stats;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("qdev", path, "path of its device among the objects");
+    v("node-name", node);
+    v("stats", stats);
+  }
+};
+struct StatsQuery {
+  static constexpr const char* kType = "query-blockstats-arg";
+  std::optional<bool> nodes;
+  template <class V>
+  void visit(V& v) {
+    v("query-nodes", nodes, "of all nodes that have names, not of drives");
+  }
+};
+Answer<std::vector<StatsOf>> query_stats(Context& c, StatsQuery& args) {
+  std::vector<StatsOf> out;
+  if (args.nodes.value_or(false)) {
+    for (const machine::DriveConfig& drive : c.machine.loose_drives()) {
+      if (drive.is_node) out.push_back({.node = drive.id, .stats = stats_of(node_of(c.machine, drive).get())});
+    }
+    return out;
+  }
+  for (const machine::DriveInfo& d : c.machine.drives()) {
+    StatsOf row{.device = d.is_node ? "" : d.id, .path = path_of(d), .stats = stats_of(d.node.get())};
+    if (d.is_node && d.node) row.node = d.id;
+    out.push_back(std::move(row));
   }
   return out;
 }
@@ -142,9 +263,9 @@ Answer<std::string> chosen(const std::optional<std::string>& device, const std::
   if (device.has_value() == id.has_value()) return CommandError{"Need exactly one of 'device' and 'id'"};
   const std::string name = device ? *device : *id;
   for (const machine::DriveInfo& d : machine.drives()) {
-    const bool same = name == d.id || name == d.path || "/machine/peripheral/" + name == d.path ||
+    const bool same = name == d.id || name == d.path || name == path_of(d) || "/machine/peripheral/" + name == d.path ||
                       "/machine/unattached/" + name == d.path;
-    if (same) return name;
+    if (same) return d.id;
   }
   return CommandError{"Device '" + name + "' not found (query-block lists the drives)", ErrorClass::DeviceNotFound};
 }
@@ -200,6 +321,8 @@ Answer<Empty> change_medium(Context& c, ChangeMedium& args) {
 
 constexpr Definition kRows[] = {
     command<&query_block>("query-block", "the drives and their media"),
+    command<&query_named_nodes>("query-named-block-nodes", "the nodes of -blockdev and blockdev-add"),
+    command<&query_stats>("query-blockstats", "what was read and written"),
     command<&eject>("eject", "take the medium out"),
     command<&change_medium>("blockdev-change-medium", "put another medium into a drive"),
 };

@@ -8,6 +8,7 @@
 
 #include "machine/machine.h"
 #include "migration/record.h"
+#include "monitor/commands/builder.h"
 #include "monitor/commands/descriptors.h"
 #include "monitor/commands/events.h"
 
@@ -34,6 +35,7 @@ struct Services {
   explicit Services(machine::Machine& m) : machine(m) {}
   machine::Machine& machine;
   EventHub events;
+  Builder* builder = nullptr;                           // null: nothing can be added
   chardev::Factory* chardevs = nullptr;                 // null: chardev commands say that there are none
   std::vector<CommandLineOption> command_line_options;  // for query-command-line-options
   std::string arch = "x86_64";
@@ -41,7 +43,9 @@ struct Services {
   migration::Launch launch;  // without a folder: not started by `doppel run`
   // Commands that change what is shared (chardevs, network, pointer): one at a time.
   std::mutex change_lock;
-  PointerState pointer;  // as input-send-event left it
+  bool migration_events = false;  // the capability "events"
+  u64 balloon_polling = 0;        // seconds, as a client set it
+  PointerState pointer;           // as input-send-event left it
 };
 
 // One client of a monitor.

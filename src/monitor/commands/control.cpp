@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "chardev/factory.h"
 #include "display/input_event.h"
 #include "monitor/commands/command.h"
 #include "monitor/commands/snapshots.h"
@@ -118,7 +119,41 @@ std::string log_command(Context&, const Words& w) {
   return "";
 }
 
+// `device_add DRIVER,key=value,...` and its like: the option's words.
+template <Status (Builder::*Make)(const std::string&)>
+std::string make(Context& c, const Words& w) {
+  if (w.size() < 2) return w[0] + " needs what its option takes, such as NAME,id=ID,...\n";
+  if (!c.services.builder) return "nothing can be added to this machine\n";
+  const std::lock_guard guard(c.services.change_lock);
+  const Status s = (c.services.builder->*Make)(w.back());
+  return s ? "" : s.error().text() + "\n";
+}
+
+std::string chardev_add(Context& c, const Words& w) {
+  if (w.size() < 2) return "chardev-add needs what -chardev takes, such as pty,id=ID\n";
+  if (!c.services.chardevs) return "there are no character devices\n";
+  const std::lock_guard guard(c.services.change_lock);
+  auto made = c.services.chardevs->create(w[1]);
+  return made ? "" : made.error().text() + "\n";
+}
+
+std::string drive_del(Context& c, const Words& w) {
+  if (w.size() < 2) return "drive_del needs a drive (info block lists them)\n";
+  const Status s = c.machine.remove_drive(w[1]);
+  return s ? "" : s.error().text() + "\n";
+}
+
 constexpr HumanCommand kRows[] = {
+    {"device_add", "driver[,key=value...]", "plug a device in", make<&Builder::add_device>},
+    {"device_del", "id", "", nullptr, "device_del", "id"},
+    {"netdev_add", "type,id=ID[,...]", "make a network back end", make<&Builder::add_netdev>},
+    {"netdev_del", "id", "", nullptr, "netdev_del", "id"},
+    {"object_add", "type,id=ID[,...]", "make an object", make<&Builder::add_object>},
+    {"object_del", "id", "", nullptr, "object-del", "id"},
+    {"chardev-add", "type,id=ID[,...]", "make a character device", chardev_add},
+    {"chardev-remove", "id", "", nullptr, "chardev-remove", "id"},
+    {"drive_add", "0 if=none,id=ID,file=F[,...]", "open an image for a device to come", make<&Builder::add_drive>},
+    {"drive_del", "id", "close an image that no device uses", drive_del},
     {"stop|s", "", "", nullptr, "stop", ""},
     {"cont|c", "", "", nullptr, "cont", ""},
     {"system_reset", "", "", nullptr, "system_reset", ""},

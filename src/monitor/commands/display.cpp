@@ -35,7 +35,7 @@ struct Screendump {
 };
 Answer<Empty> screendump(Context& c, Screendump& args) {
   if (args.head.value_or(0) != 0) return CommandError{"The display adapter has one head: 0"};
-  if (args.device && !c.machine.devices().contains(*args.device))
+  if (args.device && !c.machine.has_device(*args.device))
     return CommandError{"Device '" + *args.device + "' not found", ErrorClass::DeviceNotFound};
   if (!c.machine.console()) return CommandError{"there is no display adapter"};
   display::Surface surface;

@@ -81,13 +81,31 @@ struct RtcChangeEvent {
   }
 };
 
+struct DeviceEvent {
+  static constexpr const char* kType = "DEVICE_DELETED-data";
+  static constexpr bool kAtMostOnceASecond = false;
+  std::optional<std::string> device;
+  std::string path;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "its id");
+    v("path", path, "its path among the objects");
+  }
+};
+struct DeviceDeletedEvent : DeviceEvent {
+  static constexpr const char *kEvent = "DEVICE_DELETED", *kHelp = "a device has been taken out; nothing of it is left";
+};
+struct UnplugErrorEvent : DeviceEvent {
+  static constexpr const char *kEvent = "DEVICE_UNPLUG_GUEST_ERROR", *kHelp = "the guest does not let go of a device";
+};
+
 template <typename E>
 constexpr EventDefinition event() {
   return {E::kEvent, E::kHelp, [](TypeTable& table) { return Describer::of<E>(table); }};
 }
-constexpr EventDefinition kEvents[] = {event<TrayMovedEvent>(), event<PowerdownEvent>(), event<ResetEvent>(),
-                                       event<ResumeEvent>(),    event<RtcChangeEvent>(), event<ShutdownEvent>(),
-                                       event<StopEvent>()};
+constexpr EventDefinition kEvents[] = {event<DeviceDeletedEvent>(), event<TrayMovedEvent>(), event<UnplugErrorEvent>(),
+                                       event<PowerdownEvent>(),     event<ResetEvent>(),     event<ResumeEvent>(),
+                                       event<RtcChangeEvent>(),     event<ShutdownEvent>(),  event<StopEvent>()};
 
 ShutdownReason reason_of(machine::ShutdownCause cause) {
   switch (cause) {
@@ -117,6 +135,8 @@ void report_machine_events(machine::Machine& machine, EventHub& hub) {
         return hub.emit(ResetEvent{e.guest, e.guest ? ResetReason::guest_reset : ResetReason::host_qmp_system_reset});
       case Kind::Shutdown: return hub.emit(ShutdownEvent{e.guest, reason_of(e.cause)});
       case Kind::TrayMoved: return hub.emit(TrayMovedEvent{e.name, e.path, e.open});
+      case Kind::DeviceDeleted: return hub.emit(DeviceDeletedEvent{{e.name, e.path}});
+      case Kind::UnplugRefused: return hub.emit(UnplugErrorEvent{{e.name, e.path}});
       case Kind::RtcChange: return hub.emit(RtcChangeEvent{e.offset, e.path});
     }
   };

@@ -86,12 +86,57 @@ std::string screen(Context& c, const Words&) {
 std::string devices(Context& c, const Words& w) {
   machine::Machine& m = c.machine;
   std::string text;
+  const std::lock_guard lock(m.device_lock());
   for (const auto& [device_name, device] : m.devices()) {
     if (w.size() > 1 && device_name != w[1]) continue;
-    std::lock_guard lock(m.device_lock());
     const std::string info = device->info();
     text += device_name + "\n";
     if (w.size() > 1) text += info;
+  }
+  return text;
+}
+
+std::string blockstats(Context& c, const Words&) {
+  Input none = Input::object();
+  auto all = find_command("query-blockstats")->run(c, none);
+  std::string text;
+  for (const Output& row : *all) {
+    const std::string name = row["device"].get<std::string>();
+    text += (name.empty() ? row["qdev"].get<std::string>() : name) + ":";
+    for (const auto& [key, value] : row["stats"].items()) {
+      if (value.is_number() && !key.starts_with("invalid")) text += " " + key + "=" + value.dump();
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string chardevs(Context& c, const Words&) {
+  Input none = Input::object();
+  auto all = find_command("query-chardev")->run(c, none);
+  std::string text;
+  for (const Output& row : *all)
+    text += row["label"].get<std::string>() + ": filename=" + row["filename"].get<std::string>() + "\n";
+  return text;
+}
+
+std::string pci(Context& c, const Words&) {
+  std::string text;
+  for (const machine::PciFunctionInfo& f : c.machine.pci_functions()) {
+    const auto word = [&](size_t at) { return static_cast<unsigned>(load_le<u16>(&f.config[at])); };
+    text += format("  Bus  0, device %3u, function %u:\n    Class %04x: PCI device %04x:%04x\n", f.slot, f.function,
+                   word(0x0a), word(0x00), word(0x02));
+    if (f.config[0x3d]) text += format("      IRQ %u, pin %c\n", f.config[0x3c], '@' + f.config[0x3d]);
+    for (const machine::PciRegionInfo& r : f.regions) {
+      const char* kind = r.io ? "I/O" : r.is_64bit ? "64 bit memory" : "32 bit memory";
+      if (r.address < 0)
+        text += format("      BAR%d: %s of 0x%llx bytes, not mapped\n", r.bar, kind,
+                       static_cast<unsigned long long>(r.size));
+      else
+        text += format("      BAR%d: %s at 0x%llx [0x%llx]\n", r.bar, kind, static_cast<unsigned long long>(r.address),
+                       static_cast<unsigned long long>(static_cast<u64>(r.address) + r.size - 1));
+    }
+    text += "      id \"" + f.id + "\"\n";
   }
   return text;
 }
@@ -125,6 +170,9 @@ constexpr HumanCommand kRows[] = {
     {"screen", "", "the characters of a text screen", screen},
     {"block", "", "drives and media", block},
     {"snapshots", "", "states saved in the disks", info_snapshots},
+    {"blockstats", "", "what was read and written", blockstats},
+    {"chardev", "", "the character devices", chardevs},
+    {"pci", "", "the PCI bus", pci},
     {"balloon", "", "the guest's memory, without what it gave back", balloon},
     {"network", "", "network cards and what they are plugged into", network},
     {"usernet", "", "connections of the user network", usernet},

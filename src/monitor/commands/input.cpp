@@ -221,7 +221,7 @@ struct MouseInfo {
   }
 };
 Answer<std::vector<MouseInfo>> query_mice(Context& c, Empty&) {
-  if (!c.machine.devices().contains("mouse")) return std::vector<MouseInfo>{};
+  if (!c.machine.has_device("mouse")) return std::vector<MouseInfo>{};
   return std::vector<MouseInfo>{{"QEMU PS/2 Mouse", 2, true, c.machine.pointer_is_absolute()}};
 }
 

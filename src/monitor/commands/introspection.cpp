@@ -198,27 +198,11 @@ struct IoThread {
 };
 Answer<std::vector<IoThread>> query_iothreads(Context&, Empty&) { return std::vector<IoThread>{}; }
 
-struct MigrationCapability {
-  static constexpr const char* kType = "MigrationCapabilityStatus";
-  std::string capability;
-  bool state = false;
-  template <class V>
-  void visit(V& v) {
-    v("capability", capability);
-    v("state", state);
-  }
-};
-Answer<std::vector<MigrationCapability>> query_migrate_capabilities(Context&, Empty&) {
-  return std::vector<MigrationCapability>{};
-}
-
 constexpr Definition kRows[] = {
     command<&query_commands>("query-commands", "the names of all commands"),
     command<&query_events>("query-events", "the names of all events"),
     command<&query_schema>("query-qmp-schema", "commands, events and all types of their data"),
     command<&query_options>("query-command-line-options", "options of the command line that have parameters"),
-    command<&query_migrate_capabilities>("query-migrate-capabilities",
-                                         "what migration can do; none, as there is no migration yet"),
     command<&query_iothreads>("query-iothreads", "objects of the type iothread; there are none"),
 };
 

@@ -1,6 +1,7 @@
 // The machine as a tree of objects with properties (qom-*), and the types that there are. The tree is made from what
 // the machine says when somebody asks; nothing is kept.
 #include <algorithm>
+#include <chrono>
 
 #include "chardev/factory.h"
 #include "monitor/commands/command.h"
@@ -28,17 +29,24 @@ std::string cpu_type(const machine::MachineConfig& config) {
   return machine::cpu_model_name(config) + (config.is_64bit ? "-x86_64-cpu" : "-i386-cpu");
 }
 
-const machine::DeviceConfig* given_device(const machine::MachineConfig& config, const std::string& id) {
-  for (const machine::DeviceConfig& d : config.devices) {
+std::optional<machine::DeviceConfig> given_device(Context& c, const std::string& id) {
+  for (const machine::DeviceConfig& d : c.machine.given_devices()) {
     const auto it = d.properties.find("id");
-    if (it != d.properties.end() && it->second == id) return &d;
+    if (it != d.properties.end() && it->second == id) return d;
   }
-  return nullptr;
+  return std::nullopt;
+}
+
+std::vector<std::string> all_devices(Context& c) {
+  const std::lock_guard guard(c.machine.device_lock());
+  std::vector<std::string> names;
+  for (const auto& [name, device] : c.machine.devices()) names.push_back(name);
+  return names;
 }
 
 // Our names of the board's own devices, as QEMU calls their types.
-std::string device_type(const machine::MachineConfig& config, const std::string& name) {
-  if (const machine::DeviceConfig* d = given_device(config, name)) return d->driver;
+std::string device_type(Context& c, const std::string& name) {
+  if (const auto d = given_device(c, name)) return d->driver;
   static const std::map<std::string, std::string> kTypes = {
       {"vga", "VGA"},          {"ide", "piix3-ide"},     {"piix3", "PIIX3"},
       {"i440fx", "i440FX"},    {"piix4-pm", "PIIX4_PM"}, {"rtc", "mc146818rtc"},
@@ -82,15 +90,47 @@ Properties cpu_properties(const std::string& spec, const machine::MachineConfig&
   return out;
 }
 
+constexpr const char* kPollingInterval = "guest-stats-polling-interval";
+
+// What the guest told of its memory; names by virtio's tags.
+Output guest_stats(Context& c) {
+  static constexpr const char* kNames[] = {
+      "stat-swap-in",      "stat-swap-out",         "stat-major-faults", "stat-minor-faults", "stat-free-memory",
+      "stat-total-memory", "stat-available-memory", "stat-disk-caches",  "stat-htlb-pgalloc", "stat-htlb-pgfail"};
+  Output stats = Output::object();
+  bool told = false;
+  if (auto all = c.machine.balloon_stats()) {
+    for (size_t i = 0; i < all->size() && i < std::size(kNames); i++) {
+      stats[kNames[i]] = (*all)[i];
+      told |= (*all)[i] != ~u64{0};
+    }
+  }
+  const u64 now = static_cast<u64>(std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1));
+  return {{"stats", stats}, {"last-update", told ? now : 0}};
+}
+
+// virtio-net-pci has a virtio-net-device below it.
+std::string behind_virtio(const std::string& type) {
+  const size_t end = type.find("-pci");
+  return type.starts_with("virtio-") && end != std::string::npos ? type.substr(0, end) + "-device" : "";
+}
+
 Properties device_properties(Context& c, const std::string& name) {
-  const machine::MachineConfig& m = c.machine.config();
+  const auto d = given_device(c, name);
   Properties out = {
-      {"type", "string", device_type(m, name)}, {"realized", "bool", true}, {"hotplugged", "bool", false}};
-  if (const machine::DeviceConfig* d = given_device(m, name)) {
+      {"type", "string", device_type(c, name)}, {"realized", "bool", true}, {"hotplugged", "bool", d && d->hotplugged}};
+  if (d) {
     for (const auto& [key, value] : d->properties) {
       if (key != "id") out.push_back({key, "str", value});
     }
   }
+  const std::string type = out[0].value.get<std::string>(), inner = behind_virtio(type);
+  if (type.starts_with("virtio-balloon")) {
+    out.push_back({"guest-stats", "guest statistics", guest_stats(c)});
+    const std::lock_guard guard(c.services.change_lock);
+    out.push_back({kPollingInterval, "int", c.services.balloon_polling});
+  }
+  if (!inner.empty()) out.push_back({"virtio-backend", "child<" + inner + ">", nullptr});
   return out;
 }
 
@@ -99,16 +139,27 @@ std::vector<std::pair<std::string, std::string>> devices(Context& c, bool by_use
   std::vector<std::pair<std::string, std::string>> out;
   for (size_t i = 0; !by_user && i < c.machine.vcpus().size(); i++)
     out.emplace_back("device[" + std::to_string(i) + "]", cpu_type(m));
-  for (const auto& [name, device] : c.machine.devices()) {
-    if ((given_device(m, name) != nullptr) == by_user) out.emplace_back(name, device_type(m, name));
+  for (const std::string& name : all_devices(c)) {
+    if (given_device(c, name).has_value() == by_user) out.emplace_back(name, device_type(c, name));
   }
   for (const machine::DriveInfo& d : c.machine.drives()) {
     const std::string name = d.path.substr(d.path.rfind('/') + 1);
     const bool users = d.path.starts_with("/machine/peripheral/");
     const std::string type = d.id.starts_with("floppy") ? "floppy" : d.removable ? "ide-cd" : "ide-hd";
-    if (users == by_user) out.emplace_back(name, users ? device_type(m, name) : type);
+    if (users == by_user) out.emplace_back(name, users ? device_type(c, name) : type);
   }
   return out;
+}
+
+// id, type
+std::vector<std::pair<std::string, std::string>> given_objects(Context& c) {
+  if (c.services.builder) {
+    const std::lock_guard guard(c.services.change_lock);
+    return c.services.builder->objects();
+  }
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const machine::MemoryBackend& b : c.machine.config().memory_backends) all.emplace_back(b.id, b.kind);
+  return all;
 }
 
 Answer<Properties> object_at(Context& c, const std::string& path) {
@@ -120,9 +171,7 @@ Answer<Properties> object_at(Context& c, const std::string& path) {
   if (path == "/machine/unattached") return container(devices(c, false));
   if (path == "/machine/peripheral-anon") return container({});
   if (path == "/objects") {
-    std::vector<std::pair<std::string, std::string>> all;
-    for (const machine::MemoryBackend& b : m.memory_backends) all.emplace_back(b.id, b.kind);
-    return container(all);
+    return container(given_objects(c));
   }
   if (path == "/chardevs") {
     std::vector<std::pair<std::string, std::string>> all;
@@ -132,6 +181,13 @@ Answer<Properties> object_at(Context& c, const std::string& path) {
     }
     return container(all);
   }
+  constexpr std::string_view kBackend = "/virtio-backend";
+  if (path.ends_with(kBackend)) {
+    auto card = object_at(c, path.substr(0, path.size() - kBackend.size()));
+    if (!card) return card.error();
+    if (const std::string type = behind_virtio((*card)[0].value.get<std::string>()); !type.empty())
+      return Properties{{"type", "string", type}, {"realized", "bool", true}};
+  }
   const size_t slash = path.rfind('/');
   const std::string folder = path.substr(0, slash), name = path.substr(slash + 1);
   for (const machine::MemoryBackend& b : m.memory_backends) {
@@ -139,6 +195,9 @@ Answer<Properties> object_at(Context& c, const std::string& path) {
     Properties p = {{"type", "string", b.kind}, {"size", "size", b.size}, {"share", "bool", b.shared}};
     if (!b.path.empty()) p.push_back({"mem-path", "string", b.path});
     return p;
+  }
+  for (const auto& [id, type] : given_objects(c)) {
+    if (path == "/objects/" + id) return Properties{{"type", "string", type}};
   }
   const bool by_user = folder == "/machine/peripheral";
   if (by_user || folder == "/machine/unattached") {
@@ -200,6 +259,34 @@ Answer<Output> qom_get(Context& c, GetArgs& args) {
   return CommandError{"Property '" + args.property + "' not found in " + args.path};
 }
 
+struct SetArgs {
+  static constexpr const char* kType = "qom-set-arg";
+  std::string path, property;
+  Input value;
+  template <class V>
+  void visit(V& v) {
+    v("path", path, "the object");
+    v("property", property, "its property");
+    v("value", value, "what it shall be");
+  }
+};
+// The one property that can be changed is how often the balloon asks the guest for its statistics. It asks whenever
+// somebody wants to know; the number is kept.
+Answer<Empty> qom_set(Context& c, SetArgs& args) {
+  auto object = object_at(c, args.path);
+  if (!object) return object.error();
+  const bool known =
+      std::any_of((*object).begin(), (*object).end(), [&](const Property& p) { return p.name == args.property; });
+  if (!known) return CommandError{"Property '" + args.property + "' not found in " + args.path};
+  if (args.property != kPollingInterval)
+    return CommandError{"Property '" + args.property + "' of " + args.path + " can't be changed"};
+  if (!args.value.is_number_unsigned()) return CommandError{"Parameter 'value' expects a number of seconds"};
+  const std::lock_guard guard(c.services.change_lock);
+  c.services.balloon_polling = args.value.get<u64>();
+  if (auto asked = c.machine.balloon_stats(); !asked) return asked.error();
+  return Empty{};
+}
+
 struct TypeRow {
   std::string name, parent;
   bool abstract = false;
@@ -216,6 +303,10 @@ std::vector<TypeRow> types(const machine::MachineConfig& m) {
                               {"cpu", "device", true},
                               {cpu, "cpu", true},
                               {"filter-dump", "object"},
+                              {"secret", "object"},
+                              {"rng-backend", "object", true},
+                              {"rng-builtin", "rng-backend"},
+                              {"rng-random", "rng-backend"},
                               {"accel", "object", true},
                               {"tcg-accel", "accel"},
                               {"interp-accel", "accel"},
@@ -338,6 +429,7 @@ Answer<std::vector<PropertyInfo>> qom_list_properties(Context& c, TypeName& args
 constexpr Definition kRows[] = {
     command<&qom_list>("qom-list", "the properties of an object, and the objects below it"),
     command<&qom_get>("qom-get", "the value of a property"),
+    command<&qom_set>("qom-set", "change a property"),
     command<&qom_list_types>("qom-list-types", "the types of objects that there are"),
     command<&device_list_properties>("device-list-properties", "what -device takes for a type of device"),
     command<&qom_list_properties>("qom-list-properties", "the properties that objects of a type have"),

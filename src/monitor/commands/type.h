@@ -24,6 +24,7 @@ struct Type {
   const Type* element = nullptr;    // Array
   std::vector<Member> members;      // Object; Alternate: the types to choose from, by JSON type
   std::string tag;                  // Object with variants: the member that chooses
+  std::string others;               // Object: what it takes besides its members; empty: nothing
   std::vector<Member> variants;     // name: the tag's value
 };
 

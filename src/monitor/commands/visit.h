@@ -16,6 +16,7 @@
 //
 //   v.tag("type", type);
 //   v.branch(Kind::key, key);     {"type": "key", "data": {...}}, as the protocol wraps such values
+//   v.others(json);               all that is not listed
 //
 // Integers are checked against their type's range. What a structure does not list is refused.
 #pragma once
@@ -87,10 +88,16 @@ class Reader {
   void branch(E when, T& value, const char* = "") {
     if (tag_ == static_cast<u64>(when)) (*this)("data", value);
   }
+  // What the structure does not list by name is put there.
+  void others(Input& out, const char* = "") { others_ = &out; }
   // To be called last: what nobody asked for is an error.
   void finish() {
     for (auto it = object_.begin(); error_.empty() && it != object_.end(); ++it) {
-      if (!known_.contains(it.key())) error_ = "Parameter '" + at(it.key()) + "' is unexpected";
+      if (known_.contains(it.key())) continue;
+      if (others_ != nullptr)
+        (*others_)[it.key()] = *it;
+      else
+        error_ = "Parameter '" + at(it.key()) + "' is unexpected";
     }
   }
 
@@ -105,6 +112,7 @@ class Reader {
   std::string path_;
   std::string& error_;
   std::set<std::string> known_;
+  Input* others_ = nullptr;
   u64 tag_ = 0;
 };
 
@@ -201,6 +209,7 @@ class Writer {
     if (tag_ == static_cast<u64>(when)) (*this)("data", value);
   }
 
+  void others(Input&, const char* = "") {}
   template <typename T>
   static Output write(T& value) {
     if constexpr (IsVector<T>::value) {
@@ -252,6 +261,7 @@ class Describer {
     type_.variants.push_back({tag_names_[static_cast<size_t>(when)], &wrapper, false, help});
   }
 
+  void others(Input&, const char* help = "") { type_.others = help; }
   template <typename T>
   static const Type* of(TypeTable& table) {
     bool fresh = false;

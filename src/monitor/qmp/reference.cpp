@@ -45,6 +45,7 @@ std::string members_of(const Type& t) {
     text += "- `" + m.name + "`: " + kind_of(*m.type) + (m.optional ? ", optional" : "");
     text += m.help.empty() ? "\n" : ". " + m.help + "\n";
   }
+  if (!t.others.empty()) text += "- others: " + t.others + "\n";
   for (const Member& m : t.variants)
     text += "- with `" + t.tag + "` = `" + m.name + "`: `data`: " + kind_of(*m.type->members[0].type) +
             (m.help.empty() ? "" : ". " + m.help) + "\n";

@@ -28,11 +28,18 @@ PciBus::~PciBus() {
 }
 
 void PciBus::detach(PciDevice& device) {
+  withdraw(device);
+  for (auto& bar : device.bars_) {
+    if (bar != nullptr) bar->window.reset();
+  }
+}
+
+void PciBus::withdraw(PciDevice& device) {
   if (functions_[device.devfn_] != &device) return;
   if (device.driven_) set_intx(device, false);
   for (auto& bar : device.bars_) {
     if (bar == nullptr) continue;
-    bar->window.reset();
+    if (bar->window != nullptr) bar->window->set(false, bar->address);
     bar->mapped = false;
   }
   functions_[device.devfn_] = nullptr;

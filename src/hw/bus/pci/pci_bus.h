@@ -28,6 +28,9 @@ class PciBus final {
   // Plugs a function in; it may be destroyed before or after the bus. ASSERTs when the place is taken.
   void attach(u8 devfn, PciDevice& device);
   void detach(PciDevice& device);
+  // The same while CPUs run: the windows are closed at once, and freed with the device, when no CPU can be at its way
+  // in.
+  void withdraw(PciDevice& device);
   // First slot from `from` up whose eight functions are all free; -1: bus full.
   int free_slot(unsigned from = 2) const;
   PciDevice* at(u8 devfn) const { return functions_[devfn]; }

@@ -61,6 +61,7 @@ class VirtioDevice {
   void archive(StateArchive& ar);
   virtual void sleep() {}
   virtual void wake() {}
+  virtual void leave() {}  // as Device::leave
   virtual std::string info() const;
 
  protected:

@@ -27,8 +27,10 @@ class VirtioPci final : public PciDevice, private VirtioTransport {
   void archive(StateArchive& ar) override;
   void sleep() override { device_->sleep(); }
   void wake() override { device_->wake(); }
+  void leave() override { device_->leave(); }
   std::string info() const override;
   VirtioDevice& device() { return *device_; }
+  const VirtioDevice& device() const { return *device_; }
 
  private:
   class Ports;

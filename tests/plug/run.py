@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Cards that come and go in a running Linux guest: tests/plug/run.py build/release/doppel [NAME...]; last line: N passed, N failed."""
+import hashlib
+import os
+import pathlib
+import re
+import select
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from harness import GUESTS, Failure, check, run_tests, wait_until  # noqa: E402
+from qmp_client import Qmp  # noqa: E402
+
+BAD = re.compile(r"Kernel panic|BUG:|Oops|rcu.*stall|Call Trace|I/O error")
+
+
+class Tester:
+    def __init__(self, program):
+        self.program = str(pathlib.Path(program).resolve())
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="doppel-plug."))
+
+    def image(self, name, megabytes=4):
+        data = os.urandom(megabytes << 20)
+        path = self.dir / name
+        path.write_bytes(data)
+        return path, data
+
+
+class Guest:
+    """A Linux guest with a shell on its serial port, and a QMP client."""
+
+    def __init__(self, t, *args, monitors=1):
+        self.dir = pathlib.Path(tempfile.mkdtemp(dir=t.dir))
+        qmp = [w for i in range(monitors) for w in ("-qmp", f"unix:{self.dir}/qmp{i},server=on,wait=off")]
+        self.p = subprocess.Popen([t.program, "qemu-system-x86_64", "-m", "256", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot", *qmp,
+                                   "-kernel", str(GUESTS / "amd64-plug/vmlinuz"), "-initrd", str(GUESTS / "amd64-plug/initrd.gz"),
+                                   "-append", "console=ttyS0 quiet guest_quiet guest_end=shell", *map(str, args)],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.text, self.commands = "", 0
+        wait_until("the monitor's socket", lambda: (self.dir / "qmp0").exists() or self.p.poll() is not None, 60)
+        if self.p.poll() is not None:
+            raise Failure(f"the emulator ended: {self.p.stdout.read().decode(errors='replace')}")
+        self.qmp = Qmp(self.dir / "qmp0")
+
+    def client(self, n):
+        return Qmp(self.dir / f"qmp{n}")
+
+    def read(self, seconds):
+        if select.select([self.p.stdout], [], [], seconds)[0]:
+            part = os.read(self.p.stdout.fileno(), 65536)
+            if not part:
+                raise Failure("the emulator ended:\n" + self.text[-1500:])
+            self.text += part.decode(errors="replace").replace("\r", "")
+            if BAD.search(self.text):
+                raise Failure("in the guest:\n" + self.text[-2500:])
+
+    def wait(self, pattern, timeout=120, start=0):
+        end = time.time() + timeout
+        while not (m := re.search(pattern, self.text[start:])):
+            if time.time() > end:
+                raise Failure(f"no {pattern!r} after {timeout} s:\n" + self.text[-1500:])
+            self.read(0.5)
+        return m
+
+    def up(self):
+        self.wait(r"/ # ")
+        return self
+
+    def run(self, command, timeout=120):
+        """What a command prints. Marks in its output are not those of the echoed line."""
+        self.commands += 1
+        n, start = self.commands, len(self.text)
+        self.p.stdin.write(f"echo BEG\"\"IN{n}; {command}; echo EN\"\"D{n}\n".encode())
+        self.p.stdin.flush()
+        return self.wait(rf"BEGIN{n}\n((?:.|\n)*?)END{n}\n", timeout, start)[1]
+
+    def until(self, condition, timeout=30):
+        """Runs a shell condition again and again in the guest."""
+        said = self.run(f"i=0; while ! {{ {condition}; }} && [ $i -lt {timeout * 10} ]; do busybox usleep 100000; i=$((i+1)); done; "
+                        f"{{ {condition}; }} && echo ok")
+        check(said.strip().endswith("ok"), f"never in the guest: {condition}\n{self.text[-800:]}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.p.poll() is None:
+            self.p.kill()
+        self.p.wait()
+        self.p.stdout.close()
+        self.p.stdin.close()
+
+
+def disk_round(g, q, image, data, n):
+    """A disk comes, is read and written, and goes; every node too."""
+    q.command("blockdev-add", driver="file", node_name="file0", filename=str(image))
+    q.command("blockdev-add", driver="raw", node_name="disk0", file="file0")
+    q.command("device_add", driver="virtio-blk-pci", id="d0", drive="disk0", serial=f"round-{n}")
+    g.until("[ -b /dev/vda ]")
+    want = hashlib.sha256(data).hexdigest()
+    said = g.run("cat /sys/block/vda/serial; echo; sha256sum /dev/vda")
+    check(want in said and f"round-{n}" in said, f"round {n}: expected {want}:\n{said}")
+    g.run(f"echo written-in-round-{n} | dd of=/dev/vda bs=512 seek=9 conv=notrunc,fsync 2>/dev/null")
+    row = [r for r in q.command("query-blockstats") if r["qdev"] == "/machine/peripheral/d0/virtio-backend"][0]
+    check(row["stats"]["rd_bytes"] >= len(data) and row["stats"]["wr_operations"] >= 1 and row["node-name"] == "disk0", row)
+    check("used by" in q.error("blockdev-del", node_name="disk0")["desc"], "a node in use went")
+    q.command("device_del", id="d0")
+    check(q.event("DEVICE_DELETED")["data"] == {"device": "d0", "path": "/machine/peripheral/d0"}, "DEVICE_DELETED")
+    q.command("blockdev-del", node_name="disk0")
+    q.command("blockdev-del", node_name="file0")
+    g.until("[ ! -b /dev/vda ]")
+    check(image.read_bytes()[9 * 512:].startswith(f"written-in-round-{n}\n".encode()), "the written sector is not in the image")
+    return image.read_bytes()
+
+
+def nic_round(g, q, n, model):
+    """A card comes, has its address, answers a ping, and goes; its back end too."""
+    mac = f"52:54:00:aa:bb:{n:02x}"
+    q.command("netdev_add", type="user", id="n0", net="10.0.5.0/24")
+    q.command("device_add", driver=model, id="plugged", netdev="n0", mac=mac)
+    g.until(f"grep -q {mac} /sys/class/net/*/address")
+    card = g.run(f"basename $(dirname $(grep -l {mac} /sys/class/net/*/address))").strip()
+    said = g.run(f"ip link set {card} up; ip addr add 10.0.5.15/24 dev {card}; ping -c 3 -W 5 10.0.5.2; ip link set {card} down")
+    check(re.search(r"3 packets transmitted, [123] packets received", said), f"{model}, round {n}:\n{said}")
+    check(any(d["qdev_id"] == "plugged" for d in q.command("query-pci")[0]["devices"]), "query-pci does not have the card")
+    check(q.command("qom-get", path="/machine/peripheral/plugged", property="hotplugged"), "it does not say hotplugged")
+    q.command("device_del", id="plugged")
+    check(q.event("DEVICE_DELETED")["data"]["device"] == "plugged", "DEVICE_DELETED")
+    q.command("netdev_del", id="n0")
+    g.until(f"! grep -q {mac} /sys/class/net/*/address")
+    check("plugged" not in q.hmp("info network") + q.hmp("info qdm") + q.hmp("info pci"), "something of the card is left")
+
+
+def rounds(t, count, *args):
+    image, data = t.image("disk.img")
+    with Guest(t, *args) as g:
+        g.up()
+        q = g.qmp
+        before = q.hmp("info mtree")
+        for n in range(count):
+            data = disk_round(g, q, image, data, n)
+            nic_round(g, q, n, ("virtio-net-pci", "e1000", "rtl8139")[n % 3])
+        check(q.hmp("info mtree") == before, f"windows are left:\n{before}\n{q.hmp('info mtree')}")
+        g.p.stdin.write(b"poweroff -f\n")
+        g.p.stdin.flush()
+        check(g.p.wait(60) == 0, "exit status")
+
+
+def test_rounds(t):
+    """A disk and three kinds of network cards, plugged in and out."""
+    rounds(t, 3)
+
+
+def test_full_twenty_rounds(t):
+    rounds(t, 20, "-smp", "2")
+
+
+def test_cold_cards_go(t):
+    """Cards of the command line can go too, several at once, and come back."""
+    image, data = t.image("disk.img")
+    with Guest(t, "-drive", f"file={image},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d,id=disk", "-nic", "none",
+               "-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n,id=card", "-device", "virtio-rng-pci,id=rng") as g:
+        g.up()
+        q = g.qmp
+        for name in ("disk", "card", "rng"):
+            q.command("device_del", id=name)
+        gone = {q.event("DEVICE_DELETED")["data"]["device"] for _ in range(3)}
+        check(gone == {"disk", "card", "rng"}, gone)
+        g.until("[ ! -b /dev/vda ] && [ ! -d /sys/class/net/eth0 ]")
+        check("no drive 'd'" in q.error("device_add", driver="virtio-blk-pci", drive="d")["desc"], "a -drive goes with its device")
+        q.hmp(f"drive_add 0 if=none,id=again,file={image},format=raw")
+        check(q.hmp("device_add virtio-blk-pci,drive=again,id=disk") == "" and q.hmp("device_add virtio-net-pci,netdev=n,id=card") == "", "again")
+        g.until("[ -b /dev/vda ] && [ -d /sys/class/net/eth0 ]")
+        check(hashlib.sha256(data).hexdigest() in g.run("sha256sum /dev/vda"), "another disk")
+
+
+def test_plug_while_paused(t):
+    """What is plugged in while the machine stands is there when it goes on; what is asked while it stands goes then."""
+    image, data = t.image("disk.img")
+    with Guest(t) as g:
+        g.up()
+        q = g.qmp
+        q.command("stop")
+        q.command("blockdev-add", driver="raw", node_name="x", file={"driver": "file", "filename": str(image)})
+        q.command("device_add", driver="virtio-blk-pci", drive="x", id="x")
+        q.command("cont")
+        g.until("[ -b /dev/vda ]")
+        check(hashlib.sha256(data).hexdigest() in g.run("sha256sum /dev/vda"), "another disk")
+        q.command("stop")
+        q.command("device_del", id="x")
+        check("in the process" in q.error("device_del", id="x")["desc"], "asked twice")
+        time.sleep(0.5)
+        check(any(d["qdev_id"] == "x" for d in q.command("query-pci")[0]["devices"]), "it went while the guest stood")
+        q.command("cont")
+        q.event("DEVICE_DELETED")
+
+
+def test_reset_takes_what_was_asked(t):
+    """A guest that does not listen: at a reset the card goes."""
+    with Guest(t, "-S", "-device", "virtio-rng-pci,id=r") as g:
+        q = g.qmp
+        q.command("device_del", id="r")
+        q.command("system_reset")
+        check(q.event("DEVICE_DELETED")["data"]["device"] == "r", "DEVICE_DELETED")
+        check(all(d["qdev_id"] != "r" for d in q.command("query-pci")[0]["devices"]), "it is still there")
+
+
+def test_errors(t):
+    image, _ = t.image("disk.img", 1)
+    with Guest(t, "-S", "-netdev", "user,id=n", "-device", "e1000,netdev=n,id=card") as g:
+        q = g.qmp
+
+        def bad(text, name, **arguments):
+            error = q.error(name, **arguments)
+            check(text in error["desc"], f"{name} {arguments}: {error}")
+            return error
+        bad("no device 'nonesuch'", "device_add", driver="nonesuch")
+        bad("no property 'colour'", "device_add", driver="e1000", colour="red")
+        bad("already a device 'card'", "device_add", driver="e1000", id="card")
+        bad("is taken", "device_add", driver="e1000", addr="1.1")
+        bad("function 0", "device_add", driver="e1000", addr="9.1")
+        bad("no PCI bus", "device_add", driver="virtio-rng-pci", bus="pci.7")
+        bad("two cards use", "device_add", driver="e1000", netdev="n")
+        bad("no network back end", "device_add", driver="virtio-net-pci", netdev="m")
+        bad("no drive 'x'", "device_add", driver="virtio-blk-pci", drive="x")
+        bad("can't be plugged in", "device_add", driver="ide-hd", drive="x")
+        check(bad("not found", "device_del", id="nobody")["class"] == "DeviceNotFound", "class")
+        check(bad("no network back end", "netdev_del", id="m")["class"] == "DeviceNotFound", "class")
+        bad("two network back ends", "netdev_add", type="user", id="n")
+        bad("/nonexistent", "blockdev-add", driver="file", node_name="f", filename="/nonexistent")
+        bad("no file node 'f'", "blockdev-add", driver="raw", node_name="g", file="f")
+        q.command("blockdev-add", driver="file", node_name="f", filename=str(image))
+        q.command("blockdev-add", driver="raw", node_name="g", file="f")
+        bad("two block nodes", "blockdev-add", driver="raw", node_name="g", file="f")
+        bad("below 'g'", "blockdev-del", node_name="f")
+        bad("Failed to find node", "blockdev-del", node_name="h")
+        check({n["node-name"] for n in q.command("query-named-block-nodes")} == {"f", "g"}, "nodes")
+        bad("not built", "object-add", qom_type="can-bus", id="c")
+        bad("can't be added", "object-add", qom_type="memory-backend-ram", id="m", size=4096)
+        q.command("object-add", qom_type="secret", id="s", data="x")
+        q.command("object-add", qom_type="rng-random", id="r", filename="/dev/urandom")
+        bad("already an object 's'", "object-add", qom_type="rng-builtin", id="s")
+        q.command("device_add", driver="virtio-rng-pci", rng="r", id="rng")
+        bad("is used by", "object-del", id="r")
+        check({p["name"] for p in q.command("qom-list", path="/objects")} >= {"r", "s"}, "objects")
+        q.command("object-del", id="s")
+        bad("no object 's'", "object-del", id="s")
+        pty = q.command("chardev-add", id="p", backend={"type": "pty", "data": {}})["pty"]
+        check(os.path.exists(pty), pty)
+        q.command("chardev-add", id="u", backend={"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": str(t.dir / "u")}}, "server": True, "wait": False}})
+        bad("already a character device", "chardev-add", id="u", backend={"type": "null", "data": {}})
+        check((t.dir / "u").exists() and {"p", "u"} <= {c["label"] for c in q.command("query-chardev")}, "chardevs")
+        q.command("chardev-remove", id="u")
+        q.command("chardev-remove", id="p")
+        bad("no character device", "chardev-remove", id="p")
+        for line in ("device_add", "device_add nonesuch", "device_del nobody", "netdev_add nonesuch", "object_add nonesuch,id=x", "drive_add 0 if=ide,file=x",
+                     "drive_del nobody", "chardev-add nonesuch,id=x", "netdev_del nobody"):
+            check(q.hmp(line).strip(), f"{line}: no error")
+
+
+def test_full_many_clients(t):
+    """Four clients plug and unplug back ends, nodes and cards at the same time, while the guest runs."""
+    import threading
+    with Guest(t, "-smp", "2", monitors=5) as g:
+        g.up()
+        failures = []
+
+        def work(k):
+            try:
+                q = g.client(k)
+                for n in range(25):
+                    q.command("netdev_add", type="user", id=f"n{k}")
+                    q.command("device_add", driver="virtio-net-pci", id=f"c{k}", netdev=f"n{k}")
+                    q.hmp("info network")
+                    q.command("device_del", id=f"c{k}")
+                    while q.event("DEVICE_DELETED")["data"]["device"] != f"c{k}":
+                        pass
+                    q.command("netdev_del", id=f"n{k}")
+                    q.events.clear()
+            except Exception as e:  # noqa: BLE001
+                failures.append(f"client {k}, round {n}: {e!r}")
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(1, 5)]
+        for th in threads:
+            th.start()
+        for th in threads:
+            while th.is_alive():
+                g.read(0.2)
+        check(not failures, failures)
+        check("eth" not in g.run("ls /sys/class/net"), "a card is left")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: tests/plug/run.py DOPPEL [NAME...]")
+    sys.exit(run_tests("plug", globals(), Tester(sys.argv[1]), sys.argv[2:]))
