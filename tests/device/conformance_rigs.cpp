@@ -16,6 +16,7 @@
 #include "hw/block/virtio_scsi.h"
 #include "hw/bus/pci/i440fx.h"
 #include "hw/bus/pci/pci_config_ports.h"
+#include "hw/bus/pci/pci_hotplug.h"
 #include "hw/bus/pci/piix3_isa.h"
 #include "hw/bus/pci/piix4_pm.h"
 #include "hw/char/uart_16550a.h"
@@ -310,6 +311,10 @@ const std::vector<RigEntry>& rigs() {
          r.windows.push_back(&d.apm_ports());
        }},
       {"pci_config_ports", [](Rig& r) { r.windows = {&r.make<PciConfigPorts>(PciConfigPorts::Params{.bus = r.pci})}; }},
+      {"pci_hotplug",
+       [](Rig& r) {
+         r.windows = {&r.make<PciHotplug>(PciHotplug::Params{.notify = [] {}, .eject = [](unsigned) {}})};
+       }},
       {"fw_cfg", build_fw_cfg},
       {"e1000", [](Rig& r) { attach_nic(r, build_nic<E1000>(r)); }},
       {"rtl8139", [](Rig& r) { attach_nic(r, build_nic<Rtl8139>(r)); }},

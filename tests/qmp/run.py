@@ -423,7 +423,7 @@ def test_blockdev_and_json(t):
         c = m.client()
         drives = {d["qdev"]: d for d in c.command("query-block")}
         d1 = drives["/machine/peripheral/d1"]
-        check(d1["inserted"]["file"] == str(disk) and d1["inserted"]["ro"] and d1["device"] == "format", drives)
+        check(d1["inserted"]["file"] == str(disk) and d1["inserted"]["ro"] and d1["device"] == "" and d1["inserted"]["node-name"] == "format", drives)
         wait_until("the boot sector's text on the serial port", lambda: b"SECOND-SECTOR-OK" in console.read_bytes(), 60)
         check(c.command("qom-get", path="/machine/peripheral/serial0", property="type") == "isa-serial", "serial0")
         card = [d for d in c.command("query-pci")[0]["devices"] if d["qdev_id"] == "net0"]

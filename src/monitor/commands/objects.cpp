@@ -90,6 +90,37 @@ Properties cpu_properties(const std::string& spec, const machine::MachineConfig&
   return out;
 }
 
+std::string property_type(const std::string& name) {
+  static const std::map<std::string, std::string> kTypes = {{"bootindex", "int32"},
+                                                            {"unit", "uint32"},
+                                                            {"iobase", "uint32"},
+                                                            {"iosize", "uint32"},
+                                                            {"index", "uint32"},
+                                                            {"rombar", "uint32"},
+                                                            {"addr", "int32"},
+                                                            {"vectors", "uint32"},
+                                                            {"queue-size", "uint16"},
+                                                            {"max-ports", "uint32"},
+                                                            {"multifunction", "bool"},
+                                                            {"disable-legacy", "OnOffAuto"},
+                                                            {"disable-modern", "bool"},
+                                                            {"vgamem_mb", "uint32"},
+                                                            {"num-queues", "uint16"},
+                                                            {"max_ports", "uint32"},
+                                                            {"mq", "bool"},
+                                                            {"host_mtu", "uint16"}};
+  const auto it = kTypes.find(name);
+  return it == kTypes.end() ? "str" : it->second;
+}
+
+// A property's value as its type has it.
+Output typed(const std::string& type, const std::string& value) {
+  if (type == "bool") return value == "on" || value == "true" || value == "yes";
+  u64 number = 0;
+  const bool is_number = type.find("int") != std::string::npos && parse_number(value, number);
+  return is_number ? Output(number) : Output(value);
+}
+
 constexpr const char* kPollingInterval = "guest-stats-polling-interval";
 
 // What the guest told of its memory; names by virtio's tags.
@@ -121,7 +152,7 @@ Properties device_properties(Context& c, const std::string& name) {
       {"type", "string", device_type(c, name)}, {"realized", "bool", true}, {"hotplugged", "bool", d && d->hotplugged}};
   if (d) {
     for (const auto& [key, value] : d->properties) {
-      if (key != "id") out.push_back({key, "str", value});
+      if (key != "id") out.push_back({key, property_type(key), typed(property_type(key), value)});
     }
   }
   const std::string type = out[0].value.get<std::string>(), inner = behind_virtio(type);
@@ -380,16 +411,6 @@ struct TypeName {
     v("typename", name, "as -device or qom-list-types has it");
   }
 };
-
-std::string property_type(const std::string& name) {
-  static const std::map<std::string, std::string> kTypes = {
-      {"bootindex", "int32"},    {"unit", "uint32"},      {"iobase", "uint32"},      {"iosize", "uint32"},
-      {"index", "uint32"},       {"rombar", "uint32"},    {"addr", "int32"},         {"vectors", "uint32"},
-      {"queue-size", "uint16"},  {"max-ports", "uint32"}, {"multifunction", "bool"}, {"disable-legacy", "OnOffAuto"},
-      {"disable-modern", "bool"}};
-  const auto it = kTypes.find(name);
-  return it == kTypes.end() ? "str" : it->second;
-}
 
 Answer<std::vector<PropertyInfo>> list_properties(Context& c, const std::string& name, bool devices_only) {
   const auto all = types(c.machine.config());
