@@ -177,7 +177,7 @@ Status BoardMachine::remove_drive(const std::string& id) {
                                [&](const DriveConfig& d) { return d.id == id && d.interface == "none"; });
   if (it == config_.drives.end()) return Error{"there is no drive '" + id + "' that could go", ""};
   for (const DriveInfo& used : drives()) {
-    if (used.id == id)
+    if (used.id == id || used.node_name == id)
       return Error{"the drive '" + id + "' is used by " + used.path, "take that away first: device_del"};
   }
   config_.drives.erase(it);

@@ -36,6 +36,9 @@ class BoardMachine : public Machine {
   std::string block_info() override;
   std::vector<DriveInfo> drives() override { return {}; }
   std::vector<PciFunctionInfo> pci_functions() override { return {}; }
+  Status move_tray(const std::string& id, bool, bool) override { return no_tray(id); }
+  Status remove_medium(const std::string& id) override { return no_tray(id); }
+  Status insert_medium(const std::string& id, const std::string&) override { return no_tray(id); }
   Status plug(const DeviceConfig&) override { return no_bus(); }
   Status unplug(const std::string&) override { return no_bus(); }
   std::vector<DeviceConfig> given_devices() override;
@@ -78,6 +81,7 @@ class BoardMachine : public Machine {
   std::unique_ptr<hw::Device> take_device(const std::string& name);
   // Ends a device that was taken out: on the main loop, when nobody can be inside it; then `after` runs. Any lock.
   void bury(std::unique_ptr<hw::Device> device, std::function<void()> after);
+  static Error no_tray(const std::string& id) { return {"there is no drive '" + id + "'", "this board has none"}; }
   static Error no_bus() { return {"this board has no bus to plug a device into", "use the board pc"}; }
   Status add_vcpu(std::unique_ptr<guest::GuestCpu> cpu);
   // Index of the vCPU whose thread is calling, or -1.

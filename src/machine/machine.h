@@ -118,7 +118,8 @@ struct MediumOptions {
 struct DriveInfo {
   std::string id;  // ide1-cd0, what -drive's id= or -blockdev's node-name= says
   bool is_node = false, is_virtio = false;
-  std::string path;  // among the objects: /machine/unattached/ide1-cd0, /machine/peripheral/ID
+  std::string node_name;  // of the medium; empty: it has none
+  std::string path;       // among the objects: /machine/unattached/ide1-cd0, /machine/peripheral/ID
   bool removable = false, has_tray = false, tray_open = false, locked = false;
   std::string file;
   std::shared_ptr<block::Node> node;  // null: no medium
@@ -176,6 +177,11 @@ class Machine {
   // Removable media by device id (floppy0, ide1-cd0): change or eject.
   virtual Status change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) = 0;
   virtual Status eject(const std::string& id, bool force) = 0;
+  // The same in steps: a medium goes in and out while the tray is open. Drives without a tray take the first without a
+  // word.
+  virtual Status move_tray(const std::string& id, bool open, bool force) = 0;
+  virtual Status remove_medium(const std::string& id) = 0;
+  virtual Status insert_medium(const std::string& id, const std::string& node_name) = 0;
   virtual std::string block_info() = 0;
   virtual std::vector<DriveInfo> drives() = 0;
   virtual std::vector<PciFunctionInfo> pci_functions() = 0;

@@ -48,6 +48,9 @@ class PcMachine final : public BoardMachine {
   bool pointer_is_absolute() const override { return vmport_ && vmport_->pointer_active(); }
   Status change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) override;
   Status eject(const std::string& id, bool force) override;
+  Status move_tray(const std::string& id, bool open, bool force) override;
+  Status remove_medium(const std::string& id) override;
+  Status insert_medium(const std::string& id, const std::string& node_name) override;
   std::string block_info() override;
   std::vector<DriveInfo> drives() override;
   std::vector<PciFunctionInfo> pci_functions() override;

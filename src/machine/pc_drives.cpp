@@ -23,6 +23,7 @@ Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std
   place.is_cdrom = is_cdrom;
   place.given = true;
   place.is_node = drive.is_node;
+  if (drive.is_node) place.node_name = drive.id;
   if (drive.file.empty()) {
     if (!is_cdrom && drive.interface != "floppy") return Error{"a disk needs a file", "give it with file=..."};
     return place;

@@ -20,6 +20,7 @@ struct DrivePlace {
   std::string device_id;  // of -device id=
   std::string file;
   bool is_cdrom = false;
+  std::string node_name;              // of the medium, when it is a -blockdev
   bool is_node = false;               // of -blockdev
   bool given = false;                 // by the user, not a default
   std::shared_ptr<block::Node> node;  // null: no medium

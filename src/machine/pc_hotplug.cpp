@@ -101,7 +101,8 @@ Result<VirtioDisk> PcMachine::disk_of(const DeviceConfig& device) {
   const std::string id = text_of(device, "drive");
   if (id.empty()) return Error{"the device " + device.driver + " needs a drive", "add drive=ID"};
   for (const DriveInfo& used : drives()) {
-    if (used.id == id) return Error{"the drive '" + id + "' is used by " + used.path, "give the device another one"};
+    if (used.id == id || used.node_name == id)
+      return Error{"the drive '" + id + "' is used by " + used.path, "give the device another one"};
   }
   for (const DriveConfig& drive : config_.drives) {
     if (drive.id == id && drive.interface == "none") return plan_virtio_disk(device, drive);

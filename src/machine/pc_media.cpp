@@ -85,6 +85,7 @@ Status PcMachine::change_medium(const std::string& id, const std::string& file, 
   std::erase(nodes_, slot.place->node);
   slot.place->node = *node;
   slot.place->file = file;
+  slot.place->node_name.clear();
   nodes_.push_back(*node);
   return success();
 }
@@ -101,6 +102,68 @@ Status PcMachine::eject(const std::string& id, bool force) {
   std::erase(nodes_, slot.place->node);
   slot.place->node = nullptr;
   slot.place->file.clear();
+  slot.place->node_name.clear();
+  return success();
+}
+
+Status PcMachine::move_tray(const std::string& id, bool open, bool force) {
+  const Slot slot = find_slot(id);
+  if (!slot.place) return no_drive(id);
+  if (!slot.cd && slot.floppy < 0) return Error{"the drive '" + id + "' has no tray", "it is a hard disk"};
+  const std::lock_guard guard(device_lock_);
+  if (!slot.cd || slot.cd->tray_open() == open) return success();
+  if (!open)
+    slot.cd->insert(slot.place->node);
+  else if (!slot.cd->eject(force))
+    return locked(id);
+  tell({.kind = MachineEvent::Kind::TrayMoved, .name = slot.place->id, .path = slot.path, .open = open});
+  return success();
+}
+
+Status PcMachine::remove_medium(const std::string& id) {
+  const Slot slot = find_slot(id);
+  if (!slot.place) return no_drive(id);
+  if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be removed", "it is a hard disk"};
+  const std::lock_guard guard(device_lock_);
+  if (slot.cd && !slot.cd->tray_open())
+    return Error{"the tray of '" + id + "' is not open", "open it first: blockdev-open-tray"};
+  if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), nullptr);
+  std::erase(nodes_, slot.place->node);
+  slot.place->node = nullptr;
+  slot.place->file.clear();
+  slot.place->node_name.clear();
+  return success();
+}
+
+Status PcMachine::insert_medium(const std::string& id, const std::string& node_name) {
+  const std::lock_guard plugging(plug_lock_);
+  const Slot slot = find_slot(id);
+  if (!slot.place) return no_drive(id);
+  if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be changed", "it is a hard disk"};
+  const auto drive = std::find_if(config_.drives.begin(), config_.drives.end(),
+                                  [&](const DriveConfig& d) { return d.is_node && d.id == node_name; });
+  if (drive == config_.drives.end())
+    return Error{"there is no block node '" + node_name + "'", "make it with blockdev-add"};
+  for (const DriveInfo& used : drives()) {
+    if (used.node_name == node_name)
+      return Error{"the node '" + node_name + "' is used by " + used.path, "take it out there first"};
+  }
+  std::shared_ptr<block::Node> node = drive->node;
+  if (!node) {
+    auto opened =
+        block::open(drive->file, {.read_only = drive->read_only || slot.cd != nullptr, .format = drive->format});
+    if (!opened.ok()) return opened.error();
+    node = opened.take();
+  }
+  const std::lock_guard guard(device_lock_);
+  if (slot.place->node) return Error{"there is a medium in '" + id + "'", "take it out first: blockdev-remove-medium"};
+  if (slot.cd && !slot.cd->tray_open())
+    return Error{"the tray of '" + id + "' is not open", "open it first: blockdev-open-tray"};
+  if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), node);
+  slot.place->node = node;
+  slot.place->file = drive->file;
+  slot.place->node_name = node_name;
+  nodes_.push_back(node);
   return success();
 }
 
@@ -110,6 +173,7 @@ std::vector<DriveInfo> PcMachine::drives() {
   const auto add = [&](const DrivePlace& place, const std::string& name, bool removable) {
     out.push_back({.id = place.id,
                    .is_node = place.is_node,
+                   .node_name = place.node_name,
                    .path = drive_path(place, name),
                    .removable = removable,
                    .file = place.file,

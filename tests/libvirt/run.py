@@ -172,6 +172,9 @@ def test_life_of_a_domain(t):
     check(t.state() == "paused", t.state())
     t.virsh("resume", "one")
     check(t.state() == "running", t.state())
+    t.virsh("change-media", "one", "hdc", t.dir / "disc.iso", "--insert", "--live")
+    check("disc.iso" in t.virsh("domblklist", "one"), "the medium")
+    t.virsh("change-media", "one", "hdc", "--eject", "--live")
     t.virsh("screenshot", "one", t.dir / "run/shot")
     button = "$(sed -n '/Power Button/,/^$/s/.*\\(event[0-9]*\\).*/\\1/p' /proc/bus/input/devices)"
     console.run(f"(head -c 24 /dev/input/{button} >/dev/null; poweroff -f) & true")

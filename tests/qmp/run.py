@@ -223,6 +223,37 @@ def test_media(t):
         m.ends()
 
 
+def test_media_in_steps(t):
+    """A node goes into the open tray of a drive and out again."""
+    disc = t.dir / "steps.iso"
+    disc.write_bytes(b"\3" * 65536)
+    with Machine(t, "-nodefaults", "-device", "ide-cd,id=cd,bus=ide.1,unit=0", "-S") as m:
+        c = m.client()
+
+        def drive():
+            return [d for d in c.command("query-block") if d["qdev"] == "/machine/peripheral/cd"][0]
+        c.command("blockdev-add", driver="raw", node_name="disc", read_only=True, file={"driver": "file", "filename": str(disc)})
+        check("not open" in c.error("blockdev-insert-medium", id="cd", node_name="disc")["desc"], "into a closed tray")
+        c.command("blockdev-open-tray", id="cd")
+        check(c.event("DEVICE_TRAY_MOVED")["data"]["tray-open"] and drive()["tray_open"], "the tray opens")
+        check("no block node" in c.error("blockdev-insert-medium", id="cd", node_name="other")["desc"], "a node that is not there")
+        c.command("blockdev-insert-medium", id="cd", node_name="disc")
+        c.command("blockdev-close-tray", id="cd")
+        check(not c.event("DEVICE_TRAY_MOVED")["data"]["tray-open"], "the tray closes")
+        check(drive()["inserted"]["node-name"] == "disc" and not drive()["tray_open"], drive())
+        check("is used by" in c.error("blockdev-del", node_name="disc")["desc"], "a node in a drive went")
+        check("not open" in c.error("blockdev-remove-medium", id="cd")["desc"], "out of a closed tray")
+        c.command("blockdev-open-tray", id="cd")
+        c.command("blockdev-close-tray", id="cd")
+        check(drive()["inserted"]["node-name"] == "disc", "the tray went in and out, and the disc is lost")
+        c.command("blockdev-open-tray", id="cd")
+        c.command("blockdev-remove-medium", id="cd")
+        check("inserted" not in drive(), drive())
+        c.command("blockdev-del", node_name="disc")
+        c.command("quit")
+        m.ends()
+
+
 def test_screen_and_memory(t):
     with Machine(t, "-fda", t.boot_sector()) as m:
         c = m.client()

@@ -133,7 +133,7 @@ Answer<std::vector<BlockInfo>> query_block(Context& c, Empty&) {
   for (const machine::DriveInfo& d : c.machine.drives()) {
     BlockInfo b{.device = d.is_node ? "" : d.id, .path = path_of(d), .removable = d.removable, .locked = d.locked};
     if (d.node) b.inserted = medium_of(*d.node, d.file);
-    if (d.node && d.is_node) b.inserted->node = d.id;
+    if (d.node && !d.node_name.empty()) b.inserted->node = d.node_name;
     if (d.removable) b.tray_open = d.has_tray ? d.tray_open : d.node == nullptr;
     if (!d.removable || d.node) b.io_status = IoStatus::ok;
     out.push_back(std::move(b));
@@ -155,7 +155,7 @@ struct NamedNodes {
 std::shared_ptr<block::Node> node_of(machine::Machine& m, const machine::DriveConfig& drive) {
   if (drive.node) return drive.node;
   for (const machine::DriveInfo& used : m.drives()) {
-    if (used.id == drive.id && used.node) return used.node;
+    if (used.node_name == drive.id && used.node) return used.node;
   }
   auto opened = block::open(
       drive.file, {.read_only = true, .format = drive.format, .shared = true, .no_backing = true, .repair = false});
@@ -251,7 +251,7 @@ Answer<std::vector<StatsOf>> query_stats(Context& c, StatsQuery& args) {
   }
   for (const machine::DriveInfo& d : c.machine.drives()) {
     StatsOf row{.device = d.is_node ? "" : d.id, .path = path_of(d), .stats = stats_of(d.node.get())};
-    if (d.is_node && d.node) row.node = d.id;
+    if (d.node && !d.node_name.empty()) row.node = d.node_name;
     out.push_back(std::move(row));
   }
   return out;
@@ -319,7 +319,76 @@ Answer<Empty> change_medium(Context& c, ChangeMedium& args) {
   return Empty{};
 }
 
+struct Tray {
+  static constexpr const char* kType = "blockdev-open-tray-arg";
+  std::optional<std::string> device, id;
+  std::optional<bool> force;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("id", id, "id or path of the drive's device");
+    v("force", force, "even if the guest has locked it");
+  }
+};
+Answer<Empty> open_tray(Context& c, Tray& args) {
+  auto name = chosen(args.device, args.id, c.machine);
+  if (!name) return name.error();
+  if (Status s = c.machine.move_tray(*name, true, args.force.value_or(false)); !s) return s.error();
+  return Empty{};
+}
+
+struct CloseTray {
+  static constexpr const char* kType = "blockdev-close-tray-arg";
+  std::optional<std::string> device, id;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("id", id, "id or path of the drive's device");
+  }
+};
+Answer<Empty> close_tray(Context& c, CloseTray& args) {
+  auto name = chosen(args.device, args.id, c.machine);
+  if (!name) return name.error();
+  if (Status s = c.machine.move_tray(*name, false, false); !s) return s.error();
+  return Empty{};
+}
+
+struct RemoveMedium {
+  static constexpr const char* kType = "blockdev-remove-medium-arg";
+  std::string id;
+  template <class V>
+  void visit(V& v) {
+    v("id", id, "id or path of the drive's device");
+  }
+};
+Answer<Empty> remove_medium(Context& c, RemoveMedium& args) {
+  auto name = chosen(std::nullopt, args.id, c.machine);
+  if (!name) return name.error();
+  if (Status s = c.machine.remove_medium(*name); !s) return s.error();
+  return Empty{};
+}
+
+struct InsertMedium {
+  static constexpr const char* kType = "blockdev-insert-medium-arg";
+  std::string id, node;
+  template <class V>
+  void visit(V& v) {
+    v("id", id, "id or path of the drive's device");
+    v("node-name", node, "the medium: a node of blockdev-add");
+  }
+};
+Answer<Empty> insert_medium(Context& c, InsertMedium& args) {
+  auto name = chosen(std::nullopt, args.id, c.machine);
+  if (!name) return name.error();
+  if (Status s = c.machine.insert_medium(*name, args.node); !s) return s.error();
+  return Empty{};
+}
+
 constexpr Definition kRows[] = {
+    command<&open_tray>("blockdev-open-tray", "open the tray of a drive"),
+    command<&close_tray>("blockdev-close-tray", "close the tray of a drive, with what is in it"),
+    command<&remove_medium>("blockdev-remove-medium", "take the medium out of an open tray"),
+    command<&insert_medium>("blockdev-insert-medium", "put a medium into an open, empty tray"),
     command<&query_block>("query-block", "the drives and their media"),
     command<&query_named_nodes>("query-named-block-nodes", "the nodes of -blockdev and blockdev-add"),
     command<&query_stats>("query-blockstats", "what was read and written"),
