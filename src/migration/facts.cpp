@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 namespace doppel::migration {
@@ -69,7 +70,10 @@ Facts facts_of(machine::Machine& machine) {
   f.date_nanoseconds = ns % hw::kNsPerSecond;
   f.clock_ns = machine.clock().now();
   f.icount_shift = config.accel.icount_shift;
-  for (const auto& [name, device] : machine.devices()) f.devices.push_back(name);
+  {
+    const std::lock_guard guard(machine.device_lock());
+    for (const auto& [name, device] : machine.devices()) f.devices.push_back(name);
+  }
   for (const machine::PciFunctionInfo& p : machine.pci_functions()) {
     char place[16], id[16];
     std::snprintf(place, sizeof place, "%02x.%x", p.slot, p.function);
