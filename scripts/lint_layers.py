@@ -6,7 +6,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "src"
 # folder -> folders it may include besides itself (longest prefix decides)
-HW = ["hw/core", "base", "mem", "state", "block", "chardev", "display", "net"]
+HW = ["hw/core", "base", "mem", "state", "block", "chardev", "display", "net", "share"]
 ALLOWED = {
     "base": [], "crypto": ["base"], "state": ["base"],
     "ir": ["base", "state"], "ir/opt": ["ir", "base"], "fpu": ["base"], "mem": ["base", "state"],
@@ -15,7 +15,7 @@ ALLOWED = {
     "backend/x64": ["backend", "ir", "mem", "base"], "backend/common": ["backend", "ir", "mem", "base"],
     "exec": ["guest/guest.h", "backend/backend.h", "backend/interp/eval.h", "ir", "mem", "state", "base"],
     "accel": ["exec", "guest/guest.h", "mem", "ir", "state", "base"],
-    "block": ["base", "state"], "chardev": ["base", "state"], "display": ["base", "state"], "net": ["chardev", "base", "state"], "display/sdl": ["display", "base", "machine/machine.h"],
+    "block": ["base", "state"], "chardev": ["base", "state"], "display": ["base", "state"], "share": ["base", "state"], "net": ["chardev", "base", "state"], "display/sdl": ["display", "base", "machine/machine.h"],
     "hw/core": ["base", "mem", "state"], "hw": HW + ["hw/bus"], "hw/bus": HW, "firmware": HW + ["hw", "guest/x86/features.h"],
     "machine": HW + ["hw", "firmware", "accel/accel.h", "guest/guest.h", "guest/x86/cpu.h", "guest/x86/features.h", "guest/x86/platform.h"],
     "monitor": ["machine/machine.h", "migration", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "block", "chardev", "display", "net", "hw/core"],

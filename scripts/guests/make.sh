@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-disk] [amd64-root] [amd64-plug] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-root] [amd64-plug] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
@@ -7,6 +7,7 @@
 #   guests/amd64-disk/{vmlinuz,initrd.gz}     the same with the drivers of all disk controllers and ext4
 #   guests/amd64-root/disk.img            a raw disk of 4 GiB (sparse) with MBR, GRUB and a Debian root on ext4
 #   guests/amd64-plug/{vmlinuz,initrd.gz}   the same with the drivers of cards that are plugged in, and of the power button
+#   guests/amd64-share/{vmlinuz,initrd.gz}    the same with 9P and virtio-input
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -32,6 +33,11 @@ pc() {      # NAME ARCH META [MODULE...]
 amd64_net() {
     [ -f "$OUT/amd64-net/initrd.gz" ] && [ -f "$OUT/amd64-net/vmlinuz" ] && return 0
     pc amd64-net amd64 linux-image-amd64 af_packet e1000 8139cp 8139too ne2k-pci pcnet32 virtio_pci virtio_net virtio_rng virtio_balloon virtio_console
+}
+
+# The amd64 guest that mounts folders of the host and has virtio's keyboards and pointers.
+amd64_share() {
+    pc amd64-share amd64 linux-image-amd64 9p 9pnet_virtio virtio_pci virtio_input evdev
 }
 
 # The amd64 guest with the drivers of all virtio devices.
@@ -177,6 +183,7 @@ for guest; do
         amd64-pc) pc amd64-pc amd64 linux-image-amd64 ;;
         amd64-net) amd64_net ;;
         amd64-virtio) amd64_virtio ;;
+        amd64-share) amd64_share ;;
         amd64-disk) amd64_disk ;;
         amd64-root) amd64_root ;;
         amd64-plug) amd64_plug ;;
@@ -184,6 +191,6 @@ for guest; do
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-disk amd64-root amd64-plug pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-root amd64-plug pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

@@ -20,8 +20,12 @@ constexpr const char* kVersion = "QEMU emulator version 8.2.0 (Doppel 0.1.0)";
 constexpr const char* kUsage =
     "usage: doppel COMMAND ...\n"
     "  run FILE [OPTION...]      boot an ISO, disk image, kernel, or floppy; what it is, is found by its content\n"
-    "      --throwaway           writes to the disk vanish at the end (--keep NAME: they become a snapshot)\n"
+    "      --throwaway           writes to the disk vanish at the end (--keep NAME: they become a snapshot); with "
+    "--sandbox\n"
     "      --restore NAME        go on from a snapshot\n"
+    "      --share DIR           a folder of the host for the guest; prints how it is mounted there (may be repeated)\n"
+    "      --sandbox[=off]       give up what an emulator does not need: other programs, writing outside of the named "
+    "folders\n"
     "  qemu-system-x86_64 ...    QEMU's command line (also qemu-system-i386); -help lists the options\n"
     "  explain FILE [OPTION...]  print the machine that run would start, as a QEMU-compatible command line\n"
     "  snapshot COMMAND VM ...   save, list, tree, restore, check, delete: a machine and its disks as they were\n"

@@ -11,6 +11,7 @@
 #include "app/blockdev.h"
 #include "app/network.h"
 #include "app/objects.h"
+#include "app/share.h"
 #include "base/log.h"
 #include "crypto/secret.h"
 #include "guest/x86/features.h"
@@ -126,6 +127,16 @@ constexpr PropertyRow kProperties[] = {
     {"mon", "mode", "string"},
     {"mon", "pretty", "boolean"},
     {"overcommit", "mem-lock", "boolean"},
+    {"fsdev", "fsdriver", "string"},
+    {"fsdev", "path", "string"},
+    {"fsdev", "security_model", "string"},
+    {"fsdev", "readonly", "boolean"},
+    {"sandbox", "enable", "boolean"},
+    {"sandbox", "obsolete", "string"},
+    {"sandbox", "elevateprivileges", "string"},
+    {"sandbox", "spawn", "string"},
+    {"sandbox", "resourcecontrol", "string"},
+    {"sandbox", "files", "string"},
     {"overcommit", "cpu-pm", "boolean"},
     {"name", "guest", "string"},
     {"name", "debug-threads", "boolean"},
@@ -535,7 +546,8 @@ const std::unordered_map<std::string, Handler>& handlers() {
          return success();
        }},
       {"device", take_device},
-      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_object}, {"audiodev", take_audiodev}, {"blockdev", take_blockdev}, {"overcommit", take_overcommit},
+      {"netdev", take_netdev}, {"nic", take_nic}, {"net", take_net}, {"object", take_object}, {"audiodev", take_audiodev}, {"blockdev", take_blockdev}, {"overcommit", take_overcommit}, {"fsdev", take_fsdev}, {"virtfs", take_virtfs},
+      {"sandbox", [](Options& o, const std::string& v) { return parse_sandbox(v, o.sandbox); }},
       {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
       {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
       {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},
@@ -576,6 +588,7 @@ Error bad_property(std::string_view option, std::string_view key, const std::vec
 Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) {
   Options o;
   o.machine.is_64bit = is_64bit;
+  o.sandbox.arguments = args;
   for (size_t i = 0; i < args.size(); i++) {
     const std::string& word = args[i];
     if (word.empty() || word[0] != '-' || word == "-") {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/sandbox.h"
 #include "machine/machine.h"
 #include "migration/record.h"
 #include "monitor/commands/context.h"
@@ -55,6 +56,7 @@ struct Options {
   std::function<void()> on_restored;
   std::string log_items, log_file;
   std::string pid_file;
+  Sandbox sandbox;
   int escape_char = 1;
   std::string wait_for;
   int wait_timeout = 120;

@@ -216,6 +216,11 @@ int run_machine(Options o) {
   if (o.display == "sdl" && !display::sdl_display_available())
     return fail({"there is no display to open a window on", "set DISPLAY, or use -nographic or -display none", 1});
 
+  if (o.sandbox.on) {
+    auto missing = enter_file_sandbox(o.sandbox);
+    if (!missing) return fail(missing.error());
+    if (!missing->empty()) std::fprintf(stderr, "doppel: sandbox: %s\n", missing->c_str());
+  }
   if (o.machine.board == "none") o.machine.no_defaults = true;
   PidFile pid_file;
   Session s;
@@ -256,6 +261,9 @@ int run_machine(Options o) {
     if (Status st = pid_file.write(o.pid_file); !st) return fail(st.error());
   }
 
+  if (o.sandbox.on) {
+    if (Status st = enter_call_sandbox(o.sandbox); !st) return fail(st.error());
+  }
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::signal(SIGHUP, on_signal);

@@ -44,10 +44,13 @@ bool is_disk(const machine::DriveConfig& d) { return !d.file.empty() && d.media 
 struct RunWords {
   std::string file, restore, keep;
   bool throwaway = false;
-  std::vector<std::string> rest;
+  std::vector<std::string> rest, shares;
 };
+constexpr const char* kSandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny,files=deny";
+
 Result<RunWords> split_words(const std::vector<std::string>& args) {
   RunWords w;
+  int sandbox = -1;  // not said: for a throwaway run
   for (size_t i = 0; i < args.size(); i++) {
     const std::string& a = args[i];
     if (a == "--throwaway") {
@@ -56,6 +59,18 @@ Result<RunWords> split_words(const std::vector<std::string>& args) {
       if (i + 1 >= args.size()) return Error{a + " needs the name of a snapshot", "doppel run " + a + " NAME FILE", 2};
       (a == "--keep" ? w.keep : w.restore) = args[++i];
       if (Status s = migration::check_name(args[i]); !s) return s.error();
+    } else if (a == "--share") {
+      if (i + 1 >= args.size()) return Error{"--share needs a folder", "doppel run --share DIR FILE", 2};
+      std::string path = fs::absolute(args[++i]).string();
+      for (size_t at = 0; (at = path.find(',', at)) != std::string::npos; at += 2) path.insert(at, 1, ',');
+      const std::string tag = "share" + std::to_string(w.shares.size());
+      w.rest.insert(w.rest.end(), {"-virtfs", "local,path=" + path + ",mount_tag=" + tag + ",security_model=none"});
+      w.shares.push_back(args[i] + " is shared; in the guest: mount -t 9p -o trans=virtio,version=9p2000.L " + tag +
+                         " /mnt");
+    } else if (a == "--sandbox" || a == "--sandbox=on") {
+      sandbox = 1;
+    } else if (a == "--sandbox=off" || a == "--no-sandbox") {
+      sandbox = 0;
     } else if (w.file.empty() && !a.starts_with("-")) {
       w.file = a;
     } else {
@@ -67,6 +82,7 @@ Result<RunWords> split_words(const std::vector<std::string>& args) {
   if (w.file.empty()) return Error{"run needs a file to boot", "doppel run FILE", 2};
   if (!w.keep.empty() && !w.throwaway)
     return Error{"--keep is for a throwaway run", "doppel run --throwaway --keep NAME FILE", 2};
+  if (sandbox == 1 || (sandbox < 0 && w.throwaway)) w.rest.insert(w.rest.end(), {"-sandbox", kSandbox});
   return w;
 }
 
@@ -121,6 +137,7 @@ int run_plan(VmPlan plan, const RunWords& w) {
   if (!parsed) return fail(parsed.error());
   Options o = parsed.take();
   if (!o.text.empty()) return std::fputs(o.text.c_str(), stdout) < 0;
+  for (const std::string& line : w.shares) std::fprintf(stderr, "doppel: %s\n", line.c_str());
   if (w.throwaway) {
     for (auto& d : o.machine.drives) d.snapshot = true;
   }
@@ -141,8 +158,10 @@ int run_plan(VmPlan plan, const RunWords& w) {
   o.launch = plan.launch;
   if (plan.record && plan.record->has_state()) o.restore = plan.record;
   if (w.throwaway) o.keep = !w.keep.empty() ? w.keep : may_ask(o) ? "?" : "";
+  o.sandbox.arguments.insert(o.sandbox.arguments.end(), {w.file, folder});
   auto entry = announce(w.file, o.machine.name, folder);
   if (entry) {
+    o.sandbox.arguments.push_back((*entry)->vm().socket);
     o.qmp.push_back({"unix:" + (*entry)->vm().socket + ",server=on,wait=off", false});
   } else {
     std::fprintf(stderr, "doppel: no doppel snapshot while it runs: %s\n", entry.error().text().c_str());

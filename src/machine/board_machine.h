@@ -101,7 +101,7 @@ class BoardMachine : public Machine {
   }
 
   mem::AddressSpace memory_;
-  std::mutex device_lock_;
+  mutable std::mutex device_lock_;
   VirtualClock clock_;
   MemoryBus bus_{memory_};
   MemoryDma dma_{memory_};

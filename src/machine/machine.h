@@ -48,6 +48,12 @@ struct MemoryBackend {
   bool shared = false;
 };
 
+// -fsdev local: a folder of the host, which a virtio-9p device names.
+struct SharedFolder {
+  std::string id, path, security_model;
+  bool read_only = false;
+};
+
 struct DeviceConfig {
   std::string driver;
   std::map<std::string, std::string> properties;
@@ -74,6 +80,7 @@ struct MachineConfig {
   // What devices name: character devices by id, sources of random numbers (-object rng-random, rng-builtin).
   std::map<std::string, std::shared_ptr<chardev::Chardev>> chardevs;
   std::vector<std::string> rng_sources;
+  std::vector<SharedFolder> shared_folders;
   std::shared_ptr<net::Network> network;                    // back ends; null: none
   std::vector<NicConfig> nics;                              // of -nic and -net
   std::vector<std::pair<std::string, std::string>> fw_cfg;  // name, file contents

@@ -14,6 +14,7 @@
 #include "hw/core/irq_router.h"
 #include "hw/display/std_vga.h"
 #include "hw/input/ps2.h"
+#include "hw/input/virtio_input.h"
 #include "hw/intc/apic_bus.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic_82093aa.h"
@@ -45,7 +46,7 @@ class PcMachine final : public BoardMachine {
   void key(u32 qemu_qcode, bool down) override;
   void pointer_relative(int dx, int dy, int wheel, u32 buttons) override;
   void pointer_absolute(int x, int y, int wheel, u32 buttons) override;
-  bool pointer_is_absolute() const override { return vmport_ && vmport_->pointer_active(); }
+  bool pointer_is_absolute() const override;
   Status change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) override;
   Status eject(const std::string& id, bool force) override;
   Status move_tray(const std::string& id, bool open, bool force) override;
@@ -109,6 +110,7 @@ class PcMachine final : public BoardMachine {
   void forget(const std::string& name);
   void refused(unsigned slot, u32 event, u32 status);
   std::string name_of(const hw::Device* device) const;
+  hw::VirtioInput* active_input(hw::VirtioInput::Kind kind) const;
   Status build_firmware();
   hw::IrqLine isa_irq(unsigned n) { return gsi_[n == 0 ? 2 : n]->input(); }
   void set_a20(bool on);

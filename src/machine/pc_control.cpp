@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "hw/bus/virtio/virtio_pci.h"
 #include "machine/pc.h"
 
 namespace doppel::machine {
@@ -23,14 +24,38 @@ void PcMachine::inject_nmi() {
   }
 }
 
+// A virtio device that a driver has taken goes before the board's own.
+hw::VirtioInput* PcMachine::active_input(hw::VirtioInput::Kind kind) const {
+  for (const auto& [name, device] : devices_by_name()) {
+    auto* card = dynamic_cast<hw::VirtioPci*>(device);
+    auto* input = card ? dynamic_cast<hw::VirtioInput*>(&card->device()) : nullptr;
+    if (input && input->kind() == kind && input->active()) return input;
+  }
+  return nullptr;
+}
+
+bool PcMachine::pointer_is_absolute() const {
+  if (vmport_ && vmport_->pointer_active()) return true;
+  const std::lock_guard guard(device_lock_);
+  return active_input(hw::VirtioInput::Kind::Tablet) != nullptr;
+}
+
 void PcMachine::key(u32 qemu_qcode, bool down) {
   const std::lock_guard guard(device_lock_);
-  keyboard_->key(qemu_qcode, down);
+  if (auto* virtio = active_input(hw::VirtioInput::Kind::Keyboard))
+    virtio->key(qemu_qcode, down);
+  else
+    keyboard_->key(qemu_qcode, down);
 }
 
 void PcMachine::pointer_relative(int dx, int dy, int wheel, u32 buttons) {
   const std::lock_guard guard(device_lock_);
-  if (!vmport_ || !vmport_->pointer_active()) {
+  if (auto* virtio = active_input(hw::VirtioInput::Kind::Mouse)) {
+    virtio->move(dx, dy, wheel, buttons);
+    return;
+  }
+  hw::VirtioInput* tablet = active_input(hw::VirtioInput::Kind::Tablet);
+  if (!tablet && (!vmport_ || !vmport_->pointer_active())) {
     mouse_->move(dx, dy, wheel, buttons);
     return;
   }
@@ -39,7 +64,10 @@ void PcMachine::pointer_relative(int dx, int dy, int wheel, u32 buttons) {
   };
   pointer_x_ = moved(pointer_x_, std::clamp(dx, -kPointerWidth, kPointerWidth), kPointerWidth);
   pointer_y_ = moved(pointer_y_, std::clamp(dy, -kPointerHeight, kPointerHeight), kPointerHeight);
-  vmport_->pointer(pointer_x_, pointer_y_, wheel, buttons);
+  if (tablet)
+    tablet->point(pointer_x_, pointer_y_, wheel, buttons);
+  else
+    vmport_->pointer(pointer_x_, pointer_y_, wheel, buttons);
 }
 
 // While the guest takes positions through the VMware port, they go there; else the board's pointer is a PS/2 mouse, and
@@ -52,8 +80,12 @@ void PcMachine::pointer_absolute(int x, int y, int wheel, u32 buttons) {
   const int dx = motion(pointer_x_, x, kPointerWidth), dy = motion(pointer_y_, y, kPointerHeight);
   pointer_x_ = x;
   pointer_y_ = y;
-  if (vmport_ && vmport_->pointer_active()) {
+  if (auto* tablet = active_input(hw::VirtioInput::Kind::Tablet)) {
+    tablet->point(x, y, wheel, buttons);
+  } else if (vmport_ && vmport_->pointer_active()) {
     vmport_->pointer(x, y, wheel, buttons);
+  } else if (auto* mouse = active_input(hw::VirtioInput::Kind::Mouse)) {
+    mouse->move(dx, dy, wheel, buttons);
   } else {
     mouse_->move(dx, dy, wheel, buttons);
   }

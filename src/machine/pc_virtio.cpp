@@ -5,6 +5,8 @@
 
 #include "hw/block/virtio_blk.h"
 #include "hw/char/virtio_serial.h"
+#include "hw/input/virtio_input.h"
+#include "hw/misc/virtio_9p.h"
 #include "hw/misc/virtio_balloon.h"
 #include "hw/misc/virtio_rng.h"
 #include "hw/net/virtio_net.h"
@@ -12,7 +14,8 @@
 namespace doppel::machine {
 namespace {
 
-constexpr u32 kClassStorage = 0x010000, kClassEthernet = 0x020000, kClassOther = 0x00ff00, kClassSerial = 0x078000;
+constexpr u32 kClassStorage = 0x010000, kClassEthernet = 0x020000, kClassOther = 0x00ff00, kClassSerial = 0x078000,
+              kClassKeyboard = 0x090000, kClassMouse = 0x090200, kClassOtherInput = 0x098000;
 
 struct Model {
   const char* name;
@@ -39,6 +42,10 @@ const std::vector<Model>& models() {
       {"virtio-balloon",
        "virtio memory balloon: deflate-on-oom=, free-page-reporting=",
        {"deflate-on-oom", "free-page-reporting"}},
+      {"virtio-9p", "virtio folder of the host: fsdev=, mount_tag=", {"fsdev", "mount_tag"}},
+      {"virtio-keyboard", "virtio keyboard", {}},
+      {"virtio-mouse", "virtio mouse", {}},
+      {"virtio-tablet", "virtio tablet: a pointer without grab", {}},
       {"virtio-rng", "virtio random numbers: rng=, max-bytes=, period=", {"rng", "max-bytes", "period"}},
   };
   return rows;
@@ -142,7 +149,8 @@ Result<std::unique_ptr<hw::VirtioPci>> on_pci(PropertyReader& p, std::unique_ptr
                                               u32 class_code, unsigned vectors, std::vector<u8> rom) {
   const VirtioName name = virtio_name(p.device().driver).value_or(VirtioName{});
   hw::VirtioPci::Params pci{.device = std::move(device), .class_code = class_code, .rom = std::move(rom)};
-  pci.legacy = !p.is_on("disable-legacy", !name.legacy);
+  const bool input = name.model == "virtio-keyboard" || name.model == "virtio-mouse" || name.model == "virtio-tablet";
+  pci.legacy = !input && !p.is_on("disable-legacy", !name.legacy);
   pci.modern = !p.is_on("disable-modern", !name.modern);
   pci.vectors = static_cast<unsigned>(p.number("vectors", vectors, 0, hw::PciMsix::kMaxVectors));
   for (const char* key : {"packed", "iommu_platform", "ats"}) p.must_be_off(key);
@@ -218,6 +226,38 @@ Result<std::unique_ptr<hw::VirtioPci>> make_rng(const VirtioContext& context, Pr
   return on_pci(p, std::make_unique<hw::VirtioRng>(r), kClassOther, 2);
 }
 
+// There is no transitional form of it.
+Result<std::unique_ptr<hw::VirtioPci>> make_input(const VirtioContext& context, PropertyReader& p,
+                                                  hw::VirtioInput::Kind kind, u32 class_code) {
+  hw::VirtioInput::Params i{.clock = context.clock, .kind = kind};
+  i.event_idx = p.is_on("event_idx", true);
+  i.indirect = p.is_on("indirect_desc", true);
+  if (p.error()) return *p.error();
+  return on_pci(p, std::make_unique<hw::VirtioInput>(i), class_code, 2);
+}
+
+Result<std::unique_ptr<hw::VirtioPci>> make_9p(const VirtioContext& context, PropertyReader& p) {
+  const std::string id = p.text("fsdev"), tag = p.text("mount_tag");
+  const auto& all = context.config.shared_folders;
+  const auto f = std::find_if(all.begin(), all.end(), [&](const SharedFolder& s) { return s.id == id; });
+  if (f == all.end())
+    return Error{id.empty() ? "virtio-9p needs fsdev=" : "there is no fsdev '" + id + "'",
+                 "define it with -fsdev local,id=" + (id.empty() ? "fs0" : id) + ",path=DIR,security_model=none"};
+  if (tag.empty() || tag.size() > 31)
+    return Error{"virtio-9p needs mount_tag= of at most 31 characters", "mount_tag=share"};
+  using Security = share::Folder::Model;
+  const Security model = f->security_model == "passthrough" ? Security::Passthrough
+                         : f->security_model == "none"      ? Security::None
+                                                            : Security::Mapped;
+  auto folder = share::Folder::open({.path = f->path, .model = model, .read_only = f->read_only});
+  if (!folder.ok()) return folder.error();
+  hw::Virtio9p::Params params{.clock = context.clock, .folder = folder.take(), .tag = tag};
+  params.event_idx = p.is_on("event_idx", true);
+  params.indirect = p.is_on("indirect_desc", true);
+  if (p.error()) return *p.error();
+  return on_pci(p, std::make_unique<hw::Virtio9p>(std::move(params)), kClassOther, 2);
+}
+
 Result<std::unique_ptr<hw::VirtioPci>> make_balloon(const VirtioContext& context, PropertyReader& p) {
   hw::VirtioBalloon::Params b{.clock = context.clock, .ram_bytes = context.config.ram_bytes};
   b.deflate_on_oom = p.is_on("deflate-on-oom", false);
@@ -284,6 +324,11 @@ Result<std::unique_ptr<hw::VirtioPci>> make_virtio(const VirtioContext& context,
   PropertyReader p(device);
   const std::string model = virtio_name(device.driver)->model;
   if (model == "virtio-serial") return make_serial(context, p);
+  if (model == "virtio-9p") return make_9p(context, p);
+  using Kind = hw::VirtioInput::Kind;
+  if (model == "virtio-keyboard") return make_input(context, p, Kind::Keyboard, kClassKeyboard);
+  if (model == "virtio-mouse") return make_input(context, p, Kind::Mouse, kClassMouse);
+  if (model == "virtio-tablet") return make_input(context, p, Kind::Tablet, kClassOtherInput);
   return model == "virtio-balloon" ? make_balloon(context, p) : make_rng(context, p);
 }
 

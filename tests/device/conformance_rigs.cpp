@@ -23,6 +23,7 @@
 #include "hw/char/virtio_serial.h"
 #include "hw/display/std_vga.h"
 #include "hw/input/i8042.h"
+#include "hw/input/virtio_input.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic_82093aa.h"
 #include "hw/intc/local_apic.h"
@@ -31,6 +32,7 @@
 #include "hw/misc/i8237.h"
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/virtio_9p.h"
 #include "hw/misc/virtio_balloon.h"
 #include "hw/misc/virtio_rng.h"
 #include "hw/misc/vmport.h"
@@ -335,6 +337,18 @@ const std::vector<RigEntry>& rigs() {
          r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
        }},
       {"virtio_serial", build_virtio_serial},
+      {"virtio_input",
+       [](Rig& r) {
+         build_virtio(r, std::make_unique<VirtioInput>(VirtioInput::Params{.clock = r.clock}));
+         r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+       }},
+      {"virtio_9p",
+       [](Rig& r) {
+         auto folder = share::Folder::open({.path = "/proc/self/fdinfo", .read_only = true});
+         build_virtio(
+             r, std::make_unique<Virtio9p>(Virtio9p::Params{.clock = r.clock, .folder = folder.take(), .tag = "tag"}));
+         r.windows.push_back(&r.part<ConfigWindow>(r.pci, 0x10));
+       }},
       {"virtio_balloon",
        [](Rig& r) {
          build_virtio(r, std::make_unique<VirtioBalloon>(VirtioBalloon::Params{

@@ -20,7 +20,10 @@ class Widget final : public PciDevice, private MmioHandler {
     add_ram_bar(0, ram.size(), ram.data());
     add_mmio_bar(2, 0x1000, *this);
     add_io_bar(4, 16, *this);
-    add_rom({0x55, 0xaa, 1});
+    std::vector<u8> rom(0x40);
+    rom[0] = 0x55, rom[1] = 0xaa, rom[2] = 1, rom[0x18] = 0x1c;
+    std::memcpy(&rom[0x1c], "PCIR\xff\xff\x34\x12", 8);  // another function's
+    add_rom(std::move(rom));
     capability = add_capability(0x01, 8);
     second = add_capability(0x05, 10);
   }
@@ -60,6 +63,17 @@ class PciTest : public ::testing::Test {
   std::unique_ptr<MappedWindow> window = ports.map("pci", 0xcf8, 8, mechanism);
   Widget widget;
 };
+
+TEST(PciRom, ItNamesItsFunction) {
+  Widget w;
+  const u8* rom = w.bars()[6]->data;
+  EXPECT_EQ(load_le<u16>(rom + 0x20), 0x1234);
+  EXPECT_EQ(load_le<u16>(rom + 0x22), 0x1111);
+  const u8 before = static_cast<u8>(0x55 + 0xaa + 1 + 0x1c + 'P' + 'C' + 'I' + 'R' + 0x34 + 0x12 + 0xff + 0xff);
+  u8 sum = 0;
+  for (size_t i = 0; i < 0x40; i++) sum = static_cast<u8>(sum + rom[i]);
+  EXPECT_EQ(sum, before);
+}
 
 TEST_F(PciTest, IdsAndAbsentFunctions) {
   EXPECT_EQ(config(0x10, 0), 0x11111234u);

@@ -1,5 +1,7 @@
 // Random numbers and the balloon, through their rings.
 #include "device/virtio_bench.h"
+#include "display/input_event.h"
+#include "hw/input/virtio_input.h"
 #include "hw/misc/virtio_balloon.h"
 #include "hw/misc/virtio_rng.h"
 
@@ -43,6 +45,89 @@ TEST(VirtioRng, RingsThatLieDoNoHarm) {
     VirtioBench b;
     b.make<VirtioRng>(VirtioRng::Params{.clock = b.clock, .repeatable = true});
     b.fuzz(seed, 1000, virtio::kEventIdx | virtio::kIndirectDesc);
+  }
+}
+
+struct InputEvent {
+  u16 type, code;
+  u32 value;
+  bool operator==(const InputEvent&) const = default;
+};
+struct Input : VirtioBench {
+  VirtioInput* input;
+  u16 taken = 0;
+  explicit Input(VirtioInput::Kind kind) {
+    input = &make<VirtioInput>(VirtioInput::Params{.clock = clock, .kind = kind});
+    start(0);
+    for (int i = 0; i < 16; i++) add(0, {in(8)});
+  }
+  std::vector<InputEvent> events() {
+    std::vector<InputEvent> out;
+    for (; taken < used(0); taken++) {
+      const u8* e = at(kBuffers + 16 * taken);
+      out.push_back({load_le<u16>(e), load_le<u16>(e + 2), load_le<u32>(e + 4)});
+    }
+    return out;
+  }
+  std::vector<u8> property(u8 select, u8 subselect) {
+    device->config_write(0, select, 1);
+    device->config_write(1, subselect, 1);
+    std::vector<u8> out(device->config_read(2, 1));
+    for (size_t i = 0; i < out.size(); i++) out[i] = static_cast<u8>(device->config_read(8 + i, 1));
+    return out;
+  }
+};
+
+TEST(VirtioInput, AKeyboardSendsLinuxsCodes) {
+  Input d(VirtioInput::Kind::Keyboard);
+  const auto press = [&](const char* name) { d.input->key(*display::key_from_name(name), true); };
+  press("a");
+  press("ret");
+  press("up");
+  press("ctrl_r");
+  const InputEvent end{0, 0, 0};
+  EXPECT_EQ(d.events(), (std::vector<InputEvent>{{1, 30, 1}, end, {1, 28, 1}, end, {1, 103, 1}, end, {1, 97, 1}, end}));
+  d.input->key(*display::key_from_name("a"), false);
+  EXPECT_EQ(d.events(), (std::vector<InputEvent>{{1, 30, 0}, end}));
+  d.input->key(0xffffff, true);
+  EXPECT_TRUE(d.events().empty());
+  const auto keys = d.property(0x11, 1);
+  EXPECT_TRUE(keys[30 / 8] >> (30 % 8) & 1);
+  EXPECT_TRUE(d.property(0x11, 3).empty());
+  EXPECT_GT(d.property(1, 0).size(), 5u);
+  EXPECT_TRUE(d.property(0x77, 0).empty());
+}
+
+TEST(VirtioInput, ATabletHasPlacesAndAMouseMoves) {
+  Input tablet(VirtioInput::Kind::Tablet);
+  const auto axis = tablet.property(0x12, 0);
+  ASSERT_EQ(axis.size(), 20u);
+  EXPECT_EQ(load_le<u32>(&axis[4]), 0x7fffu);
+  tablet.input->point(100, 40000, 0, display::kButtonLeft);
+  const InputEvent end{0, 0, 0};
+  EXPECT_EQ(tablet.events(), (std::vector<InputEvent>{{3, 0, 100}, {3, 1, 0x7fff}, {1, 0x110, 1}, end}));
+  Input mouse(VirtioInput::Kind::Mouse);
+  mouse.input->move(-3, 0, 1, display::kButtonRight);
+  EXPECT_EQ(mouse.events(), (std::vector<InputEvent>{{2, 0, ~u32{2}}, {2, 8, 1}, {1, 0x111, 1}, end}));
+  mouse.input->move(0, 0, 0, display::kButtonRight);
+  EXPECT_TRUE(mouse.events().empty());
+}
+
+TEST(VirtioInput, AReportGoesWholeOrNotAtAll) {
+  Input d(VirtioInput::Kind::Tablet);
+  for (int i = 0; i < 10; i++) d.input->point(i, i, 0, 0);
+  EXPECT_EQ(d.used(0), 15);  // five reports of three events in sixteen buffers
+  d.add(1, {d.out({0x11, 0, 0, 0, 1, 0, 0, 0})});
+  d.kick(1);
+  EXPECT_EQ(d.used(1), 1);
+}
+
+TEST(VirtioInput, RingsThatLieDoNoHarm) {
+  for (u32 seed = 1; seed <= 10; seed++) {
+    VirtioBench b;
+    auto& d = b.make<VirtioInput>(VirtioInput::Params{.clock = b.clock, .kind = VirtioInput::Kind::Tablet});
+    b.fuzz(seed, 1000, virtio::kEventIdx | virtio::kIndirectDesc,
+           [&](std::mt19937& random) { d.point(static_cast<int>(random()), 5, 1, random() % 32); });
   }
 }
 

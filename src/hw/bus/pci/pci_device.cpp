@@ -2,6 +2,8 @@
 
 #include <bit>
 #include <cstdio>
+#include <cstring>
+#include <numeric>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -121,8 +123,25 @@ PciBar& PciDevice::add_io_bar(int index, u32 size, MmioHandler& handler) {
   return add_bar(index, std::move(bar));
 }
 
+namespace {
+// Firmware runs an option ROM whose data structure (PCI Firmware Specification 3.0, 5.1.2) names the function's IDs.
+// One made for a family of cards may name others: they are put in, and a spare byte keeps the image's sum.
+void put_ids(std::vector<u8>& rom, u16 vendor, u16 device) {
+  constexpr size_t kSpareByte = 6, kPointer = 0x18, kVendor = 4, kDevice = 6;
+  if (rom.size() < kPointer + 2 || rom[0] != 0x55 || rom[1] != 0xaa) return;
+  const size_t at = load_le<u16>(&rom[kPointer]);
+  if (at < kPointer + 2 || at + kDevice + 2 > rom.size() || std::memcmp(&rom[at], "PCIR", 4) != 0) return;
+  const auto sum = [&] { return std::accumulate(&rom[at + kVendor], &rom[at + kDevice] + 2, 0u); };
+  const u32 before = sum();
+  store_le<u16>(&rom[at + kVendor], vendor);
+  store_le<u16>(&rom[at + kDevice], device);
+  rom[kSpareByte] = static_cast<u8>(rom[kSpareByte] + before - sum());
+}
+}  // namespace
+
 PciBar& PciDevice::add_rom(std::vector<u8> image) {
   rom_ = std::move(image);
+  put_ids(rom_, config16(kVendorId), config16(kDeviceId));
   rom_.resize(std::bit_ceil(std::max<size_t>(rom_.size(), 4096)), 0xff);
   auto bar = std::make_unique<PciBar>();
   bar->kind = PciBar::Kind::Rom;

@@ -99,7 +99,7 @@ class PciDevice : public Device {
   // `data` holds `size` bytes and outlives the device.
   PciBar& add_ram_bar(int index, u64 size, u8* data, bool prefetchable = true, bool is_64bit = false);
   PciBar& add_io_bar(int index, u32 size, MmioHandler& handler);
-  // An option ROM; the copy is padded to a power of two of at least 2 KiB.
+  // An option ROM; the copy is padded to a power of two of at least 4 KiB, and names this function's IDs.
   PciBar& add_rom(std::vector<u8> image);
   // A capability of `size` bytes (header included) at a free place from 0x40 up; returns its offset. First added is
   // last in the list.

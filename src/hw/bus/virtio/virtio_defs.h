@@ -12,6 +12,8 @@ enum DeviceId : u16 {
   kIdEntropy = 4,
   kIdBalloon = 5,
   kIdScsi = 8,
+  kId9p = 9,
+  kIdInput = 18,
 };
 
 enum Status : u8 {

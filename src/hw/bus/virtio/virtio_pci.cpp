@@ -24,6 +24,7 @@ u16 transitional_id(u16 id) {
     case kIdBalloon: return kTransitionalBase + 2;
     case kIdConsole: return kTransitionalBase + 3;
     case kIdScsi: return kTransitionalBase + 4;
+    case kId9p: return kTransitionalBase + 9;
     default: return kTransitionalBase + 5;
   }
 }
