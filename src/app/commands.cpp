@@ -30,6 +30,9 @@ constexpr const char* kUsage =
     "  explain FILE [OPTION...]  print the machine that run would start, as a QEMU-compatible command line\n"
     "  snapshot COMMAND VM ...   save, list, tree, restore, check, delete: a machine and its disks as they were\n"
     "  clone VM NEW              another machine that begins as this one is\n"
+    "  screen [--text] VM        the characters on a running machine's screen\n"
+    "  shot VM FILE              a picture of its screen (.png, .ppm)\n"
+    "  type VM TEXT...           keys for it; \\n is the return key\n"
     "  doctor                    what works on this host, what not, why, and the fix\n"
     "  img COMMAND ...           disk images: create, info, convert, check, snapshot ... (qemu-img's command line)\n"
     "  list cpus|machines|devices|qmp\n"
@@ -89,12 +92,15 @@ int main_entry(int argc, char** argv) {
   if (command == "explain") return run_file(args, true);
   if (command == "snapshot") return snapshot_command(args);
   if (command == "clone") return clone_command(args);
+  if (command == "screen") return screen_command(args);
+  if (command == "shot") return shot_command(args);
+  if (command == "type") return type_command(args);
   if (command == "doctor") return print(doctor());
   if (command == "list") return list(args);
   if (command == "version" || command == "--version" || command == "-version")
     return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
   if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
-  const std::string near = nearest(command, {"run", "explain", "snapshot", "clone", "img", "doctor", "list", "version",
+  const std::string near = nearest(command, {"run", "explain", "snapshot", "clone", "screen", "shot", "type", "img", "doctor", "list", "version",
                                              "help", "qemu-system-x86_64", "qemu-system-i386"});
   return fail({"unknown command '" + command + "'",
                near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});

@@ -30,6 +30,8 @@ struct ControlArgument {
   std::string name, text;
   bool is_switch = false;  // text: "on" or ""
 };
+// The same, with what it answers (a text, else nothing).
+Result<std::string> ask(const RunningVm& vm, const std::string& command, const std::vector<ControlArgument>& arguments);
 Status control(const RunningVm& vm, const std::string& command, const std::vector<ControlArgument>& arguments);
 
 }  // namespace doppel::app

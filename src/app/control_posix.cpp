@@ -166,9 +166,10 @@ Result<std::optional<RunningVm>> find_running(const std::string& vm) {
   return found;
 }
 
-Status control(const RunningVm& vm, const std::string& command, const std::vector<ControlArgument>& arguments) {
+Result<std::string> ask(const RunningVm& vm, const std::string& command,
+                        const std::vector<ControlArgument>& arguments) {
   Client client;
-  if (Status s = client.connect(vm.socket); !s) return s;
+  if (Status s = client.connect(vm.socket); !s) return s.error();
   Json request = {{"execute", command}, {"arguments", Json::object()}};
   for (const ControlArgument& a : arguments)
     request["arguments"][a.name] = a.is_switch ? Json(a.text == "on") : Json(a.text);
@@ -177,8 +178,14 @@ Status control(const RunningVm& vm, const std::string& command, const std::vecto
   if (!client.send(request.dump() + "\n")) return lost;
   const auto answer = client.answer();
   if (!answer) return lost;
-  if (!answer->contains("error")) return success();
-  return Error{(*answer)["error"].value("desc", "the machine has refused"), ""};
+  if (answer->contains("error")) return Error{(*answer)["error"].value("desc", "the machine has refused"), ""};
+  const auto value = answer->find("return");
+  return value != answer->end() && value->is_string() ? value->get<std::string>() : std::string();
+}
+
+Status control(const RunningVm& vm, const std::string& command, const std::vector<ControlArgument>& arguments) {
+  auto answer = ask(vm, command, arguments);
+  return answer ? success() : Status(answer.error());
 }
 
 }  // namespace doppel::app

@@ -20,5 +20,8 @@ void use_current_layers(Options& options);
 int run_file(const std::vector<std::string>& args, bool explain);  // doppel run, doppel explain
 int snapshot_command(const std::vector<std::string>& args);        // doppel snapshot
 int clone_command(const std::vector<std::string>& args);           // doppel clone
+int screen_command(const std::vector<std::string>& args);          // doppel screen
+int shot_command(const std::vector<std::string>& args);            // doppel shot
+int type_command(const std::vector<std::string>& args);            // doppel type
 
 }  // namespace doppel::app

@@ -265,6 +265,36 @@ def test_share_run(t):
     check(p.returncode == 0 and made and hashlib.sha256((folder / "made").read_bytes()).hexdigest() == made[1], p.stdout[-2500:] + p.stderr)
 
 
+# --- a running machine's screen
+
+def test_screen(t):
+    """doppel type, screen and shot, on a guest's shell on its own screen."""
+    env = dict(os.environ, XDG_RUNTIME_DIR=str(t.dir))
+    kernel = t.dir / "typed-kernel"
+    shutil.copy(GUESTS / "amd64-pc/vmlinuz", kernel)
+
+    def doppel(*words):
+        p = subprocess.run([t.program, *map(str, words)], capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL)
+        return p.returncode, p.stdout + p.stderr
+    status, said = doppel("screen", "nothing")
+    check(status == 1 and "no machine" in said, f"{status}: {said}")
+    p = subprocess.Popen([t.program, "run", str(kernel), "-initrd", str(GUESTS / "amd64-pc/initrd.gz"), "-append", "console=tty0 nomodeset quiet guest_quiet guest_end=shell",
+                          "-m", "256", "-display", "none", "-serial", "none", "-monitor", "none", "-no-reboot"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_until("the shell", lambda: "/ #" in doppel("screen", "--text", kernel)[1], 120, 0.5)
+        status, said = doppel("type", kernel, "echo 'Two Words' $((6*7))\\n")
+        check(status == 0, said)
+        wait_until("the answer", lambda: "Two Words 42" in doppel("screen", kernel)[1], 60, 0.5)
+        status, said = doppel("shot", kernel, t.dir / "screen shot.png")
+        check(status == 0 and (t.dir / "screen shot.png").read_bytes()[:4] == b"\x89PNG", f"{status}: {said}")
+        status, said = doppel("shot", kernel, t.dir / "no/folder.png")
+        check(status == 1, f"{status}: {said}")
+        doppel("type", kernel, "poweroff -f\\n")
+        check(p.wait(60) == 0, "it did not power off")
+    finally:
+        p.kill()
+
+
 # --- acceptance, the slow part
 
 MIB = int(os.environ.get("DOPPEL_NET_MIB", 200))
