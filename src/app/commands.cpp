@@ -100,8 +100,9 @@ int main_entry(int argc, char** argv) {
   if (command == "version" || command == "--version" || command == "-version")
     return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");
   if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
-  const std::string near = nearest(command, {"run", "explain", "snapshot", "clone", "screen", "shot", "type", "img", "doctor", "list", "version",
-                                             "help", "qemu-system-x86_64", "qemu-system-i386"});
+  const std::string near =
+      nearest(command, {"run", "explain", "snapshot", "clone", "screen", "shot", "type", "img", "doctor", "list",
+                        "version", "help", "qemu-system-x86_64", "qemu-system-i386"});
   return fail({"unknown command '" + command + "'",
                near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
 }
