@@ -141,6 +141,8 @@ Result<std::unique_ptr<hw::ScsiDevice>> make_scsi_drive(BusDrive& d) {
   hw::ScsiDisk::Params s{.node = d.place.node, .serial = serial, .vendor = vendor, .version = version};
   s.product = p.text("product", "HARDDISK");
   if (s.product.size() > 16) p.fail("product= is longer than 16 characters", "shorten it");
+  s.device_id = p.text("device_id");
+  if (s.device_id.size() > 235) p.fail("device_id= is longer than 235 characters", "shorten it");
   s.wwn = p.number("wwn", 0, 0, ~u64{0});
   s.removable = p.is_on("removable", false);
   if (p.error()) return *p.error();
@@ -183,8 +185,8 @@ const std::vector<StorageModel>& storage_models() {
       {"scsi-hd",
        "SCSI",
        "SCSI disk: drive=, bus=, scsi-id=, lun=, serial=, bootindex=",
-       {"drive", "bus", "channel", "scsi-id", "lun", "serial", "vendor", "product", "ver", "wwn", "removable",
-        "bootindex"}},
+       {"drive", "bus", "channel", "scsi-id", "lun", "serial", "device_id", "vendor", "product", "ver", "wwn",
+        "removable", "bootindex"}},
       {"scsi-cd",
        "SCSI",
        "SCSI CD-ROM drive: drive=, bus=, scsi-id=, lun=, bootindex=",

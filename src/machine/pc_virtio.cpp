@@ -34,7 +34,8 @@ const std::vector<Model>& models() {
       {"virtio-net", "virtio network card: netdev=, mac=, mq=, mrg_rxbuf=, bootindex=", net_properties()},
       {"virtio-blk",
        "virtio disk: drive=, num-queues=, serial=, bootindex=",
-       {"drive", "num-queues", "queue-size", "serial", "bootindex", "discard", "write-zeroes", "config-wce"}},
+       {"drive", "num-queues", "queue-size", "serial", "bootindex", "discard", "write-zeroes", "config-wce",
+        "write-cache"}},
       {"virtio-scsi",
        "virtio SCSI adapter with a bus for scsi-hd and scsi-cd: num_queues=",
        {"num_queues", "virtqueue_size", "max_sectors", "cmd_per_lun"}},
@@ -174,6 +175,7 @@ Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& con
   b.discard = p.is_on("discard", true);
   b.write_zeroes = p.is_on("write-zeroes", true);
   b.config_wce = p.is_on("config-wce", true);
+  b.write_cache = p.is_on("write-cache", true);
   b.read_only = disk.place.node->read_only();
   b.synchronous = context.repeatable();
   if (b.serial.size() > 20) p.fail("serial= is longer than 20 characters", "shorten it");

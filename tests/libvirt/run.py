@@ -216,6 +216,22 @@ def test_attach_and_detach(t):
     console.close()
 
 
+def test_disks_of_other_kinds(t):
+    """Each bus that libvirt knows for a disk of this board, and the words of caching."""
+    virtio = "<driver name='qemu' type='qcow2'/><source file='{dir}/disk.qcow2'/><target dev='vda' bus='virtio'/>"
+    for bus, name, driver in (("virtio", "vda", "cache='none' discard='unmap' io='native'"), ("virtio", "vda", "cache='writethrough'"), ("ide", "hda", ""), ("sata", "sda", ""),
+                              ("scsi", "sda", "discard='unmap'")):
+        text = DOMAIN.replace(virtio, f"<driver name='qemu' type='qcow2' {driver}/><source file='{{dir}}/disk.qcow2'/><target dev='{name}' bus='{bus}'/>")
+        if bus == "scsi":
+            text = text.replace("<video>", "<controller type='scsi' model='virtio-scsi'/><video>")
+        t.virsh("destroy", "one", ok=False)
+        t.virsh("undefine", "one", ok=False)
+        t.virsh("define", t.xml(text))
+        t.virsh("start", "one")
+        check(t.state() == "running" and "disk.qcow2" in t.virsh("domblklist", "one"), f"{bus} {driver}")
+    t.virsh("destroy", "one")
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit("usage: tests/libvirt/run.py DOPPEL [NAME...]")

@@ -10,7 +10,8 @@ class ScsiDisk final : public ScsiDevice {
  public:
   struct Params {
     std::shared_ptr<block::Node> node;
-    std::string serial = {};                                               // up to 36 characters
+    std::string serial = {};     // up to 36 characters
+    std::string device_id = {};  // of the page of identification, up to 235 characters; empty: the serial number
     std::string vendor = "DOPPEL", product = "HARDDISK", version = "1.0";  // up to 8, 16, 4
     u64 wwn = 0;                                                           // 0: none
     bool removable = false;

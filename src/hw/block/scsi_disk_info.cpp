@@ -73,7 +73,7 @@ void ScsiDisk::vital_product_data(ScsiTask& t) {
       r.text(p_.serial, p_.serial.size());
       break;
     case kIdentification: {
-      const std::string& name = p_.serial.empty() ? p_.product : p_.serial;
+      const std::string& name = !p_.device_id.empty() ? p_.device_id : p_.serial.empty() ? p_.product : p_.serial;
       r.bytes({2, 0, 0, static_cast<unsigned>(name.size())}).text(name, name.size());
       if (p_.wwn != 0) r.bytes({1, 3, 0, 8}).dword(static_cast<u32>(p_.wwn >> 32)).dword(static_cast<u32>(p_.wwn));
       break;

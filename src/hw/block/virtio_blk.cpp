@@ -94,7 +94,8 @@ VirtioBlk::VirtioBlk(Params p)
   poke(kHeads, 16, 1);
   poke(kSectors, 63, 1);
   poke(kBlockSize, kSector, 4);
-  poke(kWriteback, 1, 1);
+  write_cache_ = p_.write_cache;
+  poke(kWriteback, write_cache_, 1);
   poke(kNumQueues, p_.queues, 2);
   poke(kMaxDiscardSectors, kMaxRangeSectors, 4);
   poke(kMaxDiscardSegments, kMaxRanges, 4);
@@ -246,8 +247,8 @@ void VirtioBlk::stopped() {
   std::fill(touched_.begin(), touched_.end(), false);
   in_flight_ = 0;
   waiting_ = false;
-  write_cache_ = true;
-  poke(kWriteback, 1, 1);
+  write_cache_ = p_.write_cache;
+  poke(kWriteback, write_cache_, 1);
 }
 
 void VirtioBlk::config_written(u64 offset, u64 value, unsigned) {

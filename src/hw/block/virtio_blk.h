@@ -27,6 +27,7 @@ class VirtioBlk final : public VirtioDevice {
     u16 queues = 1, queue_size = 256;
     bool event_idx = true, indirect = true;
     bool discard = true, write_zeroes = true, config_wce = true;
+    bool write_cache = true;  // after a reset; false: every write is on the disk before it is told as done
     bool read_only = false;
     bool synchronous = false;
   };
