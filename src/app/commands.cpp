@@ -10,7 +10,6 @@
 #include "app/run_machine.h"
 #include "app/vm_launch.h"
 #include "base/log.h"
-#include "guest/x86/features.h"
 #include "monitor/qmp/reference.h"
 
 namespace doppel::app {
@@ -50,8 +49,14 @@ int print(const std::string& text) {
 }
 
 int qemu_command(const std::string& program, const std::vector<std::string>& args) {
-  const bool is_64bit = program.find("i386") == std::string::npos;
-  auto options = parse_qemu(args, is_64bit);
+  const std::string target = program.substr(program.rfind('-') + 1);  // of qemu-system-TARGET
+  const std::vector<std::string> targets = machine::targets();
+  if (std::find(targets.begin(), targets.end(), target) == targets.end()) {
+    std::string names;
+    for (const std::string& name : targets) names += (names.empty() ? "" : ", ") + name;
+    return fail({"there is no " + program + " yet", "qemu-system- is built for " + names, 1});
+  }
+  auto options = parse_qemu(args, target);
   if (!options) return fail(options.error());
   if (options->show_version) return print(std::string(kVersion) + "\nCopyright (c) 2026 The Doppel authors\n");
   if (options->show_help) return print(options_help(program));
@@ -61,7 +66,7 @@ int qemu_command(const std::string& program, const std::vector<std::string>& arg
 
 int list(const std::vector<std::string>& args) {
   const std::string what = args.empty() ? "" : args[0];
-  if (what == "cpus") return print(x86::cpu_help());
+  if (what == "cpus") return print(machine::cpu_help("x86_64") + machine::cpu_help("mips64"));
   if (what == "machines") return print(machine::boards_help());
   if (what == "devices") return print(machine::devices_help());
   if (what == "qmp") return print(monitor::qmp_reference());
@@ -82,11 +87,7 @@ int main_entry(int argc, char** argv) {
   }
   const std::string command = args[0];
   args.erase(args.begin());
-  if (command.starts_with("qemu-system-")) {
-    if (command != "qemu-system-x86_64" && command != "qemu-system-i386")
-      return fail({"there is no " + command + " yet", "qemu-system-x86_64 and qemu-system-i386 are built", 1});
-    return qemu_command(command, args);
-  }
+  if (command.starts_with("qemu-system-")) return qemu_command(command, args);
   if (command == "img" || command == "qemu-img") return img::main(command == "img" ? "doppel img" : "qemu-img", args);
   if (command == "run") return run_file(args, false);
   if (command == "explain") return run_file(args, true);

@@ -105,6 +105,11 @@ Result<Detected> detect(const std::string& path) {
     bool multiboot = false;
     for (size_t i = 0; i + 12 <= std::min<size_t>(b.data.size(), 8192); i += 4)
       multiboot |= b.get<u32>(i) == 0x1badb002;
+    const bool big_endian = b.data[5] == 2, wide = b.data[4] == 2;
+    if (machine == 8 || (big_endian && machine == 8 << 8)) {
+      const std::string arch = std::string("mips") + (wide ? "64" : "") + (big_endian ? "" : "el");
+      return Detected{"ELF kernel (" + arch + ")", arch, {"-kernel", path, "-m", "256"}};
+    }
     if (multiboot && (machine == 3 || machine == 62))
       return Detected{"multiboot kernel", machine == 3 ? "i386" : "x86_64", {"-kernel", path}};
     return Error{path + " is an ELF file for machine " + std::to_string(machine) + ", not a multiboot kernel",

@@ -14,7 +14,6 @@
 #include "app/share.h"
 #include "base/log.h"
 #include "crypto/secret.h"
-#include "guest/x86/features.h"
 
 namespace doppel::app {
 namespace {
@@ -496,7 +495,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
       {"help", SET(o.show_help = true)}, {"version", SET(o.show_version = true)},
       {"machine", take_machine}, {"M", take_machine}, {"accel", take_accel},
       {"cpu", [](Options& o, const std::string& v) -> Status {
-         if (v == "help" || v == "?") o.text = x86::cpu_help(); else o.machine.cpu = v;
+         if (v == "help" || v == "?") o.text = machine::cpu_help(o.machine.target); else o.machine.cpu = v;
          return success();
        }},
       {"smp", take_smp}, {"m", take_memory},
@@ -585,7 +584,7 @@ Error bad_property(std::string_view option, std::string_view key, const std::vec
                near.empty() ? "it has: " + all : "did you mean '" + near + "'?", 1};
 }
 
-Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit) {
+Result<Options> parse_qemu(const std::vector<std::string>& args, const std::string& target) {
   Options o;
   o.machine.is_64bit = is_64bit;
   o.sandbox.arguments = args;

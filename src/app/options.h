@@ -70,7 +70,7 @@ KeyValues parse_key_values(std::string_view text, std::string_view first_key = {
 Status check_json(std::string_view option, std::string_view text);  // of a value that begins with '{'
 
 // Errors: exit status 2 for usage, 1 for values that can't be had.
-Result<Options> parse_qemu(const std::vector<std::string>& args, bool is_64bit);
+Result<Options> parse_qemu(const std::vector<std::string>& args, const std::string& target);
 std::string options_help(std::string_view program);
 std::vector<monitor::CommandLineOption> option_parameters();  // for query-command-line-options
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // empty: none is near

@@ -112,7 +112,7 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
     if (breakpoints.empty() || region.insn_count <= 1) break;
     u32 before = 0;  // instructions before the first breakpoint inside
     for (const ir::Op& op : region.ops) {
-      if (op.code != ir::Opcode::insn) continue;
+      if (op.code != ir::Opcode::insn || op.sub != 0) continue;
       if (before > 0 && breakpoints.contains(op.imm + key.base)) break;
       before++;
     }
@@ -207,13 +207,16 @@ void Translator::dump_guest(const ir::Region& region, u64 base) {
   std::string text = "----------------\nIN:\n";
   char line[64];
   for (const ir::Op& op : region.ops) {
-    if (op.code != ir::Opcode::insn) continue;
-    u8 bytes[16];
-    const size_t n = reader.fetch(op.imm + base, bytes, sizeof bytes);
-    std::string insn;
-    if (n > 0) cpu_.frontend().disassemble(bytes, n, op.imm, region.mode, insn);
-    std::snprintf(line, sizeof line, "0x%08llx:  ", static_cast<unsigned long long>(op.imm));
-    text += line + insn + "\n";
+    if (op.code != ir::Opcode::insn || op.sub != 0) continue;
+    for (u64 pc = op.imm, end = op.imm + std::max(op.aux, 1u); pc < end;) {  // with its delay slot
+      u8 bytes[16];
+      const size_t n = reader.fetch(pc + base, bytes, sizeof bytes);
+      std::string insn;
+      const size_t length = n > 0 ? cpu_.frontend().disassemble(bytes, n, pc, region.mode, insn) : 1;
+      std::snprintf(line, sizeof line, "0x%08llx:  ", static_cast<unsigned long long>(pc));
+      text += line + insn + "\n";
+      pc += length;
+    }
   }
   log_write(text + "\n");
 }

@@ -23,6 +23,13 @@ void Builder::insn(u64 pc, u32 length_so_far) {
   last_insn_ = append(op);
 }
 
+void Builder::insn_part(u64 pc) {
+  Op op{Opcode::insn};
+  op.sub = 1;
+  op.imm = pc;
+  append(op);
+}
+
 void Builder::set_insn_length(u32 length) { r_.ops[last_insn_].aux = length; }
 
 Value Builder::get_reg(Type t, RegId reg) {

@@ -17,6 +17,7 @@ class Builder {
   Value konst(Type t, u64 v);
   void insn(u64 pc, u32 length_so_far = 0);
   void set_insn_length(u32 length);  // of the latest insn op
+  void insn_part(u64 pc);            // another part of that instruction: faults have this pc
   Value get_reg(Type t, RegId reg);
   void set_reg(RegId reg, Value v);
 

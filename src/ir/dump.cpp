@@ -110,6 +110,7 @@ std::string expression(const Region& r, const Text& t) {
 std::string line(const Region& r, size_t i) {
   const Op& op = r.ops[i];
   if (op.code >= Opcode::Count) return "?? opcode " + std::to_string(static_cast<unsigned>(op.code));
+  if (op.code == Opcode::insn && op.sub != 0) return "-- " + hex(op.imm) + " (part)";
   if (op.code == Opcode::insn) return "-- " + hex(op.imm) + " (" + std::to_string(op.aux) + " bytes)";
   std::string text = "  ";
   if (result_type(op) != Type::Void) text += "%" + std::to_string(i) + " = ";

@@ -315,13 +315,17 @@ std::string Parser::mark(std::string_view text) {
   Op op;
   op.imm = in.number();
   if (in.accept("(")) {
-    op.aux = in.number32();
-    in.expect("bytes");
+    if (in.accept("part")) {
+      op.sub = 1;
+    } else {
+      op.aux = in.number32();
+      in.expect("bytes");
+    }
     in.expect(")");
   }
   if (r_.ops.empty() && !begun_) r_.pc = op.imm;
   r_.ops.push_back(op);
-  r_.insn_count++;
+  if (op.sub == 0) r_.insn_count++;
   return in.wrong;
 }
 

@@ -1,9 +1,10 @@
 // Boards by name, and the one function that makes a machine of a configuration.
 #include <algorithm>
 
-#include "guest/x86/features.h"
 #include "hw/rtc/mc146818.h"
+#include "machine/cpu_choice.h"
 #include "machine/machine.h"
+#include "machine/malta.h"
 #include "machine/none.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
@@ -13,14 +14,21 @@
 namespace doppel::machine {
 namespace {
 
-std::string default_cpu(bool is_64bit) { return is_64bit ? "qemu64" : "qemu32"; }
-
 Result<std::unique_ptr<Machine>> build_pc(MachineConfig config) {
-  const std::string spec = config.cpu.empty() ? default_cpu(config.is_64bit) : config.cpu;
-  auto model = x86::parse_cpu(spec, config.is_64bit);
+  auto model = x86::parse_cpu(cpu_spec(config), config.target == "x86_64");
   if (!model.ok()) return model.error();
   if (auto date = hw::rtc_start_seconds(config.rtc_base); !date.ok()) return date.error();
   auto machine = std::make_unique<PcMachine>(std::move(config), model.take());
+  if (Status s = machine->build(); !s.ok()) return s.error();
+  return std::unique_ptr<Machine>(std::move(machine));
+}
+
+Result<std::unique_ptr<Machine>> build_malta(MachineConfig config) {
+  const bool is_64bit = config.target.starts_with("mips64"), big_endian = !config.target.ends_with("el");
+  auto model = mips::parse_cpu(cpu_spec(config), is_64bit, big_endian);
+  if (!model.ok()) return model.error();
+  if (auto date = hw::rtc_start_seconds(config.rtc_base); !date.ok()) return date.error();
+  auto machine = std::make_unique<MaltaMachine>(std::move(config), model.take());
   if (Status s = machine->build(); !s.ok()) return s.error();
   return std::unique_ptr<Machine>(std::move(machine));
 }
@@ -35,12 +43,14 @@ struct Board {
   const char* name;
   const char* description;
   const char* alias_of;
+  const char* guest;  // whose boards they are; empty: everybody's
   Result<std::unique_ptr<Machine>> (*build)(MachineConfig);
 };
 constexpr Board kBoards[] = {
-    {"pc", "Standard PC (i440FX + PIIX) (default)", "", build_pc},
-    {"pc-i440fx", "Standard PC (i440FX + PIIX)", "pc", build_pc},
-    {"none", "empty machine: no CPU, no devices", "", build_none},
+    {"pc", "Standard PC (i440FX + PIIX) (default)", "", "x86", build_pc},
+    {"pc-i440fx", "Standard PC (i440FX + PIIX)", "pc", "x86", build_pc},
+    {"malta", "MIPS Malta with a GT-64120 core card", "", "mips", build_malta},
+    {"none", "empty machine: no CPU, no devices", "", "", build_none},
 };
 
 struct DeviceHelp {
@@ -80,7 +90,9 @@ std::string without_version(const std::string& name) { return name.starts_with("
 Result<std::unique_ptr<Machine>> build(MachineConfig config) {
   const std::string name = without_version(config.board);
   for (const Board& board : kBoards) {
-    if (name == board.name) return board.build(std::move(config));
+    if (name != board.name) continue;
+    if (!*board.guest || guest_of(config.target) == board.guest) return board.build(std::move(config));
+    return Error{"the board " + name + " is none of qemu-system-" + config.target, "leave out -machine"};
   }
   return Error{"there is no board '" + config.board + "'", "-machine help lists them"};
 }
@@ -101,38 +113,30 @@ bool is_board(const std::string& name) {
                      [&](const Board& board) { return without_version(name) == board.name; });
 }
 
-std::vector<BoardInfo> boards(bool is_64bit) {
+std::vector<BoardInfo> boards(const std::string& target) {
+  const BoardInfo none{.name = "none", .description = "empty machine: no CPU, no devices"};
+  if (guest_of(target) == "mips") {
+    return {{.name = "malta",
+             .description = "MIPS Malta with a GT-64120 core card",
+             .is_default = true,
+             .cpus_max = 1,
+             .default_cpu = default_cpu(target)},
+            none};
+  }
   return {{.name = "pc-i440fx-8.2",
            .alias = "pc",
            .description = kBoards[0].description,
            .is_default = true,
            .cpus_max = 64,
-           .default_cpu = default_cpu(is_64bit)},
-          {.name = "none", .description = "empty machine: no CPU, no devices"}};
+           .default_cpu = default_cpu(target)},
+          none};
 }
+
+std::string default_board(const std::string& target) { return guest_of(target) == "mips" ? "malta" : "pc"; }
 
 std::string board_name(const std::string& given) {
   const std::string name = without_version(given);
   return name == "pc" || name == "pc-i440fx" ? "pc-i440fx-8.2" : name;
-}
-
-std::vector<std::string> cpu_models() {
-  std::vector<std::string> names;
-  for (const x86::CpuModel& model : x86::all_models()) names.push_back(model.name);
-  return names;
-}
-
-std::string cpu_model_name(const MachineConfig& config) {
-  const std::string spec = config.cpu.empty() ? default_cpu(config.is_64bit) : config.cpu;
-  return spec.substr(0, spec.find(','));
-}
-
-Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec, bool is_64bit) {
-  auto model = x86::parse_cpu(spec, is_64bit);
-  if (!model.ok()) return model.error();
-  std::vector<std::pair<std::string, bool>> out;
-  for (const x86::FeatureRow* row : x86::feature_rows()) out.emplace_back(row->name, model->has(row->word, row->bit));
-  return out;
 }
 
 std::vector<std::string> device_names() {

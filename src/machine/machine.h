@@ -63,7 +63,7 @@ struct DeviceConfig {
 struct MachineConfig {
   std::string board = "pc";
   std::map<std::string, std::string> board_options;
-  bool is_64bit = true;  // qemu-system-x86_64 or -i386: default CPU model
+  std::string target = "x86_64";  // of qemu-system-TARGET: i386, x86_64, mips, mipsel, mips64, mips64el
   std::string cpu;       // empty: board's default
   u64 ram_bytes = u64{128} << 20;
   std::vector<MemoryBackend> memory_backends;
@@ -235,12 +235,16 @@ struct BoardInfo {
   u32 cpus_max = 1;
   std::string default_cpu;  // a model; empty: the board has no CPU
 };
-std::vector<BoardInfo> boards(bool is_64bit);
+std::vector<BoardInfo> boards(const std::string& target);
+std::vector<std::string> targets();
+std::string default_board(const std::string& target);
 std::string board_name(const std::string& given);  // pc -> pc-i440fx-8.2
-std::vector<std::string> cpu_models();
+std::vector<std::string> cpu_models(const std::string& target);
+std::string cpu_help(const std::string& target);  // as -cpu help prints
 std::string cpu_model_name(const MachineConfig& config);  // of a machine's CPUs: qemu64, max...
 // The features of a model as -cpu takes it, on or off. Errors: no such model or feature.
-Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec, bool is_64bit);
+Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec,
+                                                                   const std::string& target);
 std::string devices_help();
 std::vector<std::string> device_names();
 std::string device_bus(const std::string& driver);                      // pci, isa, ide; empty: none of these

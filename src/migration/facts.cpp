@@ -57,7 +57,7 @@ Facts facts_of(machine::Machine& machine) {
   const machine::MachineConfig& config = machine.config();
   Facts f{
       .program = kProgram, .board = machine::board_name(config.board), .cpu_model = machine::cpu_model_name(config)};
-  if (auto features = machine::cpu_features(config.cpu.empty() ? f.cpu_model : config.cpu, config.is_64bit)) {
+  if (auto features = machine::cpu_features(config.cpu.empty() ? f.cpu_model : config.cpu, config.target)) {
     for (const auto& [name, on] : *features) {
       if (on) f.cpu_features.push_back(name);
     }

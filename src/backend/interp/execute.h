@@ -237,7 +237,7 @@ Stop Executor<Memory>::run() {
       case Opcode::konst: v[i] = op.imm; break;
       case Opcode::insn:
         running_.pc = op.imm;
-        running_.insn = insns++;
+        if (op.sub == 0) running_.insn = insns++;
         break;
       case Opcode::get_reg: get_reg(op, i); break;
       case Opcode::set_reg: set_reg(op); break;

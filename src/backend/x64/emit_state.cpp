@@ -9,7 +9,7 @@ void Emitter::op_konst(const Op&) {}  // an immediate, or loaded where it is use
 
 void Emitter::op_insn(const Op& op) {
   insn_pc_ = op.imm;
-  insn_ = insns_begun_++;
+  if (op.sub == 0) insn_ = insns_begun_++;
 }
 
 void Emitter::op_get_reg(const Op& op) {

@@ -10,7 +10,7 @@ constexpr const char* kPlace[] = {"ide0-master", "ide0-slave", "ide1-master", "i
 
 }  // namespace
 
-PiixIde::PiixIde(Params p) : PciDevice("piix3-ide", {.vendor = 0x8086, .device = 0x7010, .class_code = 0x010180}) {
+PiixIde::PiixIde(Params p) : PciDevice("piix3-ide", {.vendor = 0x8086, .device = p.device_id, .class_code = 0x010180}) {
   define16(kCommand, 0, kIoSpace | kBusMaster);
   define16(kStatus, kFastBackToBackCapable | kDevselMedium, 0, kStatusErrors);
   define8(kLatencyTimer, 0, 0xf0);

@@ -1,4 +1,4 @@
-// PIIX3 IDE function, PCI function 00:01.1, 8086:7010 (document 290550, sections 2.3 and 3.5): two channels at the
+// PIIX3 IDE function, 8086:7010, or the PIIX4's, 8086:7111 (document 290550, sections 2.3 and 3.5): two channels at the
 // legacy ports, bus master registers in BAR4. The board maps channel(0).command_block() at 0x1f0, control_block() at
 // 0x3f6, channel(1)'s at 0x170 and 0x376; they answer whether or not IDETIM enables decoding, as the board's firmware
 // expects.
@@ -17,6 +17,7 @@ class PiixIde final : public PciDevice, private MmioHandler {
     std::array<std::array<std::unique_ptr<IdeDrive>, 2>, 2> drives;  // [channel][master, slave]; null: nothing there
     s64 command_delay_ns = 0;
     std::mutex* device_lock = nullptr;  // null: DMA and flushes are done at once
+    u16 device_id = 0x7010;
   };
   explicit PiixIde(Params p);
   ~PiixIde() override;

@@ -13,7 +13,7 @@ struct EnumNames<ExpansionType> {
 namespace {
 
 std::string type_name(const machine::MachineConfig& config, const std::string& model) {
-  return model + (config.is_64bit ? "-x86_64-cpu" : "-i386-cpu");
+  return model + "-" + config.target + "-cpu";
 }
 
 struct CpuPlace {
@@ -53,7 +53,7 @@ Answer<std::vector<CpuInfo>> query_cpus_fast(Context& c, Empty&) {
   const auto ids = c.machine.vcpu_thread_ids();
   for (size_t i = 0; i < ids.size(); i++)
     out.push_back({static_cast<s64>(i), ids[i], "/machine/unattached/device[" + std::to_string(i) + "]",
-                   c.machine.config().is_64bit ? "x86_64" : "i386", place_of(c.machine.config(), static_cast<u32>(i))});
+                   c.machine.config().target, place_of(c.machine.config(), static_cast<u32>(i))});
   return out;
 }
 
@@ -103,7 +103,7 @@ struct MachineInfo {
 };
 Answer<std::vector<MachineInfo>> query_machines(Context& c, Empty&) {
   std::vector<MachineInfo> out;
-  for (const machine::BoardInfo& b : machine::boards(c.machine.config().is_64bit)) {
+  for (const machine::BoardInfo& b : machine::boards(c.machine.config().target)) {
     MachineInfo m{.name = b.name, .cpu_max = b.cpus_max};
     if (!b.alias.empty()) m.alias = b.alias;
     if (b.is_default) m.is_default = true;
@@ -143,7 +143,7 @@ struct CpuDefinition {
 };
 Answer<std::vector<CpuDefinition>> query_cpu_definitions(Context& c, Empty&) {
   std::vector<CpuDefinition> out;
-  for (const std::string& name : machine::cpu_models())
+  for (const std::string& name : machine::cpu_models(c.machine.config().target))
     out.push_back({.name = name, .type = type_name(c.machine.config(), name), .migration_safe = name != "max"});
   return out;
 }
@@ -185,7 +185,7 @@ Answer<Expansion> expand(Context& c, Expand& args) {
     if (!it->is_boolean()) continue;  // not a feature: min-level and its like
     spec += std::string(it->get<bool>() ? ",+" : ",-") + it.key();
   }
-  auto features = machine::cpu_features(spec, c.machine.config().is_64bit);
+  auto features = machine::cpu_features(spec, c.machine.config().target);
   if (!features) return features.error();
   const bool is_static = args.type == ExpansionType::static_names;
   Input props = Input::object();

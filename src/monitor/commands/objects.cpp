@@ -26,7 +26,7 @@ std::string machine_type(const machine::MachineConfig& config) {
 }
 
 std::string cpu_type(const machine::MachineConfig& config) {
-  return machine::cpu_model_name(config) + (config.is_64bit ? "-x86_64-cpu" : "-i386-cpu");
+  return machine::cpu_model_name(config) + "-" + config.target + "-cpu";
 }
 
 std::optional<machine::DeviceConfig> given_device(Context& c, const std::string& id) {
@@ -83,7 +83,7 @@ Properties machine_properties(Context& c) {
 
 Properties cpu_properties(const std::string& spec, const machine::MachineConfig& m) {
   Properties out = {{"type", "string", cpu_type(m)}, {"realized", "bool", true}, {"hotplugged", "bool", false}};
-  if (auto features = machine::cpu_features(spec, m.is_64bit)) {
+  if (auto features = machine::cpu_features(spec, m.target)) {
     for (const auto& [name, on] : *features) out.push_back({name, "bool", on});
   }
   out.push_back({"unavailable-features", "strList", Output::array()});
@@ -323,7 +323,7 @@ struct TypeRow {
   bool abstract = false;
 };
 std::vector<TypeRow> types(const machine::MachineConfig& m) {
-  const std::string cpu = m.is_64bit ? "x86_64-cpu" : "i386-cpu";
+  const std::string cpu = m.target + "-cpu";
   std::vector<TypeRow> out = {{"object", "", true},
                               {"container", "object"},
                               {"device", "object", true},
@@ -344,8 +344,8 @@ std::vector<TypeRow> types(const machine::MachineConfig& m) {
                               {"memory-backend", "object", true},
                               {"memory-backend-ram", "memory-backend"},
                               {"memory-backend-file", "memory-backend"}};
-  for (const machine::BoardInfo& b : machine::boards(m.is_64bit)) out.push_back({b.name + "-machine", "machine"});
-  for (const std::string& model : machine::cpu_models()) out.push_back({model + "-" + cpu, cpu});
+  for (const machine::BoardInfo& b : machine::boards(m.target)) out.push_back({b.name + "-machine", "machine"});
+  for (const std::string& model : machine::cpu_models(m.target)) out.push_back({model + "-" + cpu, cpu});
   for (const std::string& name : machine::device_names()) out.push_back({name, machine::device_bus(name) + "-device"});
   for (TypeRow& t : out) {
     const bool known =

@@ -1,15 +1,17 @@
 // Who we are: version, name, UUID, guest architecture, accelerator.
+#include <algorithm>
+
 #include "monitor/commands/version.h"
 
 #include "monitor/commands/command.h"
 
 namespace doppel::monitor {
 
-enum class SysEmuTarget { i386, x86_64 };
+enum class SysEmuTarget { i386, mips, mips64, mips64el, mipsel, x86_64 };
 template <>
 struct EnumNames<SysEmuTarget> {
   static constexpr const char* kType = "SysEmuTarget";
-  static std::vector<std::string_view> names() { return {"i386", "x86_64"}; }
+  static std::vector<std::string_view> names() { return {"i386", "mips", "mips64", "mips64el", "mipsel", "x86_64"}; }
 };
 
 namespace {
@@ -82,7 +84,9 @@ struct TargetInfo {
   }
 };
 Answer<TargetInfo> query_target(Context& c, Empty&) {
-  return TargetInfo{c.machine.config().is_64bit ? SysEmuTarget::x86_64 : SysEmuTarget::i386};
+  const auto names = EnumNames<SysEmuTarget>::names();
+  const auto at = std::find(names.begin(), names.end(), c.machine.config().target);
+  return TargetInfo{static_cast<SysEmuTarget>(at - names.begin())};
 }
 
 constexpr Definition kRows[] = {

@@ -68,7 +68,7 @@ void PciBus::config_write(u8 bus, u8 devfn, u8 offset, u32 value, unsigned size)
 
 void PciBus::set_intx(const PciDevice& device, bool level) {
   if (device.pin() == 0 || device.pin() > 4) return;
-  const unsigned n = pirq_of(device.devfn(), device.pin());
+  const unsigned n = p_.pirq_of(device.devfn(), device.pin());
   if (level) {
     if (asserted_[n]++ == 0) pirq_[n].raise();
   } else if (asserted_[n] != 0 && --asserted_[n] == 0) {

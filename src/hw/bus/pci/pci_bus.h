@@ -1,6 +1,6 @@
 // PciBus: PCI bus 0. Finds functions for the host bridge's configuration cycles and collects INTx# into the four PIRQ
-// lines, swizzled by slot as the pc board wires them: PIRQ = (slot + pin - 2) mod 4, that is slot 1 INTA# -> PIRQA,
-// slot 2 INTA# -> PIRQB...
+// lines, by default swizzled by slot as the pc board wires them: PIRQ = (slot + pin - 2) mod 4, that is slot 1
+// INTA# -> PIRQA, slot 2 INTA# -> PIRQB...
 #pragma once
 #include <array>
 #include <functional>
@@ -19,6 +19,7 @@ class PciBus final {
     PortBus& ports;
     DmaPort& dma;
     std::function<void(u64 address, u32 data)> msi = {};  // a message-signalled interrupt; empty: nobody hears it
+    unsigned (*pirq_of)(u8 devfn, u8 pin) = PciBus::pirq_of;        // the board's wiring
   };
   explicit PciBus(Params p) : p_(p) {}
   ~PciBus();  // devices that are still plugged in lose their windows; memory and port bus must be alive

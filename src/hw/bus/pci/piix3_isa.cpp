@@ -32,7 +32,7 @@ enum RcrBits : u8 { kHardReset = 0x02, kResetCpu = 0x04 };
 }  // namespace
 
 Piix3Isa::Piix3Isa(Params p)
-    : PciDevice("piix3-isa", {.vendor = 0x8086, .device = 0x7000, .class_code = 0x060100, .multi_function = true}),
+    : PciDevice("piix3-isa", {.vendor = 0x8086, .device = p.device_id, .class_code = 0x060100, .multi_function = true}),
       p_(std::move(p)) {
   define16(kCommand, kIoSpace | kMemorySpace | kBusMaster, kSpecialCycles | kSerrEnable);
   define16(kStatus, kDevselMedium, 0, kStatusErrors);

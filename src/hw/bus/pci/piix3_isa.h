@@ -1,4 +1,5 @@
-// Intel 82371SB (PIIX3) PCI-to-ISA bridge, PCI function 00:01.0, 8086:7000. Document 290550.
+// Intel 82371SB (PIIX3) PCI-to-ISA bridge, PCI function 0, 8086:7000 (document 290550), or 8086:7110 as the PIIX4's
+// (document 290562), which has the same routing registers.
 // Models the PIRQ routing registers and the reset control register. ELCR is part of the 8259 pair; the IDE and PM
 // functions are PciDevices of their own.
 #pragma once
@@ -15,6 +16,7 @@ class Piix3Isa final : public PciDevice {
   struct Params {
     std::array<IrqLine, 16>
         irq;  // ISA interrupts as inputs of the board's OR gates (PIRQs can reach 3-7, 9-12, 14, 15)
+    u16 device_id = 0x7000;
     std::function<void()> reset_request;  // RCR: hard or soft reset of the machine
   };
   explicit Piix3Isa(Params p);

@@ -1,0 +1,72 @@
+// The layout rows of the MIPS state, and what has to be recomputed when Status changes.
+#include "guest/mips/state.h"
+
+#include <cstddef>
+
+#include "guest/mips/platform.h"
+#include "mem/guest_access.h"
+
+namespace doppel::mips {
+namespace {
+
+#define ROW(name, field, type, rank) \
+  { name, static_cast<u32>(offsetof(MipsState, field)), ir::Type::type, rank }
+#define GPR(name, n, rank) ROW(name, gpr[n], I64, rank)
+#define FPR(n) ROW("f" #n, fpr[n], I64, 0)
+
+// The names of the o32 calling convention. Pin ranks: what compilers use most, first.
+const ir::RegRow kRows[] = {
+    GPR("zero", 0, 0), GPR("at", 1, 12), GPR("v0", 2, 1),  GPR("v1", 3, 2),   GPR("a0", 4, 3),   GPR("a1", 5, 4),
+    GPR("a2", 6, 6),   GPR("a3", 7, 7),  GPR("t0", 8, 10), GPR("t1", 9, 11),  GPR("t2", 10, 13), GPR("t3", 11, 14),
+    GPR("t4", 12, 15), GPR("t5", 13, 0), GPR("t6", 14, 0), GPR("t7", 15, 0),  GPR("s0", 16, 8),  GPR("s1", 17, 9),
+    GPR("s2", 18, 16), GPR("s3", 19, 0), GPR("s4", 20, 0), GPR("s5", 21, 0),  GPR("s6", 22, 0),  GPR("s7", 23, 0),
+    GPR("t8", 24, 0),  GPR("t9", 25, 0), GPR("k0", 26, 0), GPR("k1", 27, 0),  GPR("gp", 28, 0),  GPR("sp", 29, 5),
+    GPR("s8", 30, 0),  GPR("ra", 31, 0), ROW("pc", pc, I64, 0),
+    ROW("hi", hi, I64, 0), ROW("lo", lo, I64, 0), ROW("flags", flags, Flags, 0),
+    FPR(0),  FPR(1),  FPR(2),  FPR(3),  FPR(4),  FPR(5),  FPR(6),  FPR(7),  FPR(8),  FPR(9),  FPR(10),
+    FPR(11), FPR(12), FPR(13), FPR(14), FPR(15), FPR(16), FPR(17), FPR(18), FPR(19), FPR(20), FPR(21),
+    FPR(22), FPR(23), FPR(24), FPR(25), FPR(26), FPR(27), FPR(28), FPR(29), FPR(30), FPR(31),
+    ROW("fcr31", fcr31, I32, 0),
+    ROW("ll_bit", ll_bit, I8, 0),
+    ROW("ll_address", ll_address, I64, 0),
+    ROW("ll_value", ll_value, I64, 0),
+    ROW("user_local", user_local, I64, 0),
+};
+static_assert(std::size(kRows) == kRegCount);
+
+}  // namespace
+
+const ir::StateLayout kLayout{kRows, kRegCount, kRegPc, kRegFlags};
+
+void update_mode(MipsState& s) {
+  const u32 ksu = (s.status & ST_KSU) >> kKsuShift;
+  const bool kernel = (s.status & (ST_EXL | ST_ERL)) || ksu == 0 || ksu == 3;
+  u64 m = 0;
+  u32 mmu = kMmuKernel;
+  if (!kernel) {
+    m |= ksu == 2 ? kModeUser : kModeSupervisor;
+    mmu = ksu == 2 ? kMmuUser : kMmuSupervisor;
+  }
+  if (kernel || (s.status & ST_CU0)) m |= kModeCu0;
+  if (s.model->fpu && (s.status & ST_CU1)) m |= kModeCu1;
+  if (s.status & ST_FR) m |= kModeFr;
+  if (has_64bit(s)) {
+    const u32 extended = mmu == kMmuUser ? ST_UX : mmu == kMmuSupervisor ? ST_SX : ST_KX;
+    if (s.status & extended) m |= kModeVa64;
+    if (mmu != kMmuUser || (s.status & (ST_UX | ST_PX))) m |= kModeOp64;
+  }
+  s.mode_cache = m;
+  if (mmu == s.h.mmu_mode) return;
+  if (s.h.soft_tlb)
+    mem::tlb_set_mode(s.h, mmu);
+  else
+    s.h.mmu_mode = mmu;
+}
+
+u32 read_count(const MipsState& s) {
+  if (s.cause & CA_DC) return s.stopped_count;
+  const u64 ticks = static_cast<u64>(static_cast<u128>(s.platform->now_ns()) * s.platform->count_hz() / 1'000'000'000u);
+  return static_cast<u32>(ticks) + s.count_offset;
+}
+
+}  // namespace doppel::mips

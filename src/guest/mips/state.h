@@ -1,0 +1,207 @@
+// The state of a MIPS32 or MIPS64 CPU: plain data. Sources: MIPS Architecture For Programmers, volumes I-A, II-A and III
+// (MD00082, MD00086, MD00090 for MIPS32; MD00083, MD00087, MD00091 for MIPS64).
+//
+// On a 32-bit CPU a general register's row holds the 32-bit value zero-extended; on a 64-bit CPU all 64 bits. The pc is
+// zero-extended or sign-extended likewise. A branch and its delay slot are one unit of translation: a fault in the slot
+// has the branch's pc with bit 0 set (set_pc takes it apart), so that EPC and Cause.BD are exact and the unit starts
+// over.
+#pragma once
+#include <atomic>
+
+#include "guest/mips/cpu_models.h"
+#include "ir/ir.h"
+#include "mem/vcpu_header.h"
+
+namespace doppel::mips {
+
+class Platform;
+class MipsCpu;
+
+// General registers that instructions name by themselves.
+enum Gpr : unsigned { ZERO = 0, SP = 29, RA = 31 };
+
+// CP0 Status (vol. III, 9.24).
+enum StatusBits : u32 {
+  ST_IE = 1,
+  ST_EXL = 1 << 1,
+  ST_ERL = 1 << 2,
+  ST_KSU = 3 << 3,
+  ST_UX = 1 << 5,
+  ST_SX = 1 << 6,
+  ST_KX = 1 << 7,
+  ST_IM = 0xff << 8,
+  ST_NMI = 1 << 19,
+  ST_SR = 1 << 20,
+  ST_TS = 1 << 21,
+  ST_BEV = 1 << 22,
+  ST_PX = 1 << 23,
+  ST_MX = 1 << 24,
+  ST_RE = 1 << 25,
+  ST_FR = 1 << 26,
+  ST_RP = 1 << 27,
+  ST_CU0 = 1 << 28,
+  ST_CU1 = 1 << 29,
+  ST_CU2 = 1 << 30,
+};
+constexpr unsigned kKsuShift = 3;
+
+// CP0 Cause (vol. III, 9.28).
+enum CauseBits : u32 {
+  CA_EXC = 0x1f << 2,
+  CA_IP = 0xff << 8,
+  CA_IP_SOFT = 3 << 8,
+  CA_WP = 1 << 22,
+  CA_IV = 1 << 23,
+  CA_DC = 1 << 27,
+  CA_CE = 3 << 28,
+  CA_TI = 1 << 30,
+  CA_BD = 1u << 31,
+};
+
+// Exception codes (vol. III, table 9.47).
+enum ExcCode : u8 {
+  EXC_INT = 0,
+  EXC_MOD = 1,
+  EXC_TLBL = 2,
+  EXC_TLBS = 3,
+  EXC_ADEL = 4,
+  EXC_ADES = 5,
+  EXC_IBE = 6,
+  EXC_DBE = 7,
+  EXC_SYS = 8,
+  EXC_BP = 9,
+  EXC_RI = 10,
+  EXC_CPU = 11,
+  EXC_OV = 12,
+  EXC_TR = 13,
+  EXC_FPE = 15,
+  EXC_WATCH = 23,
+  EXC_MCHECK = 24,
+};
+
+// FCSR (vol. I-A, 6.5.1): flags at 2, enables at 7, causes at 12; condition 0 at 23, conditions 1 to 7 at 25.
+enum FcsrBits : u32 { FCSR_RM = 3, FCSR_NAN2008 = 1 << 18, FCSR_ABS2008 = 1 << 19, FCSR_FS = 1 << 24 };
+enum FpException : u32 { FP_I = 1, FP_U = 2, FP_O = 4, FP_Z = 8, FP_V = 16, FP_E = 32 };
+constexpr unsigned kFcsrFlags = 2, kFcsrEnables = 7, kFcsrCauses = 12;
+constexpr unsigned fcsr_condition_bit(unsigned cc) { return cc == 0 ? 23 : 24 + cc; }
+
+// MMU modes of the soft TLB.
+enum MmuMode : u32 { kMmuKernel = 0, kMmuSupervisor = 1, kMmuUser = 2 };
+
+// The mode word of a region: what the meaning of its bytes depends on.
+enum ModeBits : u64 {
+  kModeUser = 1,        // CP0 needs Status.CU0
+  kModeSupervisor = 2,  // likewise
+  kModeCu0 = 4,
+  kModeCu1 = 8,
+  kModeFr = 0x10,    // 32 floating-point registers of 64 bits
+  kModeOp64 = 0x20,  // 64-bit operations are allowed
+  kModeVa64 = 0x40,  // addresses are not cut to 32 bits
+  kModeCu1x = 0x80,  // (MIPS64, MIPS32 r2: COP1X)
+};
+
+// One entry of the TLB: two pages (vol. III, 4.6).
+struct TlbPair {
+  u64 vpn2 = 0;      // EntryHi.VPN2 in place, R included on 64-bit CPUs
+  u32 page_mask = 0;  // PageMask in place (bits 28..13)
+  u8 asid = 0;
+  bool global = false;
+  u8 pad[2] = {};
+  u64 lo[2] = {};  // EntryLo: PFN at 6, C at 3, D 2, V 1
+};
+static_assert(sizeof(TlbPair) == 32);
+constexpr unsigned kMaxTlb = 64;
+
+enum Event : u32 { kEventReset = 1, kEventNmi = 2 };
+
+struct MipsState {
+  mem::VcpuHeader h;
+  u64 gpr[32] = {};
+  u64 pc = 0;
+  u64 hi = 0, lo = 0;
+  u64 fpr[32] = {};
+  u32 fcr31 = 0;
+  u16 flags = 0;  // the IR's; not used by this guest
+  u8 in_slot = 0;  // the pc is that of a branch whose delay slot was under way
+  u8 ll_bit = 0;
+  u8 waiting = 0;  // WAIT
+  u64 ll_address = 0, ll_value = 0;
+  // CP0
+  u32 index = 0, random = 0, wired = 0, page_mask = 0, page_grain = 0, hwrena = 0;
+  u64 entry_lo0 = 0, entry_lo1 = 0, context = 0, entry_hi = 0, user_local = 0;
+  u64 bad_vaddr = 0, epc = 0, error_epc = 0, depc = 0, desave = 0;
+  u32 count_offset = 0, stopped_count = 0, compare = 0;
+  u32 status = 0, intctl = 0, srsctl = 0, cause = 0, ebase = 0;
+  u32 config0 = 0, lladdr = 0, taglo = 0, datalo = 0, taghi = 0, datahi = 0, debug = 0, cacheerr = 0, errctl = 0;
+  u64 watch_lo = 0;
+  u32 watch_hi = 0;
+  u32 perf_control = 0;
+  TlbPair tlb[kMaxTlb];
+  u32 random_counter = 0;
+
+  std::atomic<u32> lines{0};   // hardware interrupts, in the bits of Cause.IP
+  std::atomic<u32> events{0};  // Event
+  // What translate() found out for raise_fault.
+  u8 fault_code = 0;
+  u8 fault_refill = 0;
+
+  u64 mode_cache = 0;
+  const CpuModel* model = nullptr;
+  Platform* platform = nullptr;
+  MipsCpu* cpu = nullptr;
+};
+
+// Rows of kLayout.
+enum RegRows : ir::RegId {
+  kRegGpr0 = 0,
+  kRegPc = 32,
+  kRegHi,
+  kRegLo,
+  kRegFlags,
+  kRegFpr0,
+  kRegFcr31 = kRegFpr0 + 32,
+  kRegLlBit,
+  kRegLlAddress,
+  kRegLlValue,
+  kRegUserLocal,
+  kRegCount
+};
+extern const ir::StateLayout kLayout;
+
+// Recomputes the mode word and the MMU mode after a change of Status.
+void update_mode(MipsState& s);
+inline bool has_64bit(const MipsState& s) { return s.model->is_64bit; }
+// An address as a 32-bit CPU has it, or sign-extended from 32 bits on a 64-bit one.
+inline u64 canonical32(const MipsState& s, u32 address) {
+  return has_64bit(s) ? static_cast<u64>(static_cast<s64>(static_cast<s32>(address))) : address;
+}
+// Count as the program sees it now.
+u32 read_count(const MipsState& s);
+// Interrupt requests as Cause.IP shows them.
+inline u32 pending_ip(const MipsState& s) {
+  return (s.cause & CA_IP_SOFT) | (s.lines.load(std::memory_order_seq_cst) & CA_IP);
+}
+inline bool interrupts_on(const MipsState& s) { return (s.status & (ST_IE | ST_EXL | ST_ERL)) == ST_IE; }
+inline bool interrupt_due(const MipsState& s) { return interrupts_on(s) && (pending_ip(s) & s.status & ST_IM) != 0; }
+
+// --- exceptions (exception.cpp)
+// Enters the handler: EPC, Cause, Status, pc. `s.pc` and `s.in_slot` say where.
+void enter_exception(MipsState& s, ExcCode code, unsigned coprocessor = 0, bool refill = false);
+// The same for what generated code or a slow path met: finds the pc, enters, unwinds.
+[[noreturn]] void raise(MipsState& s, ExcCode code, unsigned coprocessor = 0);
+[[noreturn]] void raise_address(MipsState& s, ExcCode code, u64 va, bool refill = false);
+void enter_reset(MipsState& s, bool nmi);
+
+// --- CP0 registers (sysregs.cpp)
+u64 read_cp0(MipsState& s, unsigned reg, unsigned sel);
+void write_cp0(MipsState& s, unsigned reg, unsigned sel, u64 value);
+void set_status(MipsState& s, u32 value);
+void set_fcsr(MipsState& s, u32 value);
+
+// --- TLB (mmu.cpp)
+void tlb_write(MipsState& s, unsigned index);
+void tlb_read(MipsState& s);
+void tlb_probe(MipsState& s);
+u32 random_index(MipsState& s);
+
+}  // namespace doppel::mips
