@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-root] [amd64-plug] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-root] [amd64-plug] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
@@ -8,6 +8,7 @@
 #   guests/amd64-root/disk.img            a raw disk of 4 GiB (sparse) with MBR, GRUB and a Debian root on ext4
 #   guests/amd64-plug/{vmlinuz,initrd.gz}   the same with the drivers of cards that are plugged in, and of the power button
 #   guests/amd64-share/{vmlinuz,initrd.gz}    the same with 9P and virtio-input
+#   guests/mipsel-malta/{vmlinux,initrd.gz}   linux-image-4kc-malta and busybox-static of mipsel
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -89,6 +90,20 @@ CFG
 # The amd64 guest for cards that come and go, and for the power button.
 amd64_plug() {
     pc amd64-plug amd64 linux-image-amd64 af_packet button evdev e1000 8139too virtio_pci virtio_net virtio_blk virtio_rng virtio_balloon virtio_console
+}
+
+# Little-endian MIPS on a Malta board.
+mipsel_malta() {
+    [ -f "$OUT/mipsel-malta/initrd.gz" ] && [ -f "$OUT/mipsel-malta/vmlinux" ] && return 0
+    echo "doppel: making the guest mipsel-malta from Debian packages" >&2
+    local tree bb modules
+    tree=$(deb_unpack mipsel "$(kernel_package mipsel linux-image-4kc-malta)")
+    bb=$(deb_unpack mipsel busybox-static)/bin/busybox
+    mkdir -p "$OUT/mipsel-malta"
+    modules=$(modules_for "$tree" ata_piix sd_mod sr_mod af_packet pcnet32 e1000 virtio_pci virtio_blk virtio_net)
+    [ -n "$modules" ] || { echo "doppel: no kernel modules found in $tree (is the package kmod installed?)" >&2; return 1; }
+    initramfs "$OUT/mipsel-malta/initrd.gz" "$bb" $modules
+    cp "$tree"/boot/vmlinu* "$OUT/mipsel-malta/vmlinux"
 }
 
 pc_iso() {
@@ -187,10 +202,11 @@ for guest; do
         amd64-disk) amd64_disk ;;
         amd64-root) amd64_root ;;
         amd64-plug) amd64_plug ;;
+        mipsel-malta) mipsel_malta ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-root amd64-plug pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-root amd64-plug mipsel-malta pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
     esac
 done

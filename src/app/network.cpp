@@ -8,7 +8,6 @@
 namespace doppel::app {
 namespace {
 
-constexpr const char* kDefaultModel = "e1000";
 constexpr const char* kCardKeys[] = {"model", "mac", "macaddr", "addr", "name", "romfile", "bootindex", "vectors"};
 
 bool is_card_key(const std::string& key) {
@@ -18,7 +17,6 @@ bool is_card_key(const std::string& key) {
 // The properties of the card among those of its back end; the rest is left in `p`.
 machine::NicConfig take_card(net::Properties& p) {
   machine::NicConfig nic;
-  nic.model = kDefaultModel;
   for (const auto& [key, value] : p) {
     if (key == "model") nic.model = value == "virtio" ? "virtio-net-pci" : value;
     if (key == "mac" || key == "macaddr") nic.mac = value;

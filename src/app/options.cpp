@@ -586,7 +586,8 @@ Error bad_property(std::string_view option, std::string_view key, const std::vec
 
 Result<Options> parse_qemu(const std::vector<std::string>& args, const std::string& target) {
   Options o;
-  o.machine.is_64bit = is_64bit;
+  o.machine.target = target;
+  o.machine.board = machine::default_board(target);
   o.sandbox.arguments = args;
   for (size_t i = 0; i < args.size(); i++) {
     const std::string& word = args[i];

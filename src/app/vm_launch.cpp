@@ -214,7 +214,7 @@ Result<VmPlan> plan_vm(const std::string& file, const std::vector<std::string>& 
 Result<Options> parse_launch(const migration::Launch& launch) {
   std::error_code ec;
   if (!launch.directory.empty()) fs::current_path(launch.directory, ec);  // where the arguments' paths begin
-  auto options = parse_qemu(launch.arguments, launch.arch != "i386");
+  auto options = parse_qemu(launch.arguments, launch.arch);
   if (!options) return options.error();
   for (machine::DriveConfig& d : options->machine.drives) {
     if (!is_disk(d)) continue;

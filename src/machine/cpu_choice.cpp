@@ -12,9 +12,12 @@ struct Target {
   const char* cpu;  // the default
 };
 constexpr Target kTargets[] = {
-    {"x86_64", "x86", "qemu64"}, {"i386", "x86", "qemu32"},
-    {"mips", "mips", "24Kf"},    {"mipsel", "mips", "24Kf"},
-    {"mips64", "mips", "MIPS64R2-generic"}, {"mips64el", "mips", "MIPS64R2-generic"},
+    {"x86_64", "x86", "qemu64"},
+    {"i386", "x86", "qemu32"},
+    {"mips", "mips", "24Kf"},
+    {"mipsel", "mips", "24Kf"},
+    {"mips64", "mips", "MIPS64R2-generic"},
+    {"mips64el", "mips", "MIPS64R2-generic"},
 };
 const Target& find(const std::string& target) {
   for (const Target& t : kTargets) {

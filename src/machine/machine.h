@@ -35,7 +35,8 @@ struct DriveConfig {
 };
 
 struct NicConfig {
-  std::string model = "e1000", name, mac, netdev, address;
+  std::string model;  // empty: the board's own
+  std::string name, mac, netdev, address;
   std::string rom_file;                           // empty: the model's own; "none": none
   std::map<std::string, std::string> properties;  // of -device, for models that have more
   int boot_index = -1;
@@ -64,7 +65,7 @@ struct MachineConfig {
   std::string board = "pc";
   std::map<std::string, std::string> board_options;
   std::string target = "x86_64";  // of qemu-system-TARGET: i386, x86_64, mips, mipsel, mips64, mips64el
-  std::string cpu;       // empty: board's default
+  std::string cpu;                // empty: board's default
   u64 ram_bytes = u64{128} << 20;
   std::vector<MemoryBackend> memory_backends;
   std::string memory_backend;  // the one that is the RAM; empty: memory of its own
@@ -240,11 +241,10 @@ std::vector<std::string> targets();
 std::string default_board(const std::string& target);
 std::string board_name(const std::string& given);  // pc -> pc-i440fx-8.2
 std::vector<std::string> cpu_models(const std::string& target);
-std::string cpu_help(const std::string& target);  // as -cpu help prints
+std::string cpu_help(const std::string& target);          // as -cpu help prints
 std::string cpu_model_name(const MachineConfig& config);  // of a machine's CPUs: qemu64, max...
 // The features of a model as -cpu takes it, on or off. Errors: no such model or feature.
-Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec,
-                                                                   const std::string& target);
+Result<std::vector<std::pair<std::string, bool>>> cpu_features(const std::string& spec, const std::string& target);
 std::string devices_help();
 std::vector<std::string> device_names();
 std::string device_bus(const std::string& driver);                      // pci, isa, ide; empty: none of these

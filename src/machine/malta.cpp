@@ -137,13 +137,14 @@ Status MaltaMachine::build() {
 Status MaltaMachine::check() const {
   if (config_.cpus != 1) return Error{"the board malta has one CPU", "leave out -smp"};
   if (config_.ram_bytes > kRamMax) return Error{"the board malta takes at most 2 GiB of RAM", "give less with -m"};
-  if (config_.ram_bytes < u64{4} << 20) return Error{"the board malta needs at least 4 MiB of RAM", "give more with -m"};
-  if (!config_.bios.empty())
-    return Error{"-bios is not built for the board malta", "start a kernel with -kernel"};
+  if (config_.ram_bytes < u64{4} << 20)
+    return Error{"the board malta needs at least 4 MiB of RAM", "give more with -m"};
+  if (!config_.bios.empty()) return Error{"-bios is not built for the board malta", "start a kernel with -kernel"};
   if (config_.vga != "std" && config_.vga != "none")
     return Error{"-vga " + config_.vga + " is not built yet", "use -vga std or -vga none"};
   for (const DriveConfig& drive : config_.drives) {
-    if (drive.interface == "floppy") return Error{"the board malta has no floppy drive here", "leave out " + drive.file};
+    if (drive.interface == "floppy")
+      return Error{"the board malta has no floppy drive here", "leave out " + drive.file};
   }
   return success();
 }
@@ -181,11 +182,11 @@ void MaltaMachine::build_chipset() {
   pci_ = std::make_unique<hw::PciBus>(
       hw::PciBus::Params{.memory = bus_, .ports = port_bus_, .dma = dma_, .pirq_of = pirq_of});
   io_space_ = std::make_unique<IoSpace>(port_bus_);
-  gt_ = &add<hw::Gt64120>("gt64120",
-                          hw::Gt64120::Params{.bus = *pci_,
-                                              .interrupt_acknowledge = [this] { return pic_->acknowledge(); },
-                                              .on_decoding = [this](const auto& d) { decode(d); },
-                                              .big_endian = model_.big_endian});
+  gt_ =
+      &add<hw::Gt64120>("gt64120", hw::Gt64120::Params{.bus = *pci_,
+                                                       .interrupt_acknowledge = [this] { return pic_->acknowledge(); },
+                                                       .on_decoding = [this](const auto& d) { decode(d); },
+                                                       .big_endian = model_.big_endian});
   pci_->attach(kHostBridge, *gt_);
   hw::Piix3Isa::Params isa{.device_id = 0x7110, .reset_request = [this] { guest_reset(); }};
   for (unsigned n = 0; n < 16; n++) {
@@ -194,15 +195,14 @@ void MaltaMachine::build_chipset() {
   isa_ = &add<hw::Piix3Isa>("piix4", std::move(isa));
   pci_->attach(kIsaBridge, *isa_);
   for (unsigned n = 0; n < 4; n++) pci_->connect_pirq(n, isa_->pirq(n));
-  pm_ = &add<hw::Piix4Pm>("piix4-pm", hw::Piix4Pm::Params{.clock = clock_,
-                                                          .sci = isa_irq(kIrqSci),
-                                                          .soft_off = [this] { guest_shutdown(); }});
+  pm_ = &add<hw::Piix4Pm>("piix4-pm", hw::Piix4Pm::Params{.clock = clock_, .sci = isa_irq(kIrqSci), .soft_off = [this] {
+                                                            guest_shutdown();
+                                                          }});
   pci_->attach(kPowerManagement, *pm_);
 }
 
 void MaltaMachine::decode(const hw::Gt64120::Decoding& d) {
-  if (!registers_window_)
-    registers_window_ = bus_.map("gt64120", d.registers, hw::Gt64120::kRegisterBytes, *gt_, 2);
+  if (!registers_window_) registers_window_ = bus_.map("gt64120", d.registers, hw::Gt64120::kRegisterBytes, *gt_, 2);
   if (!io_window_) io_window_ = bus_.map("pci-io", kPciIo, 0x10000, *io_space_, 1);
   registers_window_->set(true, d.registers);
   io_window_->set(d.io.size != 0, d.io.start);
@@ -219,8 +219,7 @@ void MaltaMachine::build_isa() {
   ports("pit", kPit.first, kPit.count, pit);
   auto start = hw::rtc_start_seconds(config_.rtc_base);
   auto& rtc = add<hw::Mc146818>(
-      "rtc", hw::Mc146818::Params{
-                 .clock = clock_, .irq = isa_irq(kIrqRtc), .start_seconds = start.ok() ? *start : 0});
+      "rtc", hw::Mc146818::Params{.clock = clock_, .irq = isa_irq(kIrqRtc), .start_seconds = start.ok() ? *start : 0});
   ports("rtc", kRtc.first, kRtc.count, rtc);
   auto& dma = add<hw::I8237>("dma", hw::I8237::Params{.memory = dma_});
   ports("dma", kDmaBytes.first, kDmaBytes.count, dma.bytes());
@@ -252,6 +251,7 @@ void MaltaMachine::build_isa() {
 
 void MaltaMachine::build_drives() {
   hw::PiixIde::Params p{.clock = clock_, .irq = {isa_irq(kIrqIde), isa_irq(kIrqIde + 1)}, .device_id = 0x7111};
+  if (config_.accel.icount_shift < 0) p.device_lock = &device_lock_;
   for (size_t channel = 0; channel < 2; channel++) {
     for (size_t unit = 0; unit < 2; unit++) {
       const auto& place = drives_.ide[channel][unit];
@@ -275,8 +275,8 @@ void MaltaMachine::build_drives() {
 }
 
 void MaltaMachine::build_fpga() {
-  auto& fpga = add<hw::MaltaFpga>("malta-fpga", hw::MaltaFpga::Params{.reset_request = [this] { guest_reset(); },
-                                                                      .big_endian = model_.big_endian});
+  auto& fpga = add<hw::MaltaFpga>(
+      "malta-fpga", hw::MaltaFpga::Params{.reset_request = [this] { guest_reset(); }, .big_endian = model_.big_endian});
   mmio("malta-fpga", kFpga, hw::MaltaFpga::kBytes, fpga);
   auto& gpio = add<hw::MaltaGpio>("malta-gpio", model_.big_endian);
   mmio("malta-gpio", kFpga + hw::MaltaGpio::kFirst, hw::MaltaGpio::kBytes, gpio);
@@ -323,7 +323,7 @@ Status MaltaMachine::build_cards() {
     ports("vbe", hw::VgaCore::kFirstVbePort, hw::VgaCore::kVbePortCount, vga_->core().vbe_ports());
     if (Status s = plug("vga", std::move(vga), "", false); !s.ok()) return s;
   }
-  auto nics = plan_nics(config_);
+  auto nics = plan_nics(config_, "pcnet");
   if (!nics.ok()) return nics.error();
   for (NicConfig& nic : *nics) {
     nic.rom_file = "none";  // x86 code
@@ -348,7 +348,8 @@ Status MaltaMachine::build_cards() {
     if (is_nic(device.driver) || device.driver == "ide-hd" || device.driver == "ide-cd" || device.driver == "VGA" ||
         is_virtio_port(device.driver) || (virtio && virtio->model == "virtio-blk"))
       continue;
-    if (!virtio) return Error{"'" + device.driver + "' is no device that the board malta has", "-device help lists them"};
+    if (!virtio)
+      return Error{"'" + device.driver + "' is no device that the board malta has", "-device help lists them"};
     if (Status s = add_one(make_virtio(context, device), device); !s.ok()) return s;
   }
   return success();
@@ -437,7 +438,8 @@ std::vector<DriveInfo> MaltaMachine::drives() {
         out.push_back({.id = place->id, .removable = place->is_cdrom, .file = place->file, .node = place->node});
     }
   }
-  for (const VirtioDisk& disk : drives_.virtio) out.push_back({.id = disk.place.id, .file = disk.place.file, .node = disk.place.node});
+  for (const VirtioDisk& disk : drives_.virtio)
+    out.push_back({.id = disk.place.id, .file = disk.place.file, .node = disk.place.node});
   return out;
 }
 

@@ -1,5 +1,5 @@
-// The board `malta`: MIPS Malta (MD00048) with a GT-64120 core card: PIIX4 with IDE, two 16550s, keyboard and mouse, RTC
-// and timer; the FPGA with its UART, display and reset; PCI slots for the network card, the display and virtio.
+// The board `malta`: MIPS Malta (MD00048) with a GT-64120 core card: PIIX4 with IDE, two 16550s, keyboard and mouse,
+// RTC and timer; the FPGA with its UART, display and reset; PCI slots for the network card, the display and virtio.
 #pragma once
 #include <array>
 

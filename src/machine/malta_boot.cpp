@@ -15,7 +15,9 @@ constexpr u64 kPhysMask = 0x1fffffff, kInitrdAlign = 0x10000, kBootAllocator = 0
 class Elf {
  public:
   explicit Elf(const std::vector<u8>& image) : image_(image), big_(image.size() > 5 && image[5] == 2) {}
-  bool is_elf() const { return image_.size() >= 52 && image_[0] == 0x7f && image_[1] == 'E' && image_[2] == 'L' && image_[3] == 'F'; }
+  bool is_elf() const {
+    return image_.size() >= 52 && image_[0] == 0x7f && image_[1] == 'E' && image_[2] == 'L' && image_[3] == 'F';
+  }
   bool is_64bit() const { return image_[4] == 2; }
   bool big_endian() const { return big_; }
   u64 number(u64 at, unsigned bytes) const {
@@ -46,7 +48,8 @@ Status load_segments(const std::string& name, const std::vector<u8>& image, u64 
       return Error{"the kernel '" + name + "' is damaged: a segment is cut off", "copy it again"};
     if (in_memory > ram || address > ram - in_memory)
       return Error{"the kernel '" + name + "' doesn't fit into memory", "give the machine more RAM with -m"};
-    MaltaBoot::Piece piece{address, {image.begin() + static_cast<long>(offset), image.begin() + static_cast<long>(offset + in_file)}};
+    MaltaBoot::Piece piece{
+        address, {image.begin() + static_cast<long>(offset), image.begin() + static_cast<long>(offset + in_file)}};
     piece.bytes.resize(in_memory);
     end = std::max(end, address + in_memory);
     out.pieces.push_back(std::move(piece));
@@ -85,9 +88,9 @@ Status check_kernel(const MachineConfig& config, const mips::CpuModel& cpu, cons
   if (!elf.is_elf() || elf.number(18, 2) != 8)
     return Error{"'" + config.kernel + "' is no ELF kernel for MIPS", "give the vmlinux of a Malta kernel"};
   if (elf.big_endian() != cpu.big_endian) {
-    return Error{"the kernel '" + config.kernel + "' is " + (elf.big_endian() ? "big" : "little") + "-endian",
-                 std::string("start it with qemu-system-mips") + (cpu.is_64bit ? "64" : "") +
-                     (elf.big_endian() ? "" : "el")};
+    return Error{
+        "the kernel '" + config.kernel + "' is " + (elf.big_endian() ? "big" : "little") + "-endian",
+        std::string("start it with qemu-system-mips") + (cpu.is_64bit ? "64" : "") + (elf.big_endian() ? "" : "el")};
   }
   if (elf.is_64bit() && !cpu.is_64bit)
     return Error{"the kernel '" + config.kernel + "' is one of 64 bits, and the CPU " + cpu.name + " has 32",
@@ -110,7 +113,8 @@ Result<MaltaBoot> plan_malta_boot(const MachineConfig& config, const mips::CpuMo
   if (!config.initrd.empty()) {
     auto initrd = firmware::read_file(config.initrd, "initrd");
     if (!initrd.ok()) return initrd.error();
-    // At the top of memory: kernels move themselves to a random place above their own. Room for the boot allocator stays.
+    // At the top of memory: kernels move themselves to a random place above their own. Room for the boot allocator
+    // stays.
     const u64 needed = initrd->size() + kBootAllocator;
     const u64 at = low_ram > needed ? align_down(low_ram - needed, kInitrdAlign) : 0;
     if (at < end)

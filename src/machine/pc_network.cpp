@@ -108,8 +108,11 @@ Result<NicConfig> nic_of_device(const DeviceConfig& device) {
   return nic;
 }
 
-Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config) {
+Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config, const std::string& default_model) {
   std::vector<NicConfig> out = config.nics;
+  for (NicConfig& nic : out) {
+    if (nic.model.empty()) nic.model = default_model;
+  }
   for (const DeviceConfig& device : config.devices) {
     if (!is_nic(device.driver)) continue;
     auto nic = nic_of_device(device);

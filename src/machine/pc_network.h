@@ -16,7 +16,7 @@ struct Nic {
   std::unique_ptr<hw::PciDevice> device;
 };
 // Cards of -nic, -net and -device, in that order. Errors: unknown models and properties.
-Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config);
+Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config, const std::string& default_model);
 Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Clock& clock, std::mutex& device_lock);
 
 }  // namespace doppel::machine

@@ -21,7 +21,7 @@ Status PcMachine::attach(const std::string& name, std::unique_ptr<hw::PciDevice>
 }
 
 Status PcMachine::build_network() {
-  auto nics = plan_nics(config_);
+  auto nics = plan_nics(config_, "e1000");
   if (!nics.ok()) return nics.error();
   for (NicConfig& nic : *nics) {
     auto card = make_nic(config_, nic, clock_, device_lock_);

@@ -92,6 +92,22 @@ def test_amd64_smp2(t):
         raise Failure("the guest does not see two CPUs")
 
 
+def malta(t, *args, append="", timeout=240):
+    folder = GUESTS / "mipsel-malta"
+    return t.boot("-M", "malta", "-m", 256, "-nographic", "-no-reboot", "-kernel", folder / "vmlinux", "-initrd", folder / "initrd.gz",
+                  "-append", ("console=ttyS0 " + append).strip(), *args, arch="mipsel", timeout=timeout)
+
+
+def test_mipsel_malta(t):
+    """IDE disk, the board's network card, clock and power-off."""
+    run = malta(t, "-drive", f"file={t.scratch()},format=raw", append="guest_run=ip+link").exited()
+    run.need(*GOOD, r"GUEST-CHECK disk:/dev/sda pass", r"pcnet32: eth0: registered", r"clocksource MIPS").never(*BAD)
+
+
+def test_mipsel_virtio(t):
+    malta(t, "-drive", f"file={t.scratch()},format=raw,if=virtio").exited().need(*GOOD, r"GUEST-CHECK disk:/dev/vda pass").never(*BAD)
+
+
 def test_i386_reboot(t):
     t.guest("i386-pc", append="guest_quiet guest_end=reboot").exited().never(*BAD)
 

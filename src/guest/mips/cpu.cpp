@@ -5,7 +5,7 @@
 
 namespace doppel::mips {
 namespace {
-constexpr u32 kTimerLine = 0x8000;             // IP7
+constexpr u32 kTimerLine = 0x8000;                    // IP7
 constexpr u32 kTimerInterrupt = 7u << 29 | 7u << 26;  // IntCtl.IPTI and IPPCI: IP7
 void pull_exit(MipsState& s) { s.h.exit_request.store(1, std::memory_order_seq_cst); }
 }  // namespace

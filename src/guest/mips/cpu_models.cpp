@@ -25,8 +25,8 @@ constexpr u32 config1(unsigned tlb, unsigned sets_log2, bool fpu, bool more) {
 constexpr u32 kConfig3Vint = 1 << 5, kConfig3Ulri = 1 << 13;
 constexpr u32 kConfig7Wii = u32{1} << 31;
 
-constexpr u32 kStatus32 = ST_IE | ST_EXL | ST_ERL | (2 << kKsuShift) | ST_IM | ST_NMI | ST_SR | ST_TS | ST_BEV | ST_RP |
-                          ST_CU0;
+constexpr u32 kStatus32 =
+    ST_IE | ST_EXL | ST_ERL | (2 << kKsuShift) | ST_IM | ST_NMI | ST_SR | ST_TS | ST_BEV | ST_RP | ST_CU0;
 constexpr u32 kStatus64 = kStatus32 | ST_KSU | ST_UX | ST_SX | ST_KX | ST_PX;
 
 struct Row {
@@ -49,8 +49,8 @@ constexpr Row kRows[] = {
      kConfig3Vint | kConfig3Ulri, kConfig7Wii, 32, 32},
     {"5Kc", "MIPS64 5Kc", true, 1, false, false, 0x00018100, 0, 32, 8, 0, 0, 42, 36},
     {"5Kf", "MIPS64 5Kf, with floating point", true, 1, true, true, 0x00018100, 0x00338100, 32, 8, 0, 0, 42, 36},
-    {"MIPS64R2-generic", "a MIPS64 of release 2 with floating point", true, 2, true, true, 0x00010000, 0x00730000, 64, 8,
-     kConfig3Vint | kConfig3Ulri, 0, 42, 36},
+    {"MIPS64R2-generic", "a MIPS64 of release 2 with floating point", true, 2, true, true, 0x00010000, 0x00730000, 64,
+     8, kConfig3Vint | kConfig3Ulri, 0, 42, 36},
 };
 
 CpuModel make(const Row& r, bool big_endian) {

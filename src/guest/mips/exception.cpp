@@ -72,7 +72,7 @@ void raise_address(MipsState& s, ExcCode code, u64 va, bool refill) {
 
 void enter_reset(MipsState& s, bool nmi) {
   s.error_epc = s.pc;
-  s.status = (s.status & ~u32{ST_RP | ST_SR | ST_NMI}) | ST_BEV | ST_ERL | (nmi ? ST_NMI : 0);
+  s.status = (s.status & ~u32{ST_RP | ST_SR | ST_NMI}) | ST_BEV | ST_ERL | (nmi ? u32{ST_NMI} : 0);
   s.pc = canonical32(s, 0xbfc00000);
   s.in_slot = s.waiting = 0;
   update_mode(s);

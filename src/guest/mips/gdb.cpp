@@ -104,9 +104,9 @@ size_t MipsCpu::gdb_write(size_t number, const u8* in) {
 std::string MipsCpu::dump_registers() const {
   MipsState& s = *s_;
   std::string text;
-  append(text, "pc=0x%0*llx HI=0x%0*llx LO=0x%0*llx %s\n", model_.is_64bit ? 16 : 8, static_cast<unsigned long long>(s.pc),
-         model_.is_64bit ? 16 : 8, static_cast<unsigned long long>(s.hi), model_.is_64bit ? 16 : 8,
-         static_cast<unsigned long long>(s.lo), s.mode_cache & kModeUser ? "user" : "kernel");
+  append(text, "pc=0x%0*llx HI=0x%0*llx LO=0x%0*llx %s\n", model_.is_64bit ? 16 : 8,
+         static_cast<unsigned long long>(s.pc), model_.is_64bit ? 16 : 8, static_cast<unsigned long long>(s.hi),
+         model_.is_64bit ? 16 : 8, static_cast<unsigned long long>(s.lo), s.mode_cache & kModeUser ? "user" : "kernel");
   for (unsigned i = 0; i < 32; i++)
     append(text, "%sGPR%02u: %2s %0*llx%s", i % 4 == 0 ? "" : " ", i, kNames[i], model_.is_64bit ? 16 : 8,
            static_cast<unsigned long long>(s.gpr[i]), i % 4 == 3 ? "\n" : "");

@@ -40,7 +40,7 @@ Segment segment64(const MipsState& s, u64 va, u32 mode, u64& phys) {
       return mode == kMmuKernel && phys < u64{1} << s.model->pa_bits ? Segment::Unmapped : Segment::Error;
     default:
       return mode == kMmuKernel && inside < (u64{1} << s.model->va_bits) - 0x80000000 ? Segment::Mapped
-                                                                                       : Segment::Error;
+                                                                                      : Segment::Error;
   }
 }
 
@@ -65,7 +65,8 @@ void forget(MipsState& s, const TlbPair& pair) {
   if (!s.h.soft_tlb) return;
   const u64 size = (pair_mask(pair) + 1) >> 1;
   for (unsigned half = 0; half < 2; half++)
-    if (pair.lo[half] & 2) mem::tlb_flush_page(s.h, has_64bit(s) ? pair.vpn2 + half * size : static_cast<u32>(pair.vpn2 + half * size));
+    if (pair.lo[half] & 2)
+      mem::tlb_flush_page(s.h, has_64bit(s) ? pair.vpn2 + half * size : static_cast<u32>(pair.vpn2 + half * size));
 }
 
 }  // namespace

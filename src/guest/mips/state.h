@@ -1,5 +1,5 @@
-// The state of a MIPS32 or MIPS64 CPU: plain data. Sources: MIPS Architecture For Programmers, volumes I-A, II-A and III
-// (MD00082, MD00086, MD00090 for MIPS32; MD00083, MD00087, MD00091 for MIPS64).
+// The state of a MIPS32 or MIPS64 CPU: plain data. Sources: MIPS Architecture For Programmers, volumes I-A, II-A and
+// III (MD00082, MD00086, MD00090 for MIPS32; MD00083, MD00087, MD00091 for MIPS64).
 //
 // On a 32-bit CPU a general register's row holds the 32-bit value zero-extended; on a 64-bit CPU all 64 bits. The pc is
 // zero-extended or sign-extended likewise. A branch and its delay slot are one unit of translation: a fault in the slot
@@ -102,7 +102,7 @@ enum ModeBits : u64 {
 
 // One entry of the TLB: two pages (vol. III, 4.6).
 struct TlbPair {
-  u64 vpn2 = 0;      // EntryHi.VPN2 in place, R included on 64-bit CPUs
+  u64 vpn2 = 0;       // EntryHi.VPN2 in place, R included on 64-bit CPUs
   u32 page_mask = 0;  // PageMask in place (bits 28..13)
   u8 asid = 0;
   bool global = false;
@@ -121,7 +121,7 @@ struct MipsState {
   u64 hi = 0, lo = 0;
   u64 fpr[32] = {};
   u32 fcr31 = 0;
-  u16 flags = 0;  // the IR's; not used by this guest
+  u16 flags = 0;   // the IR's; not used by this guest
   u8 in_slot = 0;  // the pc is that of a branch whose delay slot was under way
   u8 ll_bit = 0;
   u8 waiting = 0;  // WAIT

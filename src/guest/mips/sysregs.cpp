@@ -1,5 +1,5 @@
-// Coprocessor 0 registers (vol. III, chapter 9), as MFC0 and MTC0 see them. Values of 32-bit registers are sign-extended
-// by the reader.
+// Coprocessor 0 registers (vol. III, chapter 9), as MFC0 and MTC0 see them. Values of 32-bit registers are
+// sign-extended by the reader.
 #include "guest/mips/platform.h"
 #include "guest/mips/state.h"
 #include "mem/guest_access.h"
@@ -79,7 +79,8 @@ u64 x_context(const MipsState& s) {
 u64 read_cp0(MipsState& s, unsigned reg, unsigned sel) {
   switch (key(reg, sel)) {
 #define CP0(reg, sel, name, field, writable) \
-  case key(reg, sel): return s.field;
+  case key(reg, sel):                        \
+    return s.field;
 #define SPECIAL(reg, sel, name)
 #include "guest/mips/sysregs.def"
 #undef CP0
@@ -108,8 +109,8 @@ u64 read_cp0(MipsState& s, unsigned reg, unsigned sel) {
 
 void write_cp0(MipsState& s, unsigned reg, unsigned sel, u64 value) {
   switch (key(reg, sel)) {
-#define CP0(reg, sel, name, field, writable)                                                              \
-  case key(reg, sel):                                                                                     \
+#define CP0(reg, sel, name, field, writable)                                                                  \
+  case key(reg, sel):                                                                                         \
     s.field = static_cast<decltype(s.field)>((s.field & ~static_cast<u64>(writable)) | (value & (writable))); \
     return;
 #define SPECIAL(reg, sel, name)

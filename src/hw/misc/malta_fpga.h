@@ -1,6 +1,6 @@
 // The FPGA of the Malta board (Malta User's Manual, MD00048, chapter 4): switches and jumpers, display digits, LED bar,
-// software reset, I2C lines (nothing is on them). Registers are words 8 bytes apart, in the CPU's byte order. The window
-// begins at 0x1f000000; the board maps the UART at 0x900 itself. Device lock held.
+// software reset, I2C lines (nothing is on them). Registers are words 8 bytes apart, in the CPU's byte order. The
+// window begins at 0x1f000000; the board maps the UART at 0x900 itself. Device lock held.
 #pragma once
 #include <array>
 #include <functional>

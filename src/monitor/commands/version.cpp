@@ -1,7 +1,7 @@
 // Who we are: version, name, UUID, guest architecture, accelerator.
-#include <algorithm>
-
 #include "monitor/commands/version.h"
+
+#include <algorithm>
 
 #include "monitor/commands/command.h"
 

@@ -12,9 +12,9 @@ struct Insn;
 using TranslateFn = void (*)(Translator&, const Insn&);
 
 enum class Isa : u8 {
-  R1,    // MIPS32 and MIPS64, release 1
-  R2,    // release 2
-  M64,   // MIPS64; 64-bit operations must be enabled
+  R1,   // MIPS32 and MIPS64, release 1
+  R2,   // release 2
+  M64,  // MIPS64; 64-bit operations must be enabled
   M64R2,
   Fp,    // with floating point; Status.CU1 must be set
   FpR2,  // floating point of release 2, or of MIPS64

@@ -1,7 +1,6 @@
-// Floating point by src/fpu (vol. I-A, chapter 6): FCSR's causes, flags and traps exact. NaNs are those of FCSR.NAN2008 =
-// 0: a signalling NaN has the top bit of its fraction set, and an invalid operation gives the default quiet NaN.
+// Floating point by src/fpu (vol. I-A, chapter 6): FCSR's causes, flags and traps exact. NaNs are those of FCSR.NAN2008
+// = 0: a signalling NaN has the top bit of its fraction set, and an invalid operation gives the default quiet NaN.
 #include "fpu/fpu.h"
-
 #include "guest/mips/helpers/table.h"
 
 namespace doppel::mips {
@@ -42,9 +41,9 @@ fpu::Env environment(const MipsState& s) {
 }
 
 u32 causes(u32 flags) {
-  return (flags & fpu::kInvalid ? FP_V : 0u) | (flags & fpu::kDivByZero ? FP_Z : 0u) |
-         (flags & fpu::kOverflow ? FP_O : 0u) | (flags & fpu::kUnderflow ? FP_U : 0u) |
-         (flags & fpu::kInexact ? FP_I : 0u);
+  return (flags & fpu::kInvalid ? u32{FP_V} : 0u) | (flags & fpu::kDivByZero ? u32{FP_Z} : 0u) |
+         (flags & fpu::kOverflow ? u32{FP_O} : 0u) | (flags & fpu::kUnderflow ? u32{FP_U} : 0u) |
+         (flags & fpu::kInexact ? u32{FP_I} : 0u);
 }
 
 // Causes of an operation that is over; traps if one of them is enabled.
@@ -67,7 +66,7 @@ bool nan_result(MipsState& s, std::initializer_list<F> operands, F& out) {
   }
   if (!any) return false;
   out = signaling ? Format<F>::kNan : quiet;
-  finish(s, signaling ? FP_V : 0);
+  finish(s, signaling ? u32{FP_V} : 0);
   return true;
 }
 
@@ -134,8 +133,8 @@ u64 to_int(MipsState& s, u64 op, F a, u64 how) {
                                             fpu::Rounding::Down};
   fpu::Env env = environment(s);
   const fpu::Rounding rounding = how < 4 ? kHow[how] : env.rounding;
-  u64 r = op == kFpToL ? static_cast<u64>(fpu::to_s64(a, rounding, env))
-                       : static_cast<u32>(fpu::to_s32(a, rounding, env));
+  u64 r =
+      op == kFpToL ? static_cast<u64>(fpu::to_s64(a, rounding, env)) : static_cast<u32>(fpu::to_s32(a, rounding, env));
   if (env.flags & fpu::kInvalid) {
     env.flags = fpu::kInvalid;
     r = op == kFpToL ? 0x7fffffffffffffff : 0x7fffffff;
@@ -156,7 +155,7 @@ void compare(MipsState& s, u64 what, F a, F b) {
     less = r == fpu::Relation::Less;
     equal = r == fpu::Relation::Equal;
   }
-  finish(s, invalid ? FP_V : 0);
+  finish(s, invalid ? u32{FP_V} : 0);
   const bool holds = ((cond & 1) && unordered) || ((cond & 2) && equal) || ((cond & 4) && less);
   const u32 bit = u32{1} << fcsr_condition_bit(cc);
   s.fcr31 = holds ? s.fcr31 | bit : s.fcr31 & ~bit;
@@ -177,13 +176,11 @@ u64 helper_fp_binary(MipsState* s, u64 op, u64 a, u64 b) {
                         : binary<u32>(*s, op, static_cast<u32>(a), static_cast<u32>(b));
 }
 u64 helper_fp_ternary(MipsState* s, u64 op, u64 a, u64 b, u64 c) {
-  return op & kFpDouble
-             ? ternary<u64>(*s, op & 0xff, a, b, c)
-             : ternary<u32>(*s, op, static_cast<u32>(a), static_cast<u32>(b), static_cast<u32>(c));
+  return op & kFpDouble ? ternary<u64>(*s, op & 0xff, a, b, c)
+                        : ternary<u32>(*s, op, static_cast<u32>(a), static_cast<u32>(b), static_cast<u32>(c));
 }
 u64 helper_fp_to_int(MipsState* s, u64 op, u64 a, u64 rounding) {
-  return op & kFpDouble ? to_int<u64>(*s, op & 0xff, a, rounding)
-                        : to_int<u32>(*s, op, static_cast<u32>(a), rounding);
+  return op & kFpDouble ? to_int<u64>(*s, op & 0xff, a, rounding) : to_int<u32>(*s, op, static_cast<u32>(a), rounding);
 }
 
 u64 helper_fp_convert(MipsState* s, u64 op, u64 a) {
@@ -192,14 +189,14 @@ u64 helper_fp_convert(MipsState* s, u64 op, u64 a) {
   switch (op) {
     case kFpSFromD:
       if (is_nan(a)) {
-        finish(*s, is_signaling(a) ? FP_V : 0);
+        finish(*s, is_signaling(a) ? u32{FP_V} : 0);
         return kDefaultNan32;
       }
       r = fpu::convert<u32>(a, env);
       break;
     case kFpDFromS:
       if (is_nan(static_cast<u32>(a))) {
-        finish(*s, is_signaling(static_cast<u32>(a)) ? FP_V : 0);
+        finish(*s, is_signaling(static_cast<u32>(a)) ? u32{FP_V} : 0);
         return kDefaultNan64;
       }
       r = fpu::convert<u64>(static_cast<u32>(a), env);

@@ -165,7 +165,8 @@ u64 helper_store_part(MipsState* s, u64 va, u64 value, u64 opcode) {
   const auto address_of = [&](u64 significance) { return base + (big ? size - 1 - significance : significance); };
   mem::probe(s->h, va, 1, mem::Access::Write, s->h.mmu_mode);
   const u64 shift = left ? size - 1 - here : 0;  // bytes of the register that are left out below
-  for (u64 i = 0; i < count; i++) mem::store<u8>(s->h, address_of(first + i), static_cast<u8>(value >> (8 * (shift + i))));
+  for (u64 i = 0; i < count; i++)
+    mem::store<u8>(s->h, address_of(first + i), static_cast<u8>(value >> (8 * (shift + i))));
   return 0;
 }
 

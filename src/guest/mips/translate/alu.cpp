@@ -36,8 +36,7 @@ Quotient divide(Translator& t, Value a, Value b, bool is_signed) {
   const Type type = x.type(a);
   const Value zero = x.konst(type, 0), one = x.konst(type, 1);
   b = x.select(x.cmp(Cond::Z, b, zero), one, b);
-  if (!is_signed)
-    return {x.op(Opcode::udiv2, type, {zero, a, b}), x.op(Opcode::urem2, type, {zero, a, b})};
+  if (!is_signed) return {x.op(Opcode::udiv2, type, {zero, a, b}), x.op(Opcode::urem2, type, {zero, a, b})};
   const Value minus_a = x.cmp(Cond::L, a, zero), minus_b = x.cmp(Cond::L, b, zero);
   const Value abs_a = x.select(minus_a, x.neg(a), a), abs_b = x.select(minus_b, x.neg(b), b);
   const Value q = x.op(Opcode::udiv2, type, {zero, abs_a, abs_b});
@@ -260,8 +259,7 @@ void tr_bshfl(Translator& t, const Insn& in) {
     case 16: return t.set_gpr32(in.rd(), t.b.sext(Type::I32, t.b.trunc(Type::I8, v)));
     case 24: return t.set_gpr32(in.rd(), t.b.sext(Type::I32, t.b.trunc(Type::I16, v)));
     default:  // WSBH: bytes swapped in each half
-      return t.set_gpr32(
-          in.rd(), t.b.bin(Opcode::rotr, t.b.op(Opcode::bswap, Type::I32, {v}), shift_amount(t, 16)));
+      return t.set_gpr32(in.rd(), t.b.bin(Opcode::rotr, t.b.op(Opcode::bswap, Type::I32, {v}), shift_amount(t, 16)));
   }
 }
 

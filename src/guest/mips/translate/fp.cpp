@@ -35,9 +35,7 @@ void tr_move_fp(Translator& t, const Insn& in) {
     case 4: return t.set_fpr32(fs, t.gpr32(in.rt()));
     case 5: return t.set_fpr64(fs, t.gpr(in.rt()));
     case 6: t.call(Helper::ctc1, {t.k32(fs), t.gpr32(in.rt())}); return;
-    default:
-      t.set_fpr64(fs, t.b.deposit(t.fpr64(fs), t.b.zext(Type::I64, t.gpr32(in.rt())), 32, 32));
-      return;
+    default: t.set_fpr64(fs, t.b.deposit(t.fpr64(fs), t.b.zext(Type::I64, t.gpr32(in.rt())), 32, 32)); return;
   }
 }
 
@@ -76,8 +74,8 @@ void tr_fp_multiply_add(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
   const bool d = in.funct() & 1;
   const u64 op = kFpMadd + ((in.funct() - 32) >> 3);
-  const Value r = t.call(Helper::fp_ternary, {t.k32(with_format(op, d)), read(t, in.fs(), d), read(t, in.ft(), d),
-                                              read(t, in.fr(), d)});
+  const Value r = t.call(Helper::fp_ternary,
+                         {t.k32(with_format(op, d)), read(t, in.fs(), d), read(t, in.ft(), d), read(t, in.fr(), d)});
   write(t, in.fd(), d, r);
 }
 

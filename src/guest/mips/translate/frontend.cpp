@@ -1,6 +1,6 @@
 // The frontend: guest words to a region. A region is a trace: it follows direct jumps on its own page and the
-// fall-through of up to three conditional branches. A branch and its delay slot are one unit: the slot's ops come before
-// the exits, and the comparison after them, of values read before.
+// fall-through of up to three conditional branches. A branch and its delay slot are one unit: the slot's ops come
+// before the exits, and the comparison after them, of values read before.
 #include "guest/mips/translate/frontend.h"
 
 #include "guest/mips/disasm.h"

@@ -4,7 +4,8 @@
 // Rules for every translate function:
 // - Nothing that guest code can see is written before the last op of the instruction that may fault.
 // - A branch only says where it goes (t.branch); the frontend translates the delay slot and makes the exits.
-// - Functions must work in a delay slot too: what has to go to the vCPU loop after the instruction sets t.must_leave, and
+// - Functions must work in a delay slot too: what has to go to the vCPU loop after the instruction sets t.must_leave,
+// and
 //   what raises calls t.raise and returns.
 #pragma once
 #include <initializer_list>
@@ -21,7 +22,8 @@ using ir::Opcode;
 using ir::Type;
 using ir::Value;
 
-// Where a branch goes: to `target`, or to the address in `to`; if `conditional`, when `a cc b` (compared after the slot).
+// Where a branch goes: to `target`, or to the address in `to`; if `conditional`, when `a cc b` (compared after the
+// slot).
 struct Branch {
   bool conditional = false;
   Cond cc = Cond::Z;
@@ -46,7 +48,7 @@ class Translator {
   const CpuModel& model;
   const guest::TranslateRequest& request;
   // Of the instruction being translated.
-  u64 unit_pc = 0;      // where it starts over: its own pc, or its branch's
+  u64 unit_pc = 0;  // where it starts over: its own pc, or its branch's
   bool in_slot = false;
   bool first_unit = true;  // of the region
   bool ended = false;      // the region has got its end op
@@ -79,9 +81,7 @@ class Translator {
   Value fpr64(unsigned n) { return b.get_reg(Type::I64, fpr_row(n)); }
   void set_fpr32(unsigned n, Value v);
   void set_fpr64(unsigned n, Value v) { b.set_reg(fpr_row(n), v); }
-  ir::RegId fpr_row(unsigned n) const {
-    return static_cast<ir::RegId>(kRegFpr0 + (mode & kModeFr ? n : n & ~1u));
-  }
+  ir::RegId fpr_row(unsigned n) const { return static_cast<ir::RegId>(kRegFpr0 + (mode & kModeFr ? n : n & ~1u)); }
 
   // --- memory
   Addr address(unsigned base, s64 offset);
@@ -105,15 +105,18 @@ class Translator {
 };
 
 // Every translate function that a row names.
-#define TRANSLATE_FUNCTIONS(X)                                                                                       \
-  X(branch_zero) X(trap_immediate) X(nothing) X(jump) X(branch_equal) X(branch_less_equal) X(addi) X(addiu) X(slti)   \
-  X(logic_immediate) X(lui) X(daddi) X(daddiu) X(load_part64) X(load) X(load_part) X(store) X(store_part) X(cache)    \
-  X(ll) X(sc) X(load_fp) X(store_fp) X(cop2) X(shift_immediate) X(movci) X(shift_register) X(jump_register)           \
-  X(move_if) X(syscall) X(break) X(sync) X(move_hilo) X(dshift_register) X(multiply) X(divide) X(dmultiply)           \
-  X(ddivide) X(add_trapping) X(add) X(logic) X(slt) X(dadd_trapping) X(dadd) X(trap) X(dshift_immediate)              \
-  X(multiply_add) X(mul) X(count) X(dcount) X(sdbbp) X(ext) X(ins) X(dext) X(dins) X(bshfl) X(dbshfl) X(rdhwr)        \
-  X(move_cp0) X(pgpr) X(di_ei) X(tlb) X(eret) X(wait) X(move_fp) X(branch_fp) X(fp_binary) X(fp_unary) X(fp_to_int)   \
-  X(fp_move_if) X(fp_convert) X(fp_compare) X(load_fp_indexed) X(store_fp_indexed) X(fp_nothing) X(fp_multiply_add)
+#define TRANSLATE_FUNCTIONS(X)                                                                                         \
+  X(branch_zero)                                                                                                       \
+  X(trap_immediate) X(nothing) X(jump) X(branch_equal) X(branch_less_equal) X(addi) X(addiu) X(slti)                   \
+      X(logic_immediate) X(lui) X(daddi) X(daddiu) X(load_part64) X(load) X(load_part) X(store) X(store_part) X(cache) \
+          X(ll) X(sc) X(load_fp) X(store_fp) X(cop2) X(shift_immediate) X(movci) X(shift_register) X(jump_register)    \
+              X(move_if) X(syscall) X(break) X(sync) X(move_hilo) X(dshift_register) X(multiply) X(divide)             \
+                  X(dmultiply) X(ddivide) X(add_trapping) X(add) X(logic) X(slt) X(dadd_trapping) X(dadd) X(trap)      \
+                      X(dshift_immediate) X(multiply_add) X(mul) X(count) X(dcount) X(sdbbp) X(ext) X(ins) X(dext)     \
+                          X(dins) X(bshfl) X(dbshfl) X(rdhwr) X(move_cp0) X(pgpr) X(di_ei) X(tlb) X(eret) X(wait)      \
+                              X(move_fp) X(branch_fp) X(fp_binary) X(fp_unary) X(fp_to_int) X(fp_move_if)              \
+                                  X(fp_convert) X(fp_compare) X(load_fp_indexed) X(store_fp_indexed) X(fp_nothing)     \
+                                      X(fp_multiply_add)
 #define X(name) void tr_##name(Translator&, const Insn&);
 TRANSLATE_FUNCTIONS(X)
 #undef X

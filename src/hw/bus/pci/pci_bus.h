@@ -18,8 +18,8 @@ class PciBus final {
     AddressBus& memory;
     PortBus& ports;
     DmaPort& dma;
-    std::function<void(u64 address, u32 data)> msi = {};  // a message-signalled interrupt; empty: nobody hears it
-    unsigned (*pirq_of)(u8 devfn, u8 pin) = PciBus::pirq_of;        // the board's wiring
+    std::function<void(u64 address, u32 data)> msi = {};      // a message-signalled interrupt; empty: nobody hears it
+    unsigned (*pirq_of)(u8 devfn, u8 pin) = PciBus::pirq_of;  // the board's wiring
   };
   explicit PciBus(Params p) : p_(p) {}
   ~PciBus();  // devices that are still plugged in lose their windows; memory and port bus must be alive
