@@ -243,7 +243,6 @@ void use_current_layers(Options& options) {
 int run_file(const std::vector<std::string>& args, bool explain) {
   auto words = split_words(args);
   if (!words) return fail(words.error());
-  words->file = fs::absolute(words->file).lexically_normal().string();
   auto plan = plan_vm(words->file, words->rest, words->restore);
   if (!plan) return fail(plan.error());
   if (explain) {
@@ -253,6 +252,7 @@ int run_file(const std::vector<std::string>& args, bool explain) {
   }
   std::fprintf(stderr, "doppel: %s; accelerator: translator (hardware virtualisation is not built yet)\n",
                plan->what.c_str());
+  words->file = fs::absolute(words->file).lexically_normal().string();  // the plan may be another folder's
   return run_plan(plan.take(), *words);
 }
 

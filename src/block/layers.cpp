@@ -38,8 +38,8 @@ std::string disk_of(const std::string& file) {
 }
 
 Layer current_layer(const Layer& disk) {
-  const std::string name = current_name(disk.file);
-  return name.empty() ? disk : Layer{layers_folder(disk.file) + "/" + name, "qcow2"};
+  const std::string whole = disk_of(disk.file), name = current_name(whole);
+  return name.empty() ? disk : Layer{layers_folder(whole) + "/" + name, "qcow2"};
 }
 
 Status check_writable(const std::string& file) {
