@@ -2,16 +2,16 @@
 
 #include <algorithm>
 
+#include "app/drive_tuning.h"
+
 namespace doppel::app {
 namespace {
 
 constexpr const char* kProtocols[] = {"file", "host_device", "host_cdrom"};
 constexpr const char* kFormats[] = {"raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "parallels", "qcow", "dmg"};
 // What does not change what the guest sees; the host's page cache is used as -drive uses it.
-constexpr const char* kNoEffect[] = {"auto-read-only",      "discard",        "detect-zeroes", "cache.direct",
-                                     "cache.no-flush",      "locking",        "aio",           "file.auto-read-only",
-                                     "file.discard",        "file.locking",   "file.aio",      "file.cache.direct",
-                                     "file.cache.no-flush", "file.read-only", "file.node-name"};
+constexpr const char* kNoEffect[] = {"auto-read-only", "locking",  "file.auto-read-only", "file.discard",
+                                     "file.locking",   "file.aio", "file.read-only",      "file.node-name"};
 
 template <size_t N>
 bool among(const char* const (&names)[N], const std::string& name) {
@@ -41,7 +41,9 @@ Status take_key(Options::Blockdev& b, const std::string& key, const std::string&
       b.no_backing = true;
     else
       b.backing = value;
-  } else if (!among(kNoEffect, key)) {
+  } else if (auto taken = take_tuning(b.tuning, key.starts_with("file.cache.") ? key.substr(5) : key, value); !taken) {
+    return taken.error();
+  } else if (!*taken && !among(kNoEffect, key)) {
     return Error{"-blockdev has no property '" + key + "'",
                  "it has: driver, node-name, filename, file, read-only, cache.direct, discard, detect-zeroes"};
   }
@@ -78,6 +80,7 @@ Result<machine::DriveConfig> drive_of_node(const Options& o, const Options::Bloc
   drive.file = b.filename;
   drive.format = among(kProtocols, b.driver) ? "raw" : b.driver;
   drive.read_only = b.read_only;
+  drive.tuning = b.tuning;
   const auto find = [&](const std::string& name) {
     return std::find_if(o.blockdevs.begin(), o.blockdevs.end(), [&](const auto& other) { return other.name == name; });
   };
@@ -90,6 +93,8 @@ Result<machine::DriveConfig> drive_of_node(const Options& o, const Options::Bloc
                  "define it with -blockdev file,node-name=" + b.file + ",filename=..."};
   drive.file = below->filename;
   drive.read_only |= below->read_only;
+  drive.tuning.direct |= below->tuning.direct;
+  drive.tuning.unsafe |= below->tuning.unsafe;
   return drive;
 }
 
@@ -98,6 +103,8 @@ Status open_node(machine::DriveConfig& drive, const Options::Blockdev& b) {
   block::OpenOptions options;
   options.read_only = drive.read_only || protocol;
   options.format = drive.format;
+  options.direct = drive.tuning.direct;
+  options.unsafe = drive.tuning.unsafe;
   options.shared = protocol;
   auto node = block::open(drive.file, options);
   if (!node) return node.error();

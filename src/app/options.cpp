@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "app/blockdev.h"
+#include "app/drive_tuning.h"
 #include "app/network.h"
 #include "app/objects.h"
 #include "app/share.h"
@@ -105,6 +106,16 @@ constexpr PropertyRow kProperties[] = {
     {"drive", "cache", "string"},
     {"drive", "aio", "string"},
     {"drive", "discard", "string"},
+    {"drive", "detect-zeroes", "string"},
+    {"drive", "werror", "string"},
+    {"drive", "rerror", "string"},
+    {"drive", "serial", "string"},
+    {"drive", "throttling.bps-total", "number"},
+    {"drive", "throttling.bps-read", "number"},
+    {"drive", "throttling.bps-write", "number"},
+    {"drive", "throttling.iops-total", "number"},
+    {"drive", "throttling.iops-read", "number"},
+    {"drive", "throttling.iops-write", "number"},
     {"fw_cfg", "name", "string"},
     {"fw_cfg", "file", "string"},
     {"fw_cfg", "string", "string"},
@@ -434,8 +445,11 @@ Status take_drive(Options& o, const std::string& text) {
       auto n = parse_number(value, "-drive " + key, 0, 31);
       if (!n) return n.error();
       (key == "index" ? d.index : key == "bus" ? d.bus : d.unit) = static_cast<int>(*n);
-    } else if (key != "cache" && key != "aio" && key != "discard" && key != "werror" && key != "rerror" &&
-               key != "detect-zeroes" && key != "serial") {
+    } else if (key == "serial") {
+      d.serial = value;
+    } else if (auto taken = take_tuning(d.tuning, key, value); !taken) {
+      return taken.error();
+    } else if (!*taken) {
       return bad_property("drive", key, "drive");
     }
   }

@@ -36,6 +36,7 @@ struct Options {
   struct Blockdev {
     std::string name, driver, filename, file, backing;  // file, backing: other nodes' names
     bool read_only = false, no_backing = false;
+    block::Tuning tuning;
   };
   std::vector<Blockdev> blockdevs;
   bool daemonize = false, memory_given = false;

@@ -38,6 +38,7 @@ struct FileOptions {
   bool read_only = false;
   Sharing sharing = Sharing::Locked;
   bool unsafe = false;  // flush does nothing: output that a crash may spoil anyhow
+  bool direct = false;  // past the host's page cache
 };
 // A regular file or a host block device. Errors name the path, the cause and a fix.
 Result<std::shared_ptr<File>> open_file(const std::string& path, const FileOptions& options);

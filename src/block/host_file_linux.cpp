@@ -8,7 +8,10 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <mutex>
 
 #include "block/file.h"
 #include "block/image_lock.h"
@@ -82,6 +85,59 @@ int write_all(int fd, u64 offset, std::span<const u8> data) {
   return 0;
 }
 
+// Transfers past the page cache: whole blocks, from memory at a block's start, through a buffer where they aren't.
+class DirectIo {
+ public:
+  static constexpr u64 kBlock = 4096;
+  explicit DirectIo(int fd) : fd_(fd) {}
+  int read(u64 offset, std::span<u8> data) {
+    if (aligned(offset, data)) return read_all(fd_, offset, data);
+    return pieces(offset, data.size(), [&](u64 first, std::span<u8> buffer, u64 inside, u64 at, u64 n) {
+      const int error = read_all(fd_, first, buffer);
+      if (error == 0) std::copy_n(buffer.begin() + static_cast<long>(inside), n, data.begin() + static_cast<long>(at));
+      return error;
+    });
+  }
+  // `size`: of the file before the write, which keeps its end.
+  int write(u64 offset, std::span<const u8> data, u64 size) {
+    if (aligned(offset, data)) return write_all(fd_, offset, data);
+    const std::lock_guard hold(lock_);  // a block that two writes share is read and written by one at a time
+    int error = pieces(offset, data.size(), [&](u64 first, std::span<u8> buffer, u64 inside, u64 at, u64 n) {
+      const int failed = n == buffer.size() ? 0 : read_all(fd_, first, buffer);
+      if (failed != 0) return failed;
+      std::copy_n(data.begin() + static_cast<long>(at), n, buffer.begin() + static_cast<long>(inside));
+      return write_all(fd_, first, buffer);
+    });
+    const u64 end = std::max(size, offset + data.size());
+    if (error == 0 && align_up(offset + data.size(), kBlock) > end && ftruncate(fd_, static_cast<off_t>(end)) != 0)
+      error = errno;
+    return error;
+  }
+
+ private:
+  static constexpr u64 kBuffer = 256 << 10;
+  static bool aligned(u64 offset, std::span<const u8> data) {
+    // SAFETY: only the address's low bits are looked at.
+    return ((offset | data.size() | reinterpret_cast<uintptr_t>(data.data())) & (kBlock - 1)) == 0;
+  }
+  template <typename Fn>
+  static int pieces(u64 offset, u64 size, Fn fn) {
+    const std::unique_ptr<u8, decltype(&std::free)> buffer(static_cast<u8*>(std::aligned_alloc(kBlock, kBuffer)),
+                                                           std::free);
+    if (!buffer) return ENOMEM;
+    for (u64 at = 0; at < size;) {
+      const u64 first = align_down(offset + at, kBlock), inside = offset + at - first;
+      const u64 n = std::min(size - at, kBuffer - inside);
+      const int error = fn(first, std::span(buffer.get(), align_up(inside + n, kBlock)), inside, at, n);
+      if (error != 0) return error;
+      at += n;
+    }
+    return 0;
+  }
+  int fd_;
+  std::mutex lock_;
+};
+
 bool not_supported(int error) {
   return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL || error == ENOTTY;
 }
@@ -89,7 +145,7 @@ bool not_supported(int error) {
 class HostFile final : public File {
  public:
   HostFile(int fd, std::string path, u64 size, bool is_device, const FileOptions& o)
-      : fd_(fd), path_(std::move(path)), size_(size), is_device_(is_device), options_(o) {}
+      : fd_(fd), path_(std::move(path)), size_(size), is_device_(is_device), options_(o), direct_(fd) {}
   ~HostFile() override { ::close(fd_); }
   HostFile(const HostFile&) = delete;
   HostFile& operator=(const HostFile&) = delete;
@@ -109,6 +165,9 @@ class HostFile final : public File {
  private:
   int punch(u64 offset, u64 length);
   int write_zero_bytes(u64 offset, u64 length);
+  int write_bytes(u64 offset, std::span<const u8> data) {
+    return options_.direct ? direct_.write(offset, data, size()) : write_all(fd_, offset, data);
+  }
   int check_range(u64 offset, u64 length) const;
   void grow(u64 end) {
     u64 now = size_.load(std::memory_order_relaxed);
@@ -120,6 +179,7 @@ class HostFile final : public File {
   std::atomic<u64> size_;
   bool is_device_;
   FileOptions options_;
+  DirectIo direct_;
 };
 
 int HostFile::check_range(u64 offset, u64 length) const {
@@ -134,12 +194,12 @@ int HostFile::read(u64 offset, std::span<u8> data) {
     std::fill(data.begin(), data.end(), u8{0});
     return 0;
   }
-  return read_all(fd_, offset, data);
+  return options_.direct ? direct_.read(offset, data) : read_all(fd_, offset, data);
 }
 
 int HostFile::write(u64 offset, std::span<const u8> data) {
   if (const int error = check_range(offset, data.size())) return error;
-  if (const int error = write_all(fd_, offset, data)) return error;
+  if (const int error = write_bytes(offset, data)) return error;
   grow(offset + data.size());
   return 0;
 }
@@ -161,10 +221,10 @@ int HostFile::punch(u64 offset, u64 length) {
 }
 
 int HostFile::write_zero_bytes(u64 offset, u64 length) {
-  static constexpr std::array<u8, 64 << 10> kZeroes{};
+  alignas(DirectIo::kBlock) static constexpr std::array<u8, 64 << 10> kZeroes{};
   while (length != 0) {
     const u64 n = std::min<u64>(length, kZeroes.size());
-    if (const int error = write_all(fd_, offset, std::span(kZeroes).first(n))) return error;
+    if (const int error = write_bytes(offset, std::span(kZeroes).first(n))) return error;
     offset += n;
     length -= n;
   }
@@ -241,7 +301,11 @@ Result<std::shared_ptr<File>> adopt(int fd, const std::string& path, const FileO
 
 Result<std::shared_ptr<File>> open_file(const std::string& path, const FileOptions& options) {
   // O_NONBLOCK: a pipe or an empty CD drive must not hang us; it has no effect on files and block devices afterwards.
-  const int fd = ::open(path.c_str(), (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+  const int fd = ::open(
+      path.c_str(), (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | (options.direct ? O_DIRECT : 0));
+  if (fd < 0 && errno == EINVAL && options.direct)
+    return Error{"can't open '" + path + "' past the page cache: its file system does not have that (O_DIRECT)",
+                 "use cache=writeback"};
   if (fd < 0) return open_error(path, errno, options.read_only);
   return adopt(fd, path, options);
 }

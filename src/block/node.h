@@ -58,6 +58,7 @@ struct OpenOptions {
   bool shared = false;         // take no lock: for a look at an image in use
   bool no_backing = false;     // leave the backing image alone: what it would say reads as zeroes
   bool unsafe = false;         // flushes do nothing
+  bool direct = false;         // past the host's page cache
   bool repair = true;          // of an image that was not closed; false: as it is (check)
   bool frozen_too = false;     // write to a layer that others stand on (block/layers.h)
   u64 cache_bytes = 32 << 20;  // bound of the metadata cache

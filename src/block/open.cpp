@@ -121,7 +121,7 @@ Result<std::shared_ptr<Node>> open_at_depth(const std::string& path, const OpenO
     if (Status s = check_writable(path); !s) return s.error();
   }
   auto file = open_file(path, {options.read_only || options.snapshot,
-                               options.shared ? Sharing::Shared : Sharing::Locked, options.unsafe});
+                               options.shared ? Sharing::Shared : Sharing::Locked, options.unsafe, options.direct});
   if (!file) return file.error();
   auto node = open_format(file.take(), options, depth);
   if (!node || !options.snapshot || options.read_only) return node;

@@ -294,6 +294,12 @@ void BoardMachine::guest_shutdown() {
   work_.notify_all();
 }
 
+void BoardMachine::request_io_error() {
+  const std::lock_guard guard(loop_lock_);
+  io_error_ = wake_ = true;
+  work_.notify_all();
+}
+
 void BoardMachine::request_powerdown() {
   const std::lock_guard guard(loop_lock_);
   powerdown_ = wake_ = true;
@@ -361,7 +367,7 @@ void BoardMachine::wait_for_work() {
 
 // Returns false when the loop ends.
 bool BoardMachine::carry_out() {
-  bool reset, by_guest, powerdown, debug, off, stop;
+  bool reset, by_guest, powerdown, debug, off, stop, io_error;
   std::optional<int> quit;
   {
     const std::lock_guard guard(loop_lock_);
@@ -370,6 +376,7 @@ bool BoardMachine::carry_out() {
     powerdown = std::exchange(powerdown_, false);
     debug = std::exchange(debug_, false);
     off = std::exchange(guest_off_, false);
+    io_error = std::exchange(io_error_, false);
     quit = quit_;
     stop = stop_loop_;
     if (off && !config_.no_shutdown && !quit) {
@@ -394,6 +401,13 @@ bool BoardMachine::carry_out() {
     const std::lock_guard run(run_lock_);
     pause_vcpus();
     set_state(RunState::Debug);
+  }
+  if (io_error) {
+    const std::lock_guard run(run_lock_);
+    if (state() == RunState::Running) {
+      pause_vcpus();
+      set_state(RunState::IoError);
+    }
   }
   if (reset) do_reset(by_guest);
   if (powerdown) {
@@ -422,7 +436,7 @@ void BoardMachine::do_reset(bool guest) {
   reset_devices();
   tell({.kind = MachineEvent::Kind::Reset, .guest = guest});
   if (was_running) resume_vcpus();
-  if (state() == RunState::Shutdown) set_state(RunState::Paused);
+  if (state() == RunState::Shutdown || state() == RunState::IoError) set_state(RunState::Paused);
 }
 
 void BoardMachine::do_exit() {

@@ -9,6 +9,9 @@ namespace doppel::machine {
 
 Status BoardMachine::while_stopped(const StoppedWork& work) {
   const std::lock_guard run(run_lock_);
+  if (state() == RunState::IoError && !exited())
+    return Error{"a request that a disk failed waits for the machine to go on",
+                 "make room on the host's disk and 'cont', or 'system_reset'"};
   const bool was_running = state() == RunState::Running && !exited();
   if (was_running) {
     pause_vcpus();

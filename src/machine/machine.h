@@ -10,7 +10,7 @@
 
 #include "accel/accel.h"
 #include "base/result.h"
-#include "block/node.h"
+#include "block/tuning.h"
 #include "chardev/chardev.h"
 #include "display/surface.h"
 #include "hw/core/clock.h"
@@ -32,6 +32,8 @@ struct DriveConfig {
   std::string driver;                 // of a -blockdev: file, qcow2...
   bool is_node = false;               // of -blockdev: stays when the device that uses it goes
   std::shared_ptr<block::Node> node;  // open already; null: it is opened when a device wants it
+  std::string serial;  // for a device that says none
+  block::Tuning tuning;
 };
 
 struct NicConfig {
@@ -93,7 +95,16 @@ struct MachineConfig {
   accel::Options accel;
 };
 
-enum class RunState { Prelaunch /* has never run */, Paused, Running, Shutdown, Debug, GuestPanicked, InternalError };
+enum class RunState {
+  Prelaunch /* has never run */,
+  Paused,
+  Running,
+  Shutdown,
+  Debug,
+  GuestPanicked,
+  InternalError,
+  IoError
+};
 enum class ShutdownCause { None, GuestShutdown, GuestReset, HostQuit, HostSignal, HostWindow, GuestPanic };
 
 // What happens to a machine, for whoever watches it.
@@ -108,12 +119,17 @@ struct MachineEvent {
     RtcChange,
     DeviceDeleted,  // a device has gone, and nothing of it is left
     UnplugRefused,  // the guest does not let go of a device
+    BlockError,     // a disk failed a request
   } kind = Kind::Stop;
   bool guest = false;                         // Reset, Shutdown: the guest asked
   ShutdownCause cause = ShutdownCause::None;  // Shutdown
-  std::string name, path;                     // TrayMoved, RtcChange, DeviceDeleted, UnplugRefused
+  std::string name, path;                     // TrayMoved, RtcChange, DeviceDeleted, UnplugRefused, BlockError
   bool open = false;                          // TrayMoved
   s64 offset = 0;                             // RtcChange: seconds from what the clock started with
+  // BlockError: errno value, whether it was a read, and what becomes of the request.
+  int error = 0;
+  bool is_read = false;
+  enum class Action { Report, Ignore, Stop } action = Action::Report;
 };
 
 struct MediumOptions {

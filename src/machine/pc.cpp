@@ -100,6 +100,7 @@ Status PcMachine::build() {
   auto drives = plan_drives(config_);
   if (!drives.ok()) return drives.error();
   drives_ = drives.take();
+  watch_drives();
   if (Status s = build_memory(); !s.ok()) return s;
   if (Status s = build_cpus(); !s.ok()) return s;
   build_interrupts();
@@ -360,8 +361,8 @@ void PcMachine::build_drives() {
         p.drives[channel][unit] =
             std::make_unique<hw::AtapiCd>(hw::AtapiCd::Params{.node = place->node, .serial = serial});
       } else {
-        p.drives[channel][unit] =
-            std::make_unique<hw::AtaDisk>(hw::AtaDisk::Params{.node = place->node, .serial = serial});
+        p.drives[channel][unit] = std::make_unique<hw::AtaDisk>(
+            hw::AtaDisk::Params{.node = place->disk(), .serial = serial, .policy = place->policy});
       }
     }
   }

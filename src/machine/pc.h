@@ -89,6 +89,7 @@ class PcMachine final : public BoardMachine {
   Status build_display();
   Status build_extras();
   Status build_network();
+  void watch_drives();
   Status build_storage();
   Status build_virtio();
   Status check_ports() const;

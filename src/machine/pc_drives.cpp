@@ -24,6 +24,9 @@ Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std
   place.given = true;
   place.is_node = drive.is_node;
   if (drive.is_node) place.node_name = drive.id;
+  place.serial = drive.serial;
+  place.tuning = drive.tuning;
+  place.policy = std::make_shared<hw::DiskPolicy>(drive.tuning);
   if (drive.file.empty()) {
     if (!is_cdrom && drive.interface != "floppy") return Error{"a disk needs a file", "give it with file=..."};
     return place;
@@ -36,6 +39,8 @@ Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std
   options.read_only = drive.read_only || is_cdrom;
   options.snapshot = drive.snapshot;
   options.format = drive.format;
+  options.direct = drive.tuning.direct;
+  options.unsafe = drive.tuning.unsafe;
   auto node = block::open(drive.file, options);
   if (!node.ok()) return node.error();
   place.node = options.read_only ? node.take() : std::make_shared<block::Switch>(node.take());
@@ -101,7 +106,7 @@ class Planner {
     auto place = open_place(drive, is_cdrom, ide_name(index / 2, index % 2, is_cdrom));
     if (!place.ok()) return place.error();
     slot = place.take();
-    slot->serial = property(device, "serial");
+    if (const std::string serial = property(device, "serial"); !serial.empty()) slot->serial = serial;
     const std::string boot = property(device, "bootindex");
     if (!boot.empty()) slot->boot_index = std::atoi(boot.c_str());
     return success();

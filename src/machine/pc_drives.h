@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "block/node.h"
+#include "hw/block/disk_policy.h"
 #include "machine/machine.h"
 
 namespace doppel::hw {
@@ -26,6 +26,10 @@ struct DrivePlace {
   std::shared_ptr<block::Node> node;  // null: no medium
   std::string serial;
   int boot_index = -1;
+  block::Tuning tuning = {};
+  std::shared_ptr<hw::DiskPolicy> policy = nullptr;  // of disks
+  // The medium as a disk's controller has it.
+  std::shared_ptr<block::Node> disk() const { return block::tuned(node, tuning); }
 };
 
 // A disk of -drive if=virtio or -device virtio-blk-pci.

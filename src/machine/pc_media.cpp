@@ -32,6 +32,32 @@ Error locked(const std::string& id) {
 
 }  // namespace
 
+// What becomes of a disk's failed requests is told, and stops the machine where the drive's rules say so.
+void PcMachine::watch_drives() {
+  const auto watch = [this](const DrivePlace& place, const std::string& name) {
+    if (place.is_cdrom || place.policy == nullptr) return;
+    place.policy->on_error = [this, id = place.id, path = drive_path(place, name)](bool is_read, int error,
+                                                                                   hw::DiskPolicy::Action action) {
+      tell({.kind = MachineEvent::Kind::BlockError,
+            .name = id,
+            .path = path,
+            .error = error,
+            .is_read = is_read,
+            .action = static_cast<MachineEvent::Action>(action)});
+      if (action == hw::DiskPolicy::Action::Stop) request_io_error();
+    };
+  };
+  for (size_t channel = 0; channel < 2; channel++) {
+    for (size_t unit = 0; unit < 2; unit++) {
+      if (const auto& place = drives_.ide[channel][unit]) watch(*place, ide_name(channel, unit, *place));
+    }
+  }
+  for (const VirtioDisk& disk : drives_.virtio) watch(disk.place, disk.place.id);
+  for (const DiskController& c : drives_.controllers) {
+    for (const BusDrive& d : c.drives) watch(d.place, d.place.id);
+  }
+}
+
 PcMachine::Slot PcMachine::find_slot(const std::string& id) {
   for (size_t channel = 0; channel < 2; channel++) {
     for (size_t unit = 0; unit < 2; unit++) {

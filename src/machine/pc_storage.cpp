@@ -95,8 +95,9 @@ void check_bus(PropertyReader& p) {
 Result<std::unique_ptr<hw::PciDevice>> make_nvme(const VirtioContext& context, DiskController& c) {
   PropertyReader p(c.device);
   check_bus(p);
-  hw::Nvme::Params n{.node = c.drives.front().place.node, .device_lock = lock_of(context)};
-  n.serial = serial_of(p, 20, "");
+  const DrivePlace& place = c.drives.front().place;
+  hw::Nvme::Params n{.node = place.disk(), .device_lock = lock_of(context), .policy = place.policy};
+  n.serial = serial_of(p, 20, place.serial);
   if (n.serial.empty()) p.fail("it needs a serial number", "add serial=TEXT");
   n.io_queues = static_cast<u16>(p.number("max_ioqpairs", 64, 1, 1024));
   if (p.error()) return *p.error();
@@ -110,15 +111,16 @@ Result<std::unique_ptr<hw::PciDevice>> make_ahci(const VirtioContext& context, D
   hw::Ahci::Params a{.device_lock = lock_of(context)};
   for (BusDrive& d : c.drives) {
     PropertyReader p(d.device);
-    const std::string serial = serial_of(p, 20, "DPA000" + std::to_string(d.unit + 1));
+    const std::string serial =
+        serial_of(p, 20, d.place.serial.empty() ? "DPA000" + std::to_string(d.unit + 1) : d.place.serial);
     if (p.error()) return *p.error();
     if (d.place.is_cdrom) {
       auto cd = std::make_unique<hw::AtapiCd>(hw::AtapiCd::Params{.node = d.place.node, .serial = serial});
       d.cd = cd.get();
       a.drives[d.unit] = std::move(cd);
     } else {
-      a.drives[d.unit] =
-          std::make_unique<hw::AtaDisk>(hw::AtaDisk::Params{.node = d.place.node, .serial = serial, .sata = true});
+      a.drives[d.unit] = std::make_unique<hw::AtaDisk>(
+          hw::AtaDisk::Params{.node = d.place.disk(), .serial = serial, .policy = d.place.policy, .sata = true});
     }
   }
   return std::unique_ptr<hw::PciDevice>(std::make_unique<hw::Ahci>(std::move(a)));
@@ -126,7 +128,7 @@ Result<std::unique_ptr<hw::PciDevice>> make_ahci(const VirtioContext& context, D
 
 Result<std::unique_ptr<hw::ScsiDevice>> make_scsi_drive(BusDrive& d) {
   PropertyReader p(d.device);
-  const std::string serial = serial_of(p, 36, "");
+  const std::string serial = serial_of(p, 36, d.place.serial);
   const std::string vendor = p.text("vendor", "DOPPEL"), version = p.text("ver", "1.0");
   if (vendor.size() > 8) p.fail("vendor= is longer than 8 characters", "shorten it");
   if (version.size() > 4) p.fail("ver= is longer than 4 characters", "shorten it");
@@ -138,13 +140,14 @@ Result<std::unique_ptr<hw::ScsiDevice>> make_scsi_drive(BusDrive& d) {
     d.cd = &cd->drive();
     return std::unique_ptr<hw::ScsiDevice>(std::move(cd));
   }
-  hw::ScsiDisk::Params s{.node = d.place.node, .serial = serial, .vendor = vendor, .version = version};
+  hw::ScsiDisk::Params s{.node = d.place.disk(), .serial = serial, .vendor = vendor, .version = version};
   s.product = p.text("product", "HARDDISK");
   if (s.product.size() > 16) p.fail("product= is longer than 16 characters", "shorten it");
   s.device_id = p.text("device_id");
   if (s.device_id.size() > 235) p.fail("device_id= is longer than 235 characters", "shorten it");
   s.wwn = p.number("wwn", 0, 0, ~u64{0});
   s.removable = p.is_on("removable", false);
+  s.policy = d.place.policy;
   if (p.error()) return *p.error();
   return std::unique_ptr<hw::ScsiDevice>(std::make_unique<hw::ScsiDisk>(std::move(s)));
 }

@@ -165,8 +165,9 @@ Result<std::unique_ptr<hw::VirtioPci>> on_pci(PropertyReader& p, std::unique_ptr
 
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& context, const VirtioDisk& disk) {
   PropertyReader p(disk.device);
-  hw::VirtioBlk::Params b{
-      .node = disk.place.node, .clock = context.clock, .device_lock = context.device_lock, .serial = p.text("serial")};
+  hw::VirtioBlk::Params b{.node = disk.place.disk(), .clock = context.clock, .device_lock = context.device_lock};
+  b.serial = p.text("serial", disk.place.serial);
+  b.policy = disk.place.policy;
   b.queues = static_cast<u16>(p.number("num-queues", default_queues(context), 1, 256));
   b.queue_size = static_cast<u16>(p.number("queue-size", 256, 4, 1024));
   if (!std::has_single_bit(b.queue_size)) p.fail("queue-size must be a power of two", "256 is the default");

@@ -16,7 +16,7 @@ Result<std::shared_ptr<File>> open_data_file(const Header& h, const std::string&
     return Error{"'" + image + "' has an external data file but doesn't name it", "such images are not supported"};
   auto path = resolve_path(image, h.data_file);
   if (!path) return path.error();
-  return open_file(*path, {o.read_only, o.shared ? Sharing::Shared : Sharing::Locked, o.unsafe});
+  return open_file(*path, {o.read_only, o.shared ? Sharing::Shared : Sharing::Locked, o.unsafe, o.direct});
 }
 
 Result<std::shared_ptr<Node>> open_backing(const Header& h, const std::string& image, const OpenOptions& o, int depth) {

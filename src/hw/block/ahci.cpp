@@ -85,6 +85,10 @@ void Ahci::sleep() {
   for (auto& port : ports_) port->drain();
 }
 
+void Ahci::wake() {
+  for (auto& port : ports_) port->resume();
+}
+
 void Ahci::archive(StateArchive& ar) {
   PciDevice::archive(ar);
   ar.field("ghc", control_);

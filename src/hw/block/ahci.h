@@ -22,6 +22,7 @@ class Ahci final : public PciDevice, private MmioHandler {
   void reset() override;
   void archive(StateArchive& ar) override;
   void sleep() override;
+  void wake() override;
   std::string info() const override;
 
  private:

@@ -187,7 +187,8 @@ void AhciPort::dma_phase() {
                     p_.drive->dma_end();
                     run();
                     process();
-                  });
+                  },
+                  {.policy = request->policy, .is_read = in, .bytes = request->bytes});
     return;
   }
   scratch_.resize(kScratch);
@@ -286,13 +287,15 @@ void AhciPort::submit_queued(std::unique_ptr<Queued> command) {
         const std::span<u8> bytes(q->data.get(), q->bytes);
         const int error = q->write ? block::write_sync(*node, q->lba * ata::kSectorSize, bytes)
                                    : block::read_sync(*node, q->lba * ata::kSectorSize, bytes);
+        if (error != 0 && !q->write) std::fill(bytes.begin(), bytes.end(), u8{0});  // it may be passed over
         return error == 0 && q->flush_after ? block::flush_sync(*node) : error;
       },
       [this, q](int error) {
         if (q->generation != generation_) return;
         finish_queued(*q, error);
         process();
-      });
+      },
+      {.policy = disk_->policy(), .is_read = !q->write, .bytes = q->bytes});
 }
 
 // The first error stops the queue: the others are aborted, and log page 10h says which one it was.

@@ -32,6 +32,7 @@ class AhciPort final : public IdeHost {
   void reset();
   void archive(StateArchive& ar);
   void drain() { queue_.drain(); }
+  void resume() { queue_.resume(); }
 
   void intrq_changed(IdeDrive&) override {}
   void dma_requested(IdeDrive&) override {}

@@ -177,7 +177,8 @@ void AtaDisk::flush() {
                   [this](int error) {
                     error == 0 ? complete() : media_error(error);
                     host_->drive_ready(*this);
-                  });
+                  },
+                  {.policy = p_.policy});
     return;
   }
   if (const int error = block::flush_sync(*p_.node)) return media_error(error);

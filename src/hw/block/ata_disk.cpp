@@ -352,7 +352,8 @@ std::optional<DiskRequest> AtaDisk::disk_request() const {
   return DiskRequest{.node = p_.node,
                      .offset = lba_ * kSectorSize,
                      .bytes = remaining_ * kSectorSize,
-                     .flush_after = phase_ == Phase::DmaOut && (fua_ || !write_cache_)};
+                     .flush_after = phase_ == Phase::DmaOut && (fua_ || !write_cache_),
+                     .policy = p_.policy};
 }
 
 void AtaDisk::disk_done(int error) {

@@ -19,11 +19,12 @@ class AtaDisk final : public IdeDrive {
  public:
   struct Params {
     std::shared_ptr<block::Node> node;
-    std::string serial;                     // up to 20 characters; empty: "DP00001"...
-    std::string model = "DOPPEL HARDDISK";  // up to 40
-    std::string firmware = "1.0";           // up to 8
-    DiskGeometry geometry;                  // zero: guessed
-    bool sata = false;                      // behind AHCI: says that it can queue commands
+    std::string serial;                            // up to 20 characters; empty: "DP00001"...
+    std::string model = "DOPPEL HARDDISK";         // up to 40
+    std::string firmware = "1.0";                  // up to 8
+    DiskGeometry geometry;                         // zero: guessed
+    std::shared_ptr<DiskPolicy> policy = nullptr;  // of DMA, queued commands and flushes; null: none
+    bool sata = false;                             // behind AHCI: says that it can queue commands
   };
   explicit AtaDisk(Params p);
   bool is_packet_device() const override { return false; }
@@ -40,6 +41,7 @@ class AtaDisk final : public IdeDrive {
   // For a host that queues commands.
   block::Node& node() const { return *p_.node; }
   std::shared_ptr<block::Node> shared_node() const { return p_.node; }
+  const std::shared_ptr<DiskPolicy>& policy() const { return p_.policy; }
   bool write_cache() const { return write_cache_; }
   static u8 error_register(int error);
   void set_queue_error(u8 tag, u64 lba);

@@ -89,7 +89,8 @@ bool BusMaster::start(IdeDrive& drive, bool to_memory) {
                   if (last) status_ = static_cast<u8>(status_ & ~kActive);  // a longer table leaves the channel active
                   drive.disk_done(error);
                   drive.dma_end();
-                });
+                },
+                {.policy = request->policy, .is_read = to_memory, .bytes = request->bytes});
   return true;
 }
 

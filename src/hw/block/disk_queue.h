@@ -3,15 +3,22 @@
 // waits for done() before the next one, as the buses' standards have it. Without a device lock (-icount, tests)
 // everything happens inside submit(), so that what a guest sees depends on nothing else.
 //
-// submit(), drain(), cancel(): device lock held; destroyed without it, as the last member of its owner. Threads are
-// made when they are needed, at most kMaxThreads.
+// A drive's policy (disk_policy.h) may hold requests back, and keep those that the disk fails until resume(); a drain
+// waits for neither limits nor these.
+//
+// submit(), drain(), cancel(), resume(): device lock held; destroyed without it, as the last member of its owner.
+// Threads are made when they are needed, at most kMaxThreads.
 #pragma once
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "hw/block/disk_policy.h"
 
 namespace doppel::hw {
 
@@ -29,27 +36,38 @@ class DiskQueue final {
   DiskQueue(const DiskQueue&) = delete;
   DiskQueue& operator=(const DiskQueue&) = delete;
 
-  void submit(Work work, Done done);
+  // What a policy wants to know of a request.
+  struct Kind {
+    std::shared_ptr<DiskPolicy> policy = nullptr;  // null: none
+    bool is_read = false;
+    u64 bytes = 0;
+  };
+  void submit(Work work, Done done, Kind kind);
+  void submit(Work work, Done done) { submit(std::move(work), std::move(done), Kind{}); }
   void drain();   // until nothing is left, with all done() calls, and what they submit
   void end();     // without the device lock: the threads end with what they are at; the rest stays undone
-  void cancel();  // work that was submitted is done, but nobody hears of it
+  void cancel();  // work that was submitted is done, but nobody hears of it; what is kept is forgotten
+  void resume();  // what is kept is tried again
 
  private:
   struct Job {
     Work work;
     Done done;
+    Kind kind;
     int error = 0;
   };
   void run_here();
   void loop();
-  void step(std::unique_lock<std::mutex>& guard);  // lock_ held, todo_ not empty
-  void deliver();                                  // device lock held
+  void step(std::unique_lock<std::mutex>& guard, size_t index);  // lock_ held; the job todo_[index]
+  bool next(std::unique_lock<std::mutex>& guard, size_t& index);
+  void settle(Job& job);
+  void deliver();  // device lock held
   void finish_work();
 
   Params p_;
   std::mutex lock_;  // a leaf
   std::condition_variable work_, idle_;
-  std::deque<Job> todo_, done_;
+  std::deque<Job> todo_, done_, kept_;
   std::vector<std::thread> threads_;
   size_t running_ = 0, waiting_ = 0;
   bool delivering_ = false, stop_ = false, here_ = false;

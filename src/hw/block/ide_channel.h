@@ -32,6 +32,7 @@ class IdeChannel final : public IdeHost {
   IdeDrive* selected() const { return p_.drives[select_].get(); }
   void reset();  // hardware reset
   void drain() { queue_.drain(); }
+  void resume() { queue_.resume(); }
   void archive(StateArchive& ar);
 
   void intrq_changed(IdeDrive& drive) override;

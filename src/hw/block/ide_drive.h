@@ -18,6 +18,7 @@
 
 namespace doppel::hw {
 
+class DiskPolicy;
 class DiskQueue;
 class IdeDrive;
 
@@ -36,6 +37,7 @@ struct DiskRequest {
   u64 offset = 0;
   u32 bytes = 0;
   bool flush_after = false;
+  std::shared_ptr<DiskPolicy> policy = nullptr;
   int run(std::span<u8> data, bool read) const;  // 0 or an errno value; no lock is needed
 };
 

@@ -28,12 +28,14 @@ class Nvme final : public PciDevice, private MmioHandler {
     std::string model = "DOPPEL NVMe Ctrl";  // up to 40
     std::mutex* device_lock = nullptr;       // null: synchronous
     u16 io_queues = 64;
+    std::shared_ptr<DiskPolicy> policy = nullptr;  // null: none
   };
   explicit Nvme(Params p);
   ~Nvme() override;
   void reset() override;
   void archive(StateArchive& ar) override;
   void sleep() override { queue_.drain(); }
+  void wake() override { queue_.resume(); }
   std::string info() const override;
 
  private:

@@ -43,7 +43,10 @@ struct Nvme::Io {
   int run(block::Node& node) {
     int error = 0;
     switch (opcode) {
-      case kRead: error = block::read_sync(node, offset, bytes()); break;
+      case kRead:
+        error = block::read_sync(node, offset, bytes());
+        if (error != 0) std::fill_n(data.get(), buffer, u8{0});  // it may be passed over
+        break;
       case kWrite: error = block::write_sync(node, offset, bytes()); break;
       case kWriteZeroes: error = block::write_zeroes_sync(node, offset, size); break;
       case kFlush: error = node.read_only() ? 0 : block::flush_sync(node); break;
@@ -140,7 +143,8 @@ u16 Nvme::start_ranges(const Command& c, const std::shared_ptr<Io>& io) {
 void Nvme::submit(std::shared_ptr<Io> io) {
   in_flight_ += io->buffer;
   outstanding_++;
-  queue_.submit([io, node = p_.node] { return io->run(*node); }, [this, io](int error) { finish(*io, error); });
+  queue_.submit([io, node = p_.node] { return io->run(*node); }, [this, io](int error) { finish(*io, error); },
+                {.policy = p_.policy, .is_read = io->opcode == kRead || io->opcode == kCompare, .bytes = io->buffer});
 }
 
 void Nvme::finish(Io& io, int error) {

@@ -63,6 +63,10 @@ void PiixIde::sleep() {
   for (auto& channel : channels_) channel->drain();
 }
 
+void PiixIde::wake() {
+  for (auto& channel : channels_) channel->resume();
+}
+
 void PiixIde::archive(StateArchive& ar) {
   PciDevice::archive(ar);
   for (unsigned i = 0; i < 2; i++) {

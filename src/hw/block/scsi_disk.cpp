@@ -74,7 +74,8 @@ bool ScsiDisk::check_writable(ScsiTask& t) const {
 
 void ScsiDisk::submit(const Task& t, std::function<int(block::Node&, ScsiTask&)> work, bool is_read) {
   queue_->submit([t, node = p_.node, work = std::move(work)] { return work(*node, *t); },
-                 [t, is_read](int error) { error == 0 ? t->good() : t->check(sense_of(error, is_read)); });
+                 [t, is_read](int error) { error == 0 ? t->good() : t->check(sense_of(error, is_read)); },
+                 {.policy = p_.policy, .is_read = is_read, .bytes = is_read ? t->in.size() : t->out.size()});
 }
 
 void ScsiDisk::read(const Task& t, u64 block, u64 count) {

@@ -2,6 +2,7 @@
 // sizes, cache with flush and FUA, UNMAP and WRITE SAME, vital product data.
 #pragma once
 #include "block/node.h"
+#include "hw/block/disk_queue.h"
 #include "hw/block/scsi_device.h"
 
 namespace doppel::hw {
@@ -15,6 +16,7 @@ class ScsiDisk final : public ScsiDevice {
     std::string vendor = "DOPPEL", product = "HARDDISK", version = "1.0";  // up to 8, 16, 4
     u64 wwn = 0;                                                           // 0: none
     bool removable = false;
+    std::shared_ptr<DiskPolicy> policy = nullptr;  // null: none
   };
   explicit ScsiDisk(Params p) : p_(std::move(p)) {}
   void execute(std::shared_ptr<ScsiTask> task) override;

@@ -134,12 +134,12 @@ VirtioBlk::Serve VirtioBlk::start(u16 queue, const VirtqChain& chain) {
     return Serve::Done;
   }
   in_flight_ += r->size;
-  queue_.submit(
-      [this, r] {
-        run(*r);
-        return 0;
-      },
-      [this, r](int) { complete(*r); });
+  queue_.submit([this, r] { return run(*r); },
+                [this, r](int error) {
+                  if (error != 0) r->status = kIoError;
+                  complete(*r);
+                },
+                {.policy = p_.policy, .is_read = r->type == kIn, .bytes = r->size});
   return Serve::Done;
 }
 
@@ -202,7 +202,7 @@ void VirtioBlk::prepare_ranges(Request& r) {
   }
 }
 
-void VirtioBlk::run(Request& r) const {
+int VirtioBlk::run(Request& r) const {
   block::Node& node = *p_.node;
   int error = 0;
   switch (r.type) {
@@ -216,8 +216,8 @@ void VirtioBlk::run(Request& r) const {
                                        : block::write_zeroes_sync(node, range.offset, range.length);
       }
   }
-  if (error == 0 && r.flush_after) error = block::flush_sync(node);
-  if (error != 0) r.status = kIoError;
+  if (error != 0 && r.type == kIn) std::fill(r.bytes().begin(), r.bytes().end(), u8{0});  // it may be passed over
+  return error == 0 && r.flush_after ? block::flush_sync(node) : error;
 }
 
 // The status is the last byte that the driver gave room for.

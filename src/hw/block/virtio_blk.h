@@ -30,10 +30,12 @@ class VirtioBlk final : public VirtioDevice {
     bool write_cache = true;  // after a reset; false: every write is on the disk before it is told as done
     bool read_only = false;
     bool synchronous = false;
+    std::shared_ptr<DiskPolicy> policy = nullptr;  // null: none
   };
   explicit VirtioBlk(Params p);
   void leave() override { queue_.end(); }
   void sleep() override { queue_.drain(); }
+  void wake() override { queue_.resume(); }
   std::string info() const override;
 
  private:
@@ -46,7 +48,7 @@ class VirtioBlk final : public VirtioDevice {
   Serve start(u16 queue, const VirtqChain& chain);
   bool prepare(Request& r);  // false: complete with r.status
   void prepare_ranges(Request& r);
-  void run(Request& r) const;  // the disk's part; no lock
+  int run(Request& r) const;  // the disk's part; no lock
   void complete(Request& r);
   void batch_done();
   bool write_through() const { return !write_cache_ || !has_flush(); }

@@ -24,6 +24,7 @@ class VirtioScsi final : public VirtioDevice {
   };
   explicit VirtioScsi(Params p);
   void sleep() override { queue_.drain(); }
+  void wake() override { queue_.resume(); }
   std::string info() const override;
   ScsiBus& bus() { return bus_; }
   // A unit has another medium: told to a driver that asked for such events.

@@ -1,6 +1,9 @@
 // The events of the machine.
 #include "monitor/commands/events.h"
 
+#include <cerrno>
+#include <cstring>
+
 namespace doppel::monitor {
 
 enum class ShutdownReason { host_qmp_quit, host_signal, host_ui, guest_shutdown, guest_reset, guest_panic };
@@ -18,8 +21,38 @@ struct EnumNames<ResetReason> {
   static std::vector<std::string_view> names() { return {"host-qmp-system-reset", "guest-reset"}; }
 };
 
+enum class IoOperation { read, write };
+template <>
+struct EnumNames<IoOperation> {
+  static constexpr const char* kType = "IoOperationType";
+  static std::vector<std::string_view> names() { return {"read", "write"}; }
+};
+template <>
+struct EnumNames<machine::MachineEvent::Action> {
+  static constexpr const char* kType = "BlockErrorAction";
+  static std::vector<std::string_view> names() { return {"report", "ignore", "stop"}; }
+};
+
 namespace {
 
+struct BlockIoErrorEvent {
+  static constexpr const char *kType = "BLOCK_IO_ERROR-data", *kEvent = "BLOCK_IO_ERROR";
+  static constexpr const char* kHelp = "a disk's image could not be read or written";
+  static constexpr bool kAtMostOnceASecond = false;
+  std::string device, path, reason;
+  IoOperation operation{};
+  machine::MachineEvent::Action action{};
+  bool nospace = false;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "name of the drive");
+    v("qom-path", path, "its path among the objects");
+    v("operation", operation, "what was tried");
+    v("action", action, "what becomes of the request (werror=, rerror=)");
+    v("nospace", nospace, "whether the host's disk is full");
+    v("reason", reason, "for people");
+  }
+};
 struct StopEvent : Empty {
   static constexpr const char *kEvent = "STOP", *kHelp = "the machine has stopped";
   static constexpr bool kAtMostOnceASecond = false;
@@ -103,7 +136,7 @@ template <typename E>
 constexpr EventDefinition event() {
   return {E::kEvent, E::kHelp, [](TypeTable& table) { return Describer::of<E>(table); }};
 }
-constexpr EventDefinition kEvents[] = {event<DeviceDeletedEvent>(), event<TrayMovedEvent>(), event<UnplugErrorEvent>(),
+constexpr EventDefinition kEvents[] = {event<BlockIoErrorEvent>(), event<DeviceDeletedEvent>(), event<TrayMovedEvent>(), event<UnplugErrorEvent>(),
                                        event<PowerdownEvent>(),     event<ResetEvent>(),     event<ResumeEvent>(),
                                        event<RtcChangeEvent>(),     event<ShutdownEvent>(),  event<StopEvent>()};
 
@@ -138,6 +171,10 @@ void report_machine_events(machine::Machine& machine, EventHub& hub) {
       case Kind::DeviceDeleted: return hub.emit(DeviceDeletedEvent{{e.name, e.path}});
       case Kind::UnplugRefused: return hub.emit(UnplugErrorEvent{{e.name, e.path}});
       case Kind::RtcChange: return hub.emit(RtcChangeEvent{e.offset, e.path});
+      case Kind::BlockError:
+        return hub.emit(BlockIoErrorEvent{e.name, e.path, std::strerror(e.error),
+                                          e.is_read ? IoOperation::read : IoOperation::write, e.action,
+                                          e.error == ENOSPC});
     }
   };
 }

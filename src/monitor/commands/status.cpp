@@ -14,7 +14,7 @@ template <>
 struct EnumNames<machine::RunState> {
   static constexpr const char* kType = "RunState";
   static std::vector<std::string_view> names() {  // in the order of machine::RunState
-    return {"prelaunch", "paused", "running", "shutdown", "debug", "guest-panicked", "internal-error"};
+    return {"prelaunch", "paused", "running", "shutdown", "debug", "guest-panicked", "internal-error", "io-error"};
   }
 };
 

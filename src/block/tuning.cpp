@@ -1,0 +1,58 @@
+#include "block/tuning.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "block/image_info.h"
+
+namespace doppel::block {
+namespace {
+
+bool all_zero(std::span<const u8> data) {
+  return data.empty() || (data[0] == 0 && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
+}
+
+class Tuned final : public Node {
+ public:
+  Tuned(std::shared_ptr<Node> node, const Tuning& tuning) : node_(std::move(node)), tuning_(tuning) {}
+  u64 size() const override { return node_->size(); }
+  bool read_only() const override { return node_->read_only(); }
+  std::string filename() const override { return node_->filename(); }
+  void read(u64 offset, std::span<u8> data, Completion done) override { node_->read(offset, data, std::move(done)); }
+  void write(u64 offset, std::span<const u8> data, Completion done) override {
+    done = through(std::move(done));
+    if (tuning_.detect_zeroes && all_zero(data)) return node_->write_zeroes(offset, data.size(), std::move(done));
+    node_->write(offset, data, std::move(done));
+  }
+  void flush(Completion done) override { node_->flush(std::move(done)); }
+  void discard(u64 offset, u64 length, Completion done) override {
+    if (!tuning_.discard) return done(0);
+    node_->discard(offset, length, through(std::move(done)));
+  }
+  void write_zeroes(u64 offset, u64 length, Completion done) override {
+    node_->write_zeroes(offset, length, through(std::move(done)));
+  }
+  Extent extent(u64 offset, u64 length) override { return node_->extent(offset, length); }
+  std::string format() const override { return node_->format(); }
+  std::shared_ptr<Node> backing() const override { return node_->backing(); }
+  Status resize(u64 size) override { return node_->resize(size); }
+  ImageInfo info() const override { return node_->info(); }
+  u64 allocated_bytes() const override { return node_->allocated_bytes(); }
+
+ private:
+  Completion through(Completion done) {
+    if (!tuning_.write_through) return done;
+    return [node = node_, done = std::move(done)](int error) { error != 0 ? done(error) : node->flush(done); };
+  }
+  std::shared_ptr<Node> node_;
+  Tuning tuning_;
+};
+
+}  // namespace
+
+std::shared_ptr<Node> tuned(std::shared_ptr<Node> node, const Tuning& tuning) {
+  if (node == nullptr || (tuning.discard && !tuning.detect_zeroes && !tuning.write_through)) return node;
+  return std::make_shared<Tuned>(std::move(node), tuning);
+}
+
+}  // namespace doppel::block
