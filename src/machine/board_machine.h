@@ -146,8 +146,7 @@ class BoardMachine : public Machine {
   std::mutex loop_lock_;
   std::condition_variable work_, exit_changed_;
   bool wake_ = false, reset_ = false, reset_by_guest_ = false, powerdown_ = false, debug_ = false, guest_off_ = false,
-       io_error_ = false,
-       stop_loop_ = false;
+       io_error_ = false, stop_loop_ = false;
   struct Buried {
     std::unique_ptr<hw::Device> device;
     std::function<void()> after;

@@ -32,7 +32,7 @@ struct DriveConfig {
   std::string driver;                 // of a -blockdev: file, qcow2...
   bool is_node = false;               // of -blockdev: stays when the device that uses it goes
   std::shared_ptr<block::Node> node;  // open already; null: it is opened when a device wants it
-  std::string serial;  // for a device that says none
+  std::string serial;                 // for a device that says none
   block::Tuning tuning;
 };
 

@@ -156,6 +156,7 @@ Status PcMachine::plug(const DeviceConfig& device) {
     if (card.disk) {
       nodes_.push_back(card.disk->place.node);
       drives_.virtio.push_back(std::move(*card.disk));
+      watch_drives();
     }
     hotplug_->came(hw::pci::slot_of(place));
   });
