@@ -1,5 +1,5 @@
-// A MIPS CPU without a board: 1 MiB of RAM at 0, kernel mode, code in kseg0, Status.BEV off. Runs until WAIT: by the JIT or
-// the interpreter, in either byte order.
+// A MIPS CPU without a board: 1 MiB of RAM at 0, kernel mode, code in kseg0, Status.BEV off. Runs until WAIT: by the
+// JIT or the interpreter, in either byte order.
 #pragma once
 #include <gtest/gtest.h>
 
