@@ -146,6 +146,7 @@ TEST_P(Mips, StoreToACleanPage) {
 }
 
 TEST_P(Mips, SoftwareInterrupt) {
+  m.code(0x80000180, {mtc0(0, 13), BareMachine::kWait});  // a request that stays would end the wait
   m.run({lui(2, 0), ori(2, 2, 0x101), mfc0(3, 12), spc(37, 2, 3, 2), mtc0(2, 12), ori(4, 0, 0x100), mtc0(4, 13), kNop,
          addiu(5, 0, 1)});
   EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_INT});
