@@ -104,23 +104,12 @@ class Translator {
   ir::Region& region_;
 };
 
-// Every translate function that a row names.
-#define TRANSLATE_FUNCTIONS(X)                                                                                         \
-  X(branch_zero)                                                                                                       \
-  X(trap_immediate)                                                                                                    \
-  X(nothing)                                                                                                           \
-  X(jump) X(branch_equal) X(branch_less_equal) X(addi) X(addiu) X(slti) X(logic_immediate) X(lui) X(daddi) X(daddiu)   \
-      X(load_part64) X(load) X(load_part) X(store) X(store_part) X(cache) X(ll) X(sc) X(load_fp) X(store_fp) X(cop2)   \
-          X(shift_immediate) X(movci) X(shift_register) X(jump_register) X(move_if) X(syscall) X(break) X(sync)        \
-              X(move_hilo) X(dshift_register) X(multiply) X(divide) X(dmultiply) X(ddivide) X(add_trapping) X(add)     \
-                  X(logic) X(slt) X(dadd_trapping) X(dadd) X(trap) X(dshift_immediate) X(multiply_add) X(mul) X(count) \
-                      X(dcount) X(sdbbp) X(ext) X(ins) X(dext) X(dins) X(bshfl) X(dbshfl) X(rdhwr) X(move_cp0) X(pgpr) \
-                          X(di_ei) X(tlb) X(eret) X(wait) X(move_fp) X(branch_fp) X(fp_binary) X(fp_unary)             \
-                              X(fp_to_int) X(fp_move_if) X(fp_convert) X(fp_compare) X(load_fp_indexed)                \
-                                  X(store_fp_indexed) X(fp_nothing) X(fp_multiply_add)
-#define X(name) void tr_##name(Translator&, const Insn&);
-TRANSLATE_FUNCTIONS(X)
-#undef X
-#undef TRANSLATE_FUNCTIONS
+// The translate functions that rows name; several rows may name one.
+#define INSN(mask, match, name, isa, kind, handler) void handler(Translator&, const Insn&);
+#include "guest/mips/decode/cop0.inc"
+#include "guest/mips/decode/cop1.inc"
+#include "guest/mips/decode/main.inc"
+#include "guest/mips/decode/special.inc"
+#undef INSN
 
 }  // namespace doppel::mips
