@@ -1,5 +1,6 @@
 #include "app/commands.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -34,7 +35,7 @@ constexpr const char* kUsage =
     "  type VM TEXT...           keys for it; \\n is the return key\n"
     "  doctor                    what works on this host, what not, why, and the fix\n"
     "  img COMMAND ...           disk images: create, info, convert, check, snapshot ... (qemu-img's command line)\n"
-    "  list cpus|machines|devices|qmp\n"
+    "  list cpus [TARGET]|machines|devices|qmp\n"
     "  version\n"
     "Options of run are those of qemu-system-x86_64, e.g. -m 1G -smp 2 -nographic.\n";
 
@@ -66,7 +67,13 @@ int qemu_command(const std::string& program, const std::vector<std::string>& arg
 
 int list(const std::vector<std::string>& args) {
   const std::string what = args.empty() ? "" : args[0];
-  if (what == "cpus") return print(machine::cpu_help("x86_64") + machine::cpu_help("mips64"));
+  if (what == "cpus") {
+    const std::string target = args.size() > 1 ? args[1] : "x86_64";
+    const std::vector<std::string> targets = machine::targets();
+    if (std::find(targets.begin(), targets.end(), target) == targets.end())
+      return fail({"there is no target '" + target + "'", "doppel list cpus mipsel", 2});
+    return print(machine::cpu_help(target));
+  }
   if (what == "machines") return print(machine::boards_help());
   if (what == "devices") return print(machine::devices_help());
   if (what == "qmp") return print(monitor::qmp_reference());
