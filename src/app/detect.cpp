@@ -113,7 +113,7 @@ Result<Detected> detect(const std::string& path) {
     if (multiboot && (machine == 3 || machine == 62))
       return Detected{"multiboot kernel", machine == 3 ? "i386" : "x86_64", {"-kernel", path}};
     return Error{path + " is an ELF file for machine " + std::to_string(machine) + ", not a multiboot kernel",
-                 "only bzImage and multiboot kernels boot so far", 1};
+                 "only bzImage, multiboot and MIPS kernels boot so far", 1};
   }
   if (b.has(0x8001, "CD001")) return Detected{"CD image", "x86_64", {"-cdrom", path, "-boot", "d", "-m", "512"}};
   if (b.get<u16>(510) == 0xaa55) {

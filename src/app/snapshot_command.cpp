@@ -100,7 +100,7 @@ int restore(const Vm& vm, const std::string& name) {
     return 0;
   }
   if (auto before = migration::return_disks(*record); !before) return fail(before.error());
-  migration::set_pending(vm.folder, "");
+  if (Status s = migration::set_pending(vm.folder, ""); !s) return fail(s.error());
   if (Status s = migration::set_present_parent(vm.folder, name); !s) return fail(s.error());
   migration::collect_layers(vm.folder);
   return 0;

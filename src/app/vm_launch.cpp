@@ -21,6 +21,11 @@ int fail(const Error& e) {
   return e.exit_status;
 }
 
+// Of what is over by now: said, and gone on.
+void complain(const Status& s) {
+  if (!s) fail(s.error());
+}
+
 // A clone remembers what it was cloned from.
 std::optional<migration::Record> clone_record(const std::string& file, const std::string& folder) {
   auto record = migration::read_record(folder, "start");
@@ -170,14 +175,14 @@ int run_plan(VmPlan plan, const RunWords& w) {
   o.on_restored = [&, name = plan.record ? plan.record->name : "", throwaway = w.throwaway] {
     went_on = true;
     if (throwaway) return;
-    migration::set_present_parent(folder, name);
-    migration::set_pending(folder, "");
+    complain(migration::set_present_parent(folder, name));
+    complain(migration::set_pending(folder, ""));
     migration::collect_layers(folder);
   };
   if (plan.record && !o.restore) o.on_restored();
   const int status = run_machine(std::move(o));
   if (!went_on) {  // as if it had not been tried
-    for (const auto& d : before) block::set_current(d.disk, d.layer);
+    for (const auto& d : before) complain(block::set_current(d.disk, d.layer));
     if (!before.empty()) migration::collect_layers(folder);
   }
   return status;

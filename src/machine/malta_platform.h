@@ -28,7 +28,6 @@ class MaltaPlatform final : public mips::Platform {
   void arm_compare(u32 cpu, u64 ns) override {
     if (cpu < timers_.size()) timers_[cpu]->arm_in(static_cast<s64>(ns));
   }
-  u32 cpu_count() override { return static_cast<u32>(timers_.size()); }
 
  private:
   static constexpr s64 kWrap = (s64{1} << 32) * hw::kNsPerSecond / static_cast<s64>(kCountHz);

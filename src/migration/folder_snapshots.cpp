@@ -124,9 +124,9 @@ Result<Record::Disk> freeze(Drive& drive) {
   if (s) s = switch_to(drive, *above);
   if (s) return Record::Disk{disk, base};
   const Error why = s.error();
-  block::set_current(disk, base);
-  if (Status back = switch_to(drive, base); !back) return back.error();
-  return why;
+  Status back = block::set_current(disk, base);
+  if (Status same = switch_to(drive, base); !same) back = same;
+  return back ? why : back.error();
 }
 
 Result<std::vector<Record::Disk>> freeze_all(machine::Machine& machine) {
@@ -428,8 +428,12 @@ Status delete_from_folder(const std::string& folder, const std::string& name) {
     child.parent = record->parent;
     if (Status s = write_record(snapshot_folder(folder, child.name), child); !s) return s;
   }
-  if (present_parent(folder) == name) set_present_parent(folder, record ? record->parent : "");
-  if (pending(folder) == name) set_pending(folder, "");
+  if (present_parent(folder) == name) {
+    if (Status s = set_present_parent(folder, record ? record->parent : ""); !s) return s;
+  }
+  if (pending(folder) == name) {
+    if (Status s = set_pending(folder, ""); !s) return s;
+  }
   const std::string gone = snapshot_folder(folder, name) + ".partial";  // half deleted: nobody takes it for a snapshot
   remove_all(gone);
   fs::rename(snapshot_folder(folder, name), gone, ec);

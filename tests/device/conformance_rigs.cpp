@@ -14,6 +14,7 @@
 #include "hw/block/scsi_disk.h"
 #include "hw/block/virtio_blk.h"
 #include "hw/block/virtio_scsi.h"
+#include "hw/bus/pci/gt64120.h"
 #include "hw/bus/pci/i440fx.h"
 #include "hw/bus/pci/pci_config_ports.h"
 #include "hw/bus/pci/pci_hotplug.h"
@@ -30,6 +31,7 @@
 #include "hw/misc/debug_console.h"
 #include "hw/misc/debug_exit.h"
 #include "hw/misc/i8237.h"
+#include "hw/misc/malta_fpga.h"
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/virtio_9p.h"
@@ -300,6 +302,14 @@ const std::vector<RigEntry>& rigs() {
       {"fdc", build_fdc},
       {"std_vga", build_vga},
       {"i440fx", [](Rig& r) { attach_pci(r, r.make<I440Fx>(I440Fx::Params{.ram_bytes = 1 << 27})); }},
+      {"gt64120",
+       [](Rig& r) {
+         auto& d = r.make<Gt64120>(Gt64120::Params{.bus = r.pci, .big_endian = true});
+         attach_pci(r, d);
+         r.windows.push_back(&d);
+       }},
+      {"malta_fpga", [](Rig& r) { r.windows = {&r.make<MaltaFpga>(MaltaFpga::Params{})}; }},
+      {"malta_gpio", [](Rig& r) { r.windows = {&r.make<MaltaGpio>(false)}; }},
       {"piix3_isa",
        [](Rig& r) {
          auto& d = r.make<Piix3Isa>(Piix3Isa::Params{});

@@ -12,7 +12,6 @@ class Platform {
   virtual u64 count_hz() = 0;
   // Count will equal Compare in `ns` nanoseconds from now: timer_event is due then. A new call replaces the old one.
   virtual void arm_compare(u32 cpu, u64 ns) = 0;
-  virtual u32 cpu_count() = 0;
 };
 
 }  // namespace doppel::mips

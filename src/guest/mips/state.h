@@ -97,7 +97,6 @@ enum ModeBits : u64 {
   kModeFr = 0x10,    // 32 floating-point registers of 64 bits
   kModeOp64 = 0x20,  // 64-bit operations are allowed
   kModeVa64 = 0x40,  // addresses are not cut to 32 bits
-  kModeCu1x = 0x80,  // (MIPS64, MIPS32 r2: COP1X)
 };
 
 // One entry of the TLB: two pages (vol. III, 4.6).
@@ -112,7 +111,7 @@ struct TlbPair {
 static_assert(sizeof(TlbPair) == 32);
 constexpr unsigned kMaxTlb = 64;
 
-enum Event : u32 { kEventReset = 1, kEventNmi = 2 };
+enum Event : u32 { kEventNmi = 1 };
 
 struct MipsState {
   mem::VcpuHeader h;
@@ -127,7 +126,7 @@ struct MipsState {
   u8 waiting = 0;  // WAIT
   u64 ll_address = 0, ll_value = 0;
   // CP0
-  u32 index = 0, random = 0, wired = 0, page_mask = 0, page_grain = 0, hwrena = 0;
+  u32 index = 0, wired = 0, page_mask = 0, hwrena = 0;
   u64 entry_lo0 = 0, entry_lo1 = 0, context = 0, entry_hi = 0, user_local = 0;
   u64 bad_vaddr = 0, epc = 0, error_epc = 0, depc = 0, desave = 0;
   u32 count_offset = 0, stopped_count = 0, compare = 0;

@@ -319,16 +319,8 @@ Answer<Empty> change_medium(Context& c, ChangeMedium& args) {
   return Empty{};
 }
 
-struct Tray {
+struct Tray : Eject {
   static constexpr const char* kType = "blockdev-open-tray-arg";
-  std::optional<std::string> device, id;
-  std::optional<bool> force;
-  template <class V>
-  void visit(V& v) {
-    v("device", device, "name of the drive");
-    v("id", id, "id or path of the drive's device");
-    v("force", force, "even if the guest has locked it");
-  }
 };
 Answer<Empty> open_tray(Context& c, Tray& args) {
   auto name = chosen(args.device, args.id, c.machine);

@@ -18,7 +18,6 @@ class StillPlatform final : public Platform {
   u64 now_ns() override { return ns; }
   u64 count_hz() override { return 1'000'000'000; }
   void arm_compare(u32, u64 in) override { armed = in; }
-  u32 cpu_count() override { return 1; }
 };
 
 struct Kind {
