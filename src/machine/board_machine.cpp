@@ -418,12 +418,13 @@ bool BoardMachine::carry_out() {
   return true;
 }
 
-void BoardMachine::reset_devices() {
+void BoardMachine::reset_devices(bool for_state) {
   off_ = false;
   {
     const std::lock_guard guard(device_lock_);
     for (auto& device : owned_) device->reset();
     after_reset();
+    if (!for_state) fill_ram();
   }
   for (auto& vcpu : vcpus_) vcpu->run_on([&vcpu] { vcpu->cpu().reset(); });
   for (auto& vcpu : vcpus_) vcpu->flush_tlb();
@@ -433,7 +434,7 @@ void BoardMachine::do_reset(bool guest) {
   const std::lock_guard run(run_lock_);
   const bool was_running = state() == RunState::Running;
   if (was_running) pause_vcpus();
-  reset_devices();
+  reset_devices(false);
   tell({.kind = MachineEvent::Kind::Reset, .guest = guest});
   if (was_running) resume_vcpus();
   if (state() == RunState::Shutdown || state() == RunState::IoError) set_state(RunState::Paused);

@@ -52,7 +52,6 @@ class BoardMachine : public Machine {
   Result<u64> balloon_bytes() override { return Error{"this board has no balloon", ""}; }
   Status while_stopped(const StoppedWork& work) override;
   void archive(StateArchive& ar) override;
-  mem::RamBlock* ram() override { return nullptr; }
   bool guest_is_off() const override { return off_.load(); }
   // What the guest asks for: any thread.
   void guest_reset();
@@ -90,6 +89,8 @@ class BoardMachine : public Machine {
   // To be called by the most derived destructor: stops every thread.
   void shut_down();
   virtual void press_power_button() = 0;
+  // What the board itself puts into RAM for the CPU to start with: at a reset, not before a state is loaded.
+  virtual void fill_ram() {}
   virtual void after_reset() {}  // device lock held, devices are reset
   // Of a state: what is no device's; `loaded` comes when all else is there. Without the device lock, vCPUs paused.
   virtual void archive_board(StateArchive&) {}
@@ -116,7 +117,7 @@ class BoardMachine : public Machine {
   void wait_for_work();
   bool carry_out();
   void do_reset(bool guest);
-  void reset_devices();
+  void reset_devices(bool for_state);
   void archive_devices(StateArchive& ar);
   void do_exit();
   void end_buried();

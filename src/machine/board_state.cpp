@@ -30,7 +30,7 @@ Status BoardMachine::while_stopped(const StoppedWork& work) {
 }
 
 void BoardMachine::archive(StateArchive& ar) {
-  if (ar.loading()) reset_devices();
+  if (ar.loading()) reset_devices(true);
   s64 now = clock_.now();
   ar.field("clock", now);
   if (ar.loading()) clock_.set(now);

@@ -231,6 +231,7 @@ class Machine {
   // there is none.
   using StoppedWork = std::function<Status(bool& stay)>;
   virtual Status while_stopped(const StoppedWork& work) = 0;
+  virtual Status can_archive() const { return success(); }  // an error: this board's states are not built
   virtual void archive(StateArchive& ar) = 0;
   virtual mem::RamBlock* ram() = 0;
   virtual bool guest_is_off() const = 0;  // it has switched itself off

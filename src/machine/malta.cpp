@@ -130,6 +130,7 @@ Status MaltaMachine::build() {
   build_fpga();
   if (Status s = build_cards(); !s.ok()) return s;
   after_reset();
+  fill_ram();
   cpu_->reset();
   return success();
 }
@@ -152,13 +153,14 @@ Status MaltaMachine::check() const {
 Status MaltaMachine::build_memory() {
   auto ram = memory_.create_ram("malta.ram", align_up(config_.ram_bytes, mem::kPageSize));
   if (!ram.ok()) return ram.error();
+  ram_ = *ram;
   flash_.assign(kFlashSize, 0xff);
   const u32 revision = model_.big_endian ? __builtin_bswap32(kRevision) : kRevision;
   store_le<u32>(&flash_[kRevisionOffset], revision);
   mem::RamBlock* rom = memory_.wrap_ram("malta.flash", flash_.data(), flash_.size(), true);
   memory_.begin();
-  memory_.map_ram("ram-low", 0, *ram, 0, low_ram_, 0);
-  memory_.map_ram("ram-high", kHighRam, *ram, 0, (*ram)->size, 0);
+  memory_.map_ram("ram-low", 0, ram_, 0, low_ram_, 0);
+  memory_.map_ram("ram-high", kHighRam, ram_, 0, ram_->size, 0);
   memory_.map_ram("flash", kFlash, rom, 0, kFlashSize, 1, true);
   memory_.map_ram("boot-flash", kBootFlash, rom, 0, kFlashSize, 1, true);
   memory_.commit();
@@ -355,7 +357,7 @@ Status MaltaMachine::build_cards() {
   return success();
 }
 
-// What the firmware leaves behind: the address map, interrupt routes, the ACPI registers, the kernel in RAM.
+// What the firmware leaves behind: the address map, interrupt routes, the ACPI registers.
 void MaltaMachine::after_reset() {
   gt_->program(kGtRegisters, {kPciIo, kPciIoSize, 0}, {kPciMemory, kPciMemorySize, kPciMemory});
   for (u8 n = 0; n < 4; n++) isa_->config_write(static_cast<u8>(0x60 + n), n < 2 ? 10 : 11, 1);
@@ -364,6 +366,9 @@ void MaltaMachine::after_reset() {
   pm_->config_write(0x90, 0x1101, 4);
   pm_->config_write(0xd2, 9, 1);
   pm_->config_write(hw::pci::kCommand, 1, 2);
+}
+
+void MaltaMachine::fill_ram() {
   for (const MaltaBoot::Piece& piece : boot_.pieces) memory_.write(piece.phys, piece.bytes.data(), piece.bytes.size());
 }
 

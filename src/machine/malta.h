@@ -28,6 +28,10 @@ class MaltaMachine final : public BoardMachine {
   Status build();
 
   display::Console* console() override { return vga_ ? &vga_->core() : nullptr; }
+  mem::RamBlock* ram() override { return ram_; }
+  Status can_archive() const override {
+    return Error{"the state of the board malta can't be saved or loaded yet", "use the board pc for snapshots"};
+  }
   std::string pic_info() override;
   void inject_nmi() override;
   void key(u32 qemu_qcode, bool down) override;
@@ -41,6 +45,8 @@ class MaltaMachine final : public BoardMachine {
  protected:
   void press_power_button() override { pm_->press_power_button(); }
   void after_reset() override;
+  void fill_ram() override;
+  std::vector<std::string> collectors() const override { return {"pic"}; }
 
  private:
   class VgaBus;   // the display's legacy windows as PCI sees them
@@ -63,6 +69,7 @@ class MaltaMachine final : public BoardMachine {
   MaltaPlatform platform_{clock_};
   PcDrives drives_;
   mips::MipsCpu* cpu_ = nullptr;
+  mem::RamBlock* ram_ = nullptr;
   std::vector<u8> flash_;
   u64 low_ram_ = 0;
   std::unique_ptr<hw::PciBus> pci_;

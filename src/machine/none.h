@@ -11,6 +11,7 @@ class NoneMachine final : public BoardMachine {
   Status check() const;  // what was asked for and can't be plugged into nothing
 
   display::Console* console() override { return nullptr; }
+  mem::RamBlock* ram() override { return nullptr; }
   std::string pic_info() override { return {}; }
   void inject_nmi() override {}
   void key(u32, bool) override {}

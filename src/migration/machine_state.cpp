@@ -52,6 +52,7 @@ Status load_ram(machine::Machine& machine, Medium& medium, const std::string& ra
 }  // namespace
 
 Result<u64> save_state(machine::Machine& machine, Medium& medium, const SaveOptions& options) {
+  if (Status s = machine.can_archive(); !s) return s.error();
   StateWriter out(medium);
   if (Status s = out.begin(); !s) return s.error();
   if (Status s = out.add(pack(Block::Facts, 0, bytes_of(to_json(facts_of(machine))))); !s) return s.error();
@@ -72,6 +73,7 @@ Result<u64> save_state(machine::Machine& machine, Medium& medium, const SaveOpti
 }
 
 Result<StateLoad> StateLoad::prepare(machine::Machine& machine, Medium& medium, const std::string& ram_file) {
+  if (Status s = machine.can_archive(); !s) return s.error();
   auto parts = read_parts(medium);
   if (!parts) return parts.error();
   auto facts = from_json(parts->facts);
