@@ -43,8 +43,9 @@ class Gt64120 final : public PciDevice, public MmioHandler {
   void program(u64 registers, const Range& io, const Range& memory);
 
  private:
-  u32& reg(u64 offset) { return regs_[offset / 4]; }
-  u32 reg(u64 offset) const { return regs_[offset / 4]; }
+  // The internal space repeats after its last register.
+  u32& reg(u64 offset) { return regs_[offset % kRegisterBytes / 4]; }
+  u32 reg(u64 offset) const { return regs_[offset % kRegisterBytes / 4]; }
   Decoding decoding() const;
   void tell(bool always);
   u32 config_data() const;
