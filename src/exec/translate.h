@@ -9,6 +9,7 @@
 #include "exec/code_cache.h"
 #include "guest/guest.h"
 #include "ir/opt/pipeline.h"
+#include "mem/direct_memory.h"
 #include "mem/soft_tlb.h"
 
 namespace doppel::exec {
@@ -24,6 +25,7 @@ struct Config {
   bool perf_map = false;
   int max_pinned = -1;
   u32 max_insns = 64;
+  mem::DirectMemory* direct = nullptr;  // single programs: the memory given to VcpuLoop is then an empty one
 };
 
 struct Counters {

@@ -45,6 +45,14 @@ class VcpuLoop final : public mem::Runtime {
   std::atomic<bool>& in_guest() { return in_guest_; }
   void wait_while_exclusive();
 
+  // With Config::direct, from the handler of SIGSEGV or SIGBUS on this loop's thread: the access to `va` by the host
+  // instruction at `host_pc` failed. True: return from the handler, to `host_pc` as it is now. Otherwise it does not
+  // return where guest code or one of its helpers made the access: it becomes the guest's fault. False: somebody
+  // else's.
+  bool host_fault(u64& host_pc, u64 va, mem::Access access);
+  // Any thread: code of [va, va+size) is no longer what it was (unmapped, protected, written to).
+  void drop_code_soon(u64 va, u64 size) { post_invalidate(va, size); }
+
   // mem::Runtime
   void sync_pc() override;
   [[noreturn]] void unwind() override;

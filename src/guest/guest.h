@@ -57,6 +57,8 @@ struct CodePosition {
   u64 pc = 0, linear = 0, mode = 0, base = 0;
 };
 
+class UserCpu;
+
 // One vCPU. All calls on its own thread unless said otherwise.
 class GuestCpu {
  public:
@@ -92,6 +94,7 @@ class GuestCpu {
   virtual size_t gdb_read(size_t number, u8* out) const = 0;  // bytes written (little-endian)
   virtual size_t gdb_write(size_t number, const u8* in) = 0;
   virtual bool debug_translate(u64 va, u64& pa) = 0;  // no side effects
+  virtual UserCpu* user() { return nullptr; }         // to run single programs (user_cpu.h); null: it can't
 };
 
 }  // namespace doppel::guest

@@ -1,0 +1,70 @@
+// Abi: how a Linux program of one instruction set meets its kernel: calling convention, numbers, layouts of structures
+// and frames. One file an instruction set in abi/; one object an ABI (x86_64, i386, mips o32 in both orders, mips n64).
+#pragma once
+#include <array>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bits.h"
+#include "guest/user_cpu.h"
+
+namespace doppel::user {
+
+class Thread;
+struct SyscallRow;  // linux/syscalls.h
+struct PendingSignal;
+
+enum class AbiId : u8 { X86_64, I386, MipsO32, MipsN64 };
+
+class Abi {
+ public:
+  virtual ~Abi() = default;
+  AbiId id = AbiId::X86_64;
+  std::string name;   // the guest's name as in qemu-<name>: x86_64, i386, mips, mipsel, mips64el
+  unsigned word = 8;  // bytes of a pointer and a long
+  bool big_endian = false;
+  u64 page_size = 4096;
+  u64 address_end = 0;  // first address past what the program may map (i386: 0xffffe000, o32: 0x7fff8000...)
+  u64 stack_top = 0, mmap_top = 0;  // where the stack ends, and below which mmap looks for room
+  u16 elf_machine = 0;
+  std::string uname_machine;  // x86_64, i686, mips, mips64
+
+  // System calls. Numbers by a table: row of `number`, null: not one (ENOSYS).
+  virtual const SyscallRow* row(u64 number) const = 0;
+  // From the CPU's registers; o32's fifth and later ones are read from the stack. i386's 64-bit arguments are two
+  // words, o32's an aligned pair: the row's own handler joins them (linux/args.h).
+  virtual u64 syscall_number(Thread& t) const = 0;
+  virtual std::array<u64, 8> syscall_args(Thread& t) const = 0;
+  // `result`: a value, or -errno in the host's numbers (mapped to the guest's here).
+  virtual void set_syscall_result(Thread& t, s64 result) const = 0;
+  // The pc goes back to the system call's instruction, its number and arguments as they were (restart).
+  virtual void rewind_syscall(Thread& t, u64 number) const = 0;
+
+  // Host <-> guest numbers. Linux's for x86 are the host's own on x86-64; MIPS differs in errno, signals, flags.
+  virtual int errno_to_guest(int host) const { return host; }
+  virtual int signal_to_guest(int host) const { return host; }
+  virtual int signal_to_host(int guest) const { return guest; }
+  virtual unsigned signal_count() const { return 64; }
+
+  // Processor start: registers at the program's entry.
+  virtual void start_thread(guest::UserCpu& cpu, u64 entry, u64 sp) const = 0;
+  // The frame of a signal's handler on the stack (or the alternate one) and registers for its first instruction; exact
+  // as the kernel's, restorer included. False: the stack is not there (the program dies of SIGSEGV).
+  virtual bool push_signal_frame(Thread& t, const PendingSignal& signal) const = 0;
+  // sigreturn (`rt`: rt_sigreturn): registers and mask from the frame. False: a bad frame.
+  virtual bool pop_signal_frame(Thread& t, bool rt) const = 0;
+  // An exception of the CPU as the signal that the kernel makes of it.
+  virtual PendingSignal signal_of(const guest::UserEvent& event, Thread& t) const = 0;
+  // Auxiliary vector: AT_HWCAP, AT_HWCAP2, AT_PLATFORM.
+  virtual u64 hwcap() const { return 0; }
+  virtual u64 hwcap2() const { return 0; }
+  virtual std::string platform() const = 0;
+  virtual void set_tls(Thread& t, u64 value) const = 0;  // clone's CLONE_SETTLS, set_thread_area
+};
+
+// Null with the names that there are in `known` if there is none of that name.
+const Abi* find_abi(const std::string& name);
+std::vector<std::string> abi_names();
+
+}  // namespace doppel::user

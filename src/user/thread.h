@@ -1,0 +1,99 @@
+// Process and Thread: the program as a whole and one of its threads, which is one thread of the host with a CPU and a
+// loop of the executor. Thread's functions are for its own thread unless said otherwise.
+#pragma once
+#include <atomic>
+#include <csignal>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "exec/vcpu_loop.h"
+#include "guest/guest.h"
+#include "guest/user_cpu.h"
+#include "user/abi.h"
+#include "user/address_map.h"
+
+namespace doppel::user {
+
+// A signal on its way to the program, guest's number and code, with what siginfo_t holds.
+struct PendingSignal {
+  int number = 0, code = 0, error = 0;
+  u64 address = 0;  // si_addr
+  s32 pid = 0, uid = 0, status = 0;
+  u64 value = 0;        // si_value
+  bool forced = false;  // by a fault: a blocked or ignored one kills
+};
+
+// sigaction as the program set it, guest's numbers and flags.
+struct SignalAction {
+  u64 handler = 0;  // 0 SIG_DFL, 1 SIG_IGN
+  u64 flags = 0;
+  u64 restorer = 0;
+  u64 mask = 0;
+};
+
+struct Options {
+  std::string prefix;  // -L: absolute paths are looked for below it first
+  std::string argv0;   // -0
+  std::vector<std::string> environment;
+  bool strace = false;
+  int gdb_port = 0;  // -g
+  u64 stack_bytes = u64{8} << 20;
+  exec::Config exec;
+};
+
+class Process {
+ public:
+  const Abi* abi = nullptr;
+  Options options;
+  AddressMap map;
+  std::function<std::unique_ptr<guest::GuestCpu>(u32 index)> make_cpu;
+  std::string executable;  // host path of the program (/proc/self/exe)
+  std::vector<std::string> argv;
+  u64 brk_start = 0, brk_now = 0;
+  mem::AddressSpace no_memory;  // the executor's, empty
+  std::unique_ptr<exec::CodePages> pages;
+  std::mutex lock;  // of what follows
+  std::array<SignalAction, 129> actions;
+  std::vector<class Thread*> threads;
+};
+
+class Thread {
+ public:
+  Process& process;
+  std::unique_ptr<guest::GuestCpu> cpu;
+  std::unique_ptr<exec::VcpuLoop> loop;
+  guest::UserCpu& user() { return *cpu->user(); }
+  const Abi& abi() const { return *process.abi; }
+  int tid = 0;  // the host's and the guest's
+  u64 clear_child_tid = 0, robust_list = 0, robust_list_size = 0;
+  u64 signal_mask = 0;  // guest's numbers, bit n - 1
+  struct {
+    u64 sp = 0, size = 0;
+    int flags = 2 /* SS_DISABLE */;
+  } alternate_stack;
+  std::atomic<bool> exiting{false};
+
+  static Thread* current();
+  // Guest memory, checked: false if part of it is not there. In guest byte order as it lies.
+  bool read(u64 va, void* out, size_t size);
+  bool write(u64 va, const void* data, size_t size);
+  bool read_string(u64 va, std::string& out, size_t limit = 4096);
+  // Values in the program's byte order and word size.
+  bool read_word(u64 va, u64& out);
+  bool write_word(u64 va, u64 value);
+  // A host system call that may block: interrupted by a signal for the program it gives -EINTR, and none is lost
+  // between the look for one and the call (base/os of it: an assembly stub whose address range the handler knows).
+  // Returns the kernel's value or -errno.
+  s64 blocking_call(long number, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0);
+  explicit Thread(Process& p) : process(p) {}
+};
+
+// Results that are not errors of the host: the dispatcher acts on them.
+constexpr s64 kRestart = -512;      // ERESTARTSYS: run the call again if the handler has SA_RESTART, else EINTR
+constexpr s64 kNoResult = -100000;  // registers are already what they shall be (sigreturn, execve)
+
+}  // namespace doppel::user
