@@ -2,11 +2,13 @@
 // loop of the executor. Thread's functions are for its own thread unless said otherwise.
 #pragma once
 #include <atomic>
+#include <csetjmp>
 #include <csignal>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,6 +79,26 @@ class Thread {
   } alternate_stack;
   std::atomic<bool> exiting{false};
 
+  // Kept by signals.cpp. What came from the host and is not delivered yet: one at a time, as all of the host's signals
+  // are blocked while one is here.
+  struct {
+    volatile std::sig_atomic_t arrived = 0;  // number of the host, read by blocking_call's stub
+    siginfo_t info{};
+  } host_signal;
+  std::vector<PendingSignal> held;  // SIGSEGV and SIGBUS of others that the program blocks: the host must not
+  std::optional<u64> saved_mask;    // the mask that the next frame, or the end of the call, brings back
+  struct {
+    u64 number = 0;
+    s64 how = 0;  // kRestart, kRestartAlways; 0: none
+  } restart;
+  // The latest exception: x86's trapno, err and cr2 of a frame.
+  struct {
+    u64 number = 0, error = 0, address = 0;
+    int host_signal = 0, host_code = 0;  // of a page fault
+  } trap;
+  u64 descriptor_table = 0;  // x86, 32 bits: page of the segment descriptors
+  std::jmp_buf exit_jump;    // to the end of the host's thread
+
   static Thread* current();
   // Guest memory, checked: false if part of it is not there. In guest byte order as it lies.
   bool read(u64 va, void* out, size_t size);
@@ -87,13 +109,14 @@ class Thread {
   bool write_word(u64 va, u64 value);
   // A host system call that may block: interrupted by a signal for the program it gives -EINTR, and none is lost
   // between the look for one and the call (base/os of it: an assembly stub whose address range the handler knows).
-  // Returns the kernel's value or -errno.
+  // Returns the kernel's value, -errno or kRestartAlways, which the caller hands on.
   s64 blocking_call(long number, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0);
   explicit Thread(Process& p) : process(p) {}
 };
 
 // Results that are not errors of the host: the dispatcher acts on them.
-constexpr s64 kRestart = -512;      // ERESTARTSYS: run the call again if the handler has SA_RESTART, else EINTR
-constexpr s64 kNoResult = -100000;  // registers are already what they shall be (sigreturn, execve)
+constexpr s64 kRestart = -512;        // ERESTARTSYS: run the call again if the handler has SA_RESTART, else EINTR
+constexpr s64 kRestartAlways = -513;  // a signal came before the call began: it runs after the handler
+constexpr s64 kNoResult = -100000;    // registers are already what they shall be (sigreturn, execve)
 
 }  // namespace doppel::user

@@ -13,7 +13,7 @@ namespace doppel::user {
 // By position in the row, whatever the ABI: values are widened by their kind (signed or not), 64-bit values of 32-bit
 // ABIs are joined from their pair of registers.
 using SyscallArgs = std::array<u64, 8>;
-// A value, -errno in the host's numbers, kRestart or kNoResult.
+// A value, -errno in the host's numbers, kRestart, kRestartAlways or kNoResult.
 using SyscallHandler = s64 (*)(Thread& t, const SyscallArgs& args);
 
 enum class ArgKind : u8;  // linux/args.h
@@ -41,6 +41,8 @@ s64 start_clone(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid, 
 s64 execute(Thread& t, int dirfd, const std::string& path, const std::vector<std::string>& argv,
             const std::vector<std::string>& envp, int flags);
 // Of signals, given by signals.cpp.
+// do_syscall's way out for `how` = kRestart and kRestartAlways: registers stay as they are, the delivery decides.
+void restart_later(Thread& t, u64 number, s64 how);
 s64 set_action(Thread& t, int signal, const SignalAction* to, SignalAction* old);
 s64 set_mask(Thread& t, u64 mask);  // the thread's; takes what became deliverable
 s64 suspend(Thread& t, u64 mask);   // sigsuspend: kRestart-like -EINTR when a handler ran
