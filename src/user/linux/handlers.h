@@ -1,0 +1,28 @@
+// The handlers that syscalls.def names; each subject has a file.
+#pragma once
+#include "user/linux/args.h"
+
+namespace doppel::user::calls {
+
+#define CALL(name, kinds, result, handler) s64 handler(Thread& t, const SyscallArgs& a);
+#define PASS(name, number, mode, kinds, result)
+#define NONE(name)
+#include "user/linux/syscalls.def"
+#undef CALL
+#undef PASS
+#undef NONE
+
+// Structures that more than one file reads or writes; false: the address is not the program's.
+bool read_timespec(Thread& t, u64 va, bool wide, struct timespec& out);
+bool write_timespec(Thread& t, u64 va, bool wide, const struct timespec& in);
+bool read_sigset(Thread& t, u64 va,
+                 u64& out);  // guest's numbers, bit n - 1; of the 64 (MIPS: 128) signals the first 64
+bool write_sigset(Thread& t, u64 va, u64 mask);
+u64 sigset_to_host(const Abi& abi, u64 mask);
+u64 sigset_to_guest(const Abi& abi, u64 mask);
+// An array of iovec as the host's, or -errno. `writes`: the kernel writes to what they name.
+s64 read_iovecs(Thread& t, u64 va, u64 count, bool writes, std::vector<struct iovec>& out);
+// A path from guest memory as the host has it, or -errno.
+s64 read_path(Thread& t, u64 va, std::string& out);
+
+}  // namespace doppel::user::calls
