@@ -27,6 +27,8 @@ class Abi {
   u64 page_size = 4096;
   u64 address_end = 0;  // first address past what the program may map (i386: 0xffffe000, o32: 0x7fff8000...)
   u64 stack_top = 0, mmap_top = 0;  // where the stack ends, and below which mmap looks for room
+  u64 program_base = 0;             // of programs that may be anywhere
+  bool exec_needs_x = true;         // pages without PROT_EXEC can't be executed
   u16 elf_machine = 0;
   std::string uname_machine;  // x86_64, i686, mips, mips64
 
@@ -51,7 +53,10 @@ class Abi {
   virtual void start_thread(guest::UserCpu& cpu, u64 entry, u64 sp) const = 0;
   // The frame of a signal's handler on the stack (or the alternate one) and registers for its first instruction; exact
   // as the kernel's, restorer included. False: the stack is not there (the program dies of SIGSEGV).
+  // The frame keeps frame_mask(t) (signals.h).
   virtual bool push_signal_frame(Thread& t, const PendingSignal& signal) const = 0;
+  // A page of code that the frames return to where the program gives no restorer.
+  virtual std::vector<u8> signal_code() const { return {}; }
   // sigreturn (`rt`: rt_sigreturn): registers and mask from the frame. False: a bad frame.
   virtual bool pop_signal_frame(Thread& t, bool rt) const = 0;
   // An exception of the CPU as the signal that the kernel makes of it.
@@ -60,7 +65,14 @@ class Abi {
   virtual u64 hwcap() const { return 0; }
   virtual u64 hwcap2() const { return 0; }
   virtual std::string platform() const = 0;
-  virtual void set_tls(Thread& t, u64 value) const = 0;  // clone's CLONE_SETTLS, set_thread_area
+  // What a thread's CPU needs besides its registers (x86, 32 bits: segment descriptors): new, or those of `from`.
+  // False: no memory.
+  virtual bool prepare_thread(Thread& t, Thread* from) const {
+    static_cast<void>(t), static_cast<void>(from);
+    return true;
+  }
+  // clone's CLONE_SETTLS, set_thread_area: 0 or -errno. i386: the address of a struct user_desc.
+  virtual s64 set_tls(Thread& t, u64 value) const = 0;
 };
 
 // Null with the names that there are in `known` if there is none of that name.

@@ -1,11 +1,13 @@
 // AddressMap: which addresses the program has mapped, as what; the guest's protections, which the host's differ from
-// where code is watched. Any thread; own lock (reads by signal handlers go without: page flags are atomics).
+// where code is watched. Any thread; own lock. What is not in it below the host's end of addresses belongs to the
+// emulator, and the program can neither map over it nor unmap it.
 #pragma once
+#include <array>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "mem/direct_memory.h"
 
@@ -13,6 +15,10 @@ namespace doppel::user {
 
 class AddressMap final : public mem::DirectMemory {
  public:
+  AddressMap();
+  ~AddressMap() override;
+  AddressMap(const AddressMap&) = delete;
+  AddressMap& operator=(const AddressMap&) = delete;
   // Addresses below `end` are the program's. `top`: below which map() looks for room, downwards.
   void create(u64 end, u64 top, bool exec_needs_x);
   // Like the host's system calls, with the guest's addresses; host's PROT_ and MAP_ numbers; a value or -errno. Code of
@@ -22,18 +28,58 @@ class AddressMap final : public mem::DirectMemory {
   s64 protect(u64 va, u64 size, int prot);
   s64 remap(u64 va, u64 old_size, u64 new_size, int flags, u64 new_va);
   s64 advise(u64 va, u64 size, int advice);
-  // PROT_ bits of a page as the program set them, -1: not mapped. Any thread, in a handler too.
+  // Memory that the host's kernel mapped by itself where room() said there is some (shmat), or unmapped again.
+  void note(u64 va, u64 size, int prot);
+  void forget(u64 va, u64 size);
+  u64 room(u64 size);  // 0: none
+  // PROT_ bits of a page as the program set them, -1: not mapped. Any thread, in the handler of a fault of guest code.
   int protection(u64 va) const;
+  // All of [va, va+size) mapped by the program?
+  bool mapped(u64 va, u64 size) const;
   // Before the host's kernel writes to [va, va+size) for the program: pages that are read-only for their code's sake
-  // only are made writable (quick when there are none).
+  // only are made writable, their code is dropped (quick when there are none).
   void prepare_write(u64 va, u64 size);
   // The host's address. No check.
   void* host(u64 va) const { return reinterpret_cast<void*>(va + base); }
-  std::function<void(u64 va, u64 size)> on_code_gone;  // any thread
+  u64 end() const { return end_; }
+  std::function<void(u64 va, u64 size)> on_code_gone;  // any thread, with the lock held
   std::string describe() const;                        // as /proc/self/maps
+  std::mutex& lock() { return lock_; }                 // held over a fork
 
   bool watch_code(u64 page) override;
   bool code_page_written(u64 va) override;
+
+ private:
+  struct Area {
+    u64 end;
+    int prot;
+  };
+  // A byte a page for the pages that code was made of, in leaves of 4 GiB of addresses.
+  using Flags = std::atomic<u8>;
+  static constexpr unsigned kLeafBits = 20, kLeaves = 1u << 15;
+  Flags* flags_of(u64 va) const {
+    const u64 page = va >> 12;
+    if (page >> kLeafBits >= kLeaves) return nullptr;
+    Flags* leaf = leaves_[page >> kLeafBits].load(std::memory_order_acquire);
+    return leaf ? leaf + (page & ((1u << kLeafBits) - 1)) : nullptr;
+  }
+  std::map<u64, Area>::iterator split(u64 va);
+  void set_area(u64 va, u64 size, int prot);
+  void erase_area(u64 va, u64 size);
+  bool covered(u64 va, u64 size) const;
+  int protection_locked(u64 va) const;
+  s64 claim(u64 va, u64 size);
+  u64 find_room(u64 size, u64 below) const;
+  s64 map_somewhere(u64 hint, u64 size, int prot, int flags, int fd, u64 offset);
+  s64 map_there(u64 va, u64 size, int prot, int flags, int fd, u64 offset);
+  void code_gone(u64 va, u64 size);
+
+  u64 end_ = 0, top_ = 0;
+  bool exec_needs_x_ = true;
+  mutable std::mutex lock_;
+  std::map<u64, Area> areas_;   // by start; neighbours of the same protection are one
+  std::map<u64, u64> foreign_;  // found to be the emulator's when room was looked for: start to end
+  std::array<std::atomic<Flags*>, kLeaves> leaves_{};
 };
 
 }  // namespace doppel::user

@@ -56,6 +56,10 @@ class Process {
   std::string executable;  // host path of the program (/proc/self/exe)
   std::vector<std::string> argv;
   u64 brk_start = 0, brk_now = 0;
+  u64 stack_start = 0;  // of the first thread's, which ends at abi->stack_top
+  u64 signal_page = 0;  // of the program's memory: code that returns from signals (Abi::signal_code)
+  // The host's path of one that the program names (linux/: host_path), for the loader.
+  std::function<std::string(const std::string&)> find_path;
   mem::AddressSpace no_memory;  // the executor's, empty
   std::unique_ptr<exec::CodePages> pages;
   std::mutex lock;  // of what follows
@@ -82,7 +86,8 @@ class Thread {
   // Kept by signals.cpp. What came from the host and is not delivered yet: one at a time, as all of the host's signals
   // are blocked while one is here.
   struct {
-    volatile std::sig_atomic_t arrived = 0;  // number of the host, read by blocking_call's stub
+    volatile std::sig_atomic_t arrived = 0;      // number of the host, read by blocking_call's stub
+    volatile std::sig_atomic_t late_faults = 0;  // SIGSEGV (1), SIGBUS (2) of others while one is here
     siginfo_t info{};
   } host_signal;
   std::vector<PendingSignal> held;  // SIGSEGV and SIGBUS of others that the program blocks: the host must not
@@ -99,7 +104,8 @@ class Thread {
   u64 descriptor_table = 0;  // x86, 32 bits: page of the segment descriptors
   std::jmp_buf exit_jump;    // to the end of the host's thread
 
-  static Thread* current();
+  static Thread* current();  // null: a thread of the emulator itself
+  void make_current();
   // Guest memory, checked: false if part of it is not there. In guest byte order as it lies.
   bool read(u64 va, void* out, size_t size);
   bool write(u64 va, const void* data, size_t size);
