@@ -32,6 +32,12 @@ struct LinkSlot {
   LinkSlot** holder = nullptr;  // what points at this one in that list
 };
 
+// With direct memory: the host instruction at `access` may fault; it then goes on at `slow`, which does the access by a
+// call. Offsets in the region's code.
+struct FaultRow {
+  u32 access, slow;
+};
+
 struct PcMapRow {
   u32 host;
   u32 insn;
@@ -49,6 +55,7 @@ struct Emitted {
   std::vector<Reloc> relocs;
   std::vector<LinkSlot> links;
   std::vector<PcMapRow> pc_map;  // ascending host offsets
+  std::vector<FaultRow> faults;  // ascending
 };
 
 // An installed region. Owned by the code cache, as are the arrays it looks at.
@@ -64,6 +71,7 @@ struct CodeBlock {
   std::span<LinkSlot> links;
   LinkSlot* incoming = nullptr;  // slots of other regions that are linked to this one
   std::span<const PcMapRow> pc_map;
+  std::span<const FaultRow> faults;
   std::span<const ir::FlagRecipe> recipes;
   std::span<const ir::RecipeOp> recipe_ops;
   std::unique_ptr<ir::Region> region;  // kept for the interpreter and for lockstep
@@ -109,6 +117,8 @@ struct BackendConfig {
   int max_pinned = -1;       // -1: as many as the host likes; 0: none (tested)
   u8* thunk_area = nullptr;  // 64 KiB of executable memory at the start of the code cache, for thunks
   size_t thunk_size = 0;
+  // Guest addresses are host addresses: no soft TLB (mem/direct_memory.h); exits to any page may be linked.
+  bool direct = false;
 };
 std::unique_ptr<Backend> make_interp_backend(const BackendConfig& config);
 std::unique_ptr<Backend> make_x64_backend(const BackendConfig& config);

@@ -55,6 +55,9 @@ class CodeCache {
   void flush();
   // The region whose code holds the host address, or null.
   Installed* at_host(const u8* address) const;
+  bool contains(const u8* address) const {
+    return address >= memory_.data() && address < memory_.data() + memory_.size();
+  }
 
   // The memory that a page's regions were made from; null: there are none.
   const u8* host(u64 page) const;

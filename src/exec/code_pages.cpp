@@ -49,7 +49,20 @@ void CodePages::add_listener(Listener l) {
   listeners_.push_back(std::move(l));
 }
 
+void CodePages::remove(u32 index) {
+  std::lock_guard alone(exclusive_lock);
+  std::erase_if(members, [&](const Member& m) { return m.index == index; });
+  std::lock_guard lock(lock_);
+  std::erase_if(listeners_, [&](const Listener& l) { return l.index == index; });
+}
+
+void CodePages::keep_only(u32 index) {
+  std::erase_if(members, [&](const Member& m) { return m.index != index; });
+  std::erase_if(listeners_, [&](const Listener& l) { return l.index != index; });
+}
+
 void CodePages::notify_others(u32 writer, u64 pa, u64 size) {
+  std::lock_guard lock(lock_);
   for (const Listener& l : listeners_) {
     if (l.index != writer) l.notify(pa, size);
   }

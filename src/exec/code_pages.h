@@ -27,6 +27,8 @@ class CodePages {
     std::function<void(u64 pa, u64 size)> notify;
   };
   void add_listener(Listener l);
+  void remove(u32 index);                            // a vCPU that ends: listener and member
+  void keep_only(u32 index);                         // in the child of a fork: its thread is the only one
   void notify_others(u32 writer, u64 pa, u64 size);  // writer ~0: a device
   size_t listeners() const { return listeners_.size(); }
 

@@ -12,9 +12,9 @@ namespace doppel::exec {
 // Reads guest code through the TLB and remembers which physical pages it came from.
 class Translator::PageReader final : public guest::CodeReader {
  public:
-  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory,
-             const std::function<void(u64)>* before = nullptr)
-      : cpu_(cpu), tlb_(tlb), memory_(memory), before_(before) {}
+  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory, const std::function<void(u64)>* before,
+             mem::DirectMemory* direct)
+      : cpu_(cpu), tlb_(tlb), memory_(memory), before_(before), direct_(direct) {}
 
   size_t fetch(u64 va, u8* out, size_t size) override {
     size_t done = 0;
@@ -52,6 +52,12 @@ class Translator::PageReader final : public guest::CodeReader {
       if (pages_[i].va == va) return &pages_[i];
     }
     if (count_ == pages_.size()) return nullptr;
+    if (direct_) {
+      if (before_ && *before_) (*before_)(va >> mem::kPageBits);
+      if (!direct_->watch_code(va)) return nullptr;
+      pages_[count_] = {va, va, reinterpret_cast<const u8*>(va + direct_->base)};
+      return &pages_[count_++];
+    }
     const u32 mode = cpu_.mmu_mode;
     mem::TlbEntry* e = &tlb_.entry(va, mode);
     if ((e->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != va) {
@@ -68,6 +74,7 @@ class Translator::PageReader final : public guest::CodeReader {
   mem::SoftTlb& tlb_;
   mem::AddressSpace& memory_;
   const std::function<void(u64)>* before_;
+  mem::DirectMemory* direct_;
   std::array<Page, 4> pages_;
   unsigned count_ = 0;
 };
@@ -81,8 +88,10 @@ Translator::~Translator() {
 
 Status Translator::create() {
   if (Status s = cache_.create(config_.code_cache_bytes); !s) return s;
+  if (config_.direct && config_.direct->base != 0 && !config_.interpreter)
+    return Error{"guest memory is not at its own addresses", "run it with the interpreter"};
   backend::BackendConfig bc{&cpu_.frontend().layout(), &cpu_.frontend().helpers(), config_.max_pinned,
-                            cache_.thunk_area(), CodeCache::kThunkBytes};
+                            cache_.thunk_area(),       CodeCache::kThunkBytes,     config_.direct != nullptr};
   interp_ = backend::make_interp_backend(bc);
   backend_ = config_.interpreter ? backend::make_interp_backend(bc) : backend::make_x64_backend(bc);
   cpu_.header().code_base = cache_.base();
@@ -101,7 +110,7 @@ void make_exits_exact(ir::Region& region) {
 
 Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  PageReader reader(cpu_.header(), tlb_, memory_, &before_reading);
+  PageReader reader(cpu_.header(), tlb_, memory_, &before_reading, config_.direct);
   ir::Region& region = scratch_;
   guest::TranslateRequest request{key.pc, key.mode & ~kOneShotMode, key.base, &reader, {}};
   request.limits = {options.single ? 1 : std::min(config_.max_insns, options.max_insns), options.single,
@@ -165,6 +174,7 @@ Installed& Translator::keep(const ir::Region& region, const RegionKey& key, cons
   block.code_size = static_cast<u32>(host.code.size());
   block.links = cache_.arena().copy(std::span<const backend::LinkSlot>(host.links));
   block.pc_map = cache_.arena().copy(std::span<const backend::PcMapRow>(host.pc_map));
+  block.faults = cache_.arena().copy(std::span<const backend::FaultRow>(host.faults));
   block.recipes = cache_.arena().copy(std::span<const ir::FlagRecipe>(region.recipes));
   block.recipe_ops = cache_.arena().copy(std::span<const ir::RecipeOp>(region.recipe_ops));
   for (backend::LinkSlot& l : block.links) l.from = &block;
@@ -203,7 +213,7 @@ void Translator::collect_ranges(const ir::Region& region, const PageReader& read
 }
 
 void Translator::dump_guest(const ir::Region& region, u64 base) {
-  PageReader reader(cpu_.header(), tlb_, memory_);
+  PageReader reader(cpu_.header(), tlb_, memory_, nullptr, config_.direct);
   std::string text = "----------------\nIN:\n";
   char line[64];
   for (const ir::Op& op : region.ops) {

@@ -27,16 +27,23 @@ VcpuLoop::VcpuLoop(guest::GuestCpu& cpu, mem::AddressSpace& memory, CodePages& p
       memory_(memory),
       pages_(pages),
       config_(config),
-      tlb_(h_, memory, {config.opt.spaces, config.opt.victims}),
+      tlb_(h_, memory, {config.opt.spaces && !config.direct, config.opt.victims && !config.direct}),
       translator_(cpu, tlb_, memory, config_) {
   h_.runtime = this;
+  h_.direct = config.direct;
 }
 
-VcpuLoop::~VcpuLoop() = default;
+VcpuLoop::~VcpuLoop() {
+  if (config_.direct) flush_code();
+  pages_.remove(h_.index);
+}
 
 Status VcpuLoop::create() {
   pages_.add_listener({h_.index, [this](u64 pa, u64 size) { post_invalidate(pa, size); }});
-  pages_.members.push_back({&in_guest_, [this] { kick(); }, h_.index});
+  {
+    std::lock_guard alone(pages_.exclusive_lock);
+    pages_.members.push_back({&in_guest_, [this] { kick(); }, h_.index});
+  }
   memory_.exclusive_hook = [](mem::VcpuHeader& cpu, void (*body)(void*), void* context) {
     static_cast<VcpuLoop*>(cpu.runtime)->run_exclusive(body, context);
   };
@@ -183,7 +190,7 @@ void VcpuLoop::code_changed(u64 pa, u64 size) {
 // Into the jump cache. A region that straddles pages is there as long as both of their mappings.
 void VcpuLoop::remember_jump(const Installed& block, u64 linear) {
   u64 last = linear;
-  if (block.phys_page2 != ~u64{0}) {
+  if (block.phys_page2 != ~u64{0} && !config_.direct) {
     last = (linear & mem::kPageMask) + mem::kPageSize;
     const u64 tag = tlb_.entry(last, h_.mmu_mode).exec.load(std::memory_order_relaxed);
     if ((tag & (mem::kPageMask | mem::kTlbInvalid)) != last) return;
@@ -211,12 +218,23 @@ const u8* VcpuLoop::host_page(u64 linear) {
   return reinterpret_cast<const u8*>(page + tlb_.entry(page, h_.mmu_mode).addend);
 }
 
+// Where code at `linear` is in memory: false if it can't be fetched. `memory`: what is made from it may be kept.
+bool VcpuLoop::place(u64 linear, u64& phys, bool& memory) {
+  phys = linear;
+  memory = true;
+  if (config_.direct) return true;  // what can't be fetched is found when it is translated
+  const mem::TlbEntry* e = tlb_.executable(linear);
+  memory = e && !(e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
+  phys = e ? tlb_.aux(linear, h_.mmu_mode).phys + (linear & (mem::kPageSize - 1)) : ~u64{0};
+  return e != nullptr;
+}
+
 // The region at a position if it is known and both of its pages are mapped as they were. Other memory may be at their
 // physical addresses by now: shadow RAM in a ROM's place, SMRAM, a window of a device. Regions of one page that are
 // linked to each other are of the same memory.
 Installed* VcpuLoop::find(const guest::CodePosition& at, u64 phys) {
   Installed* block = translator_.cache().find({phys, at.pc, at.mode, at.base});
-  if (!block) return nullptr;
+  if (!block || config_.direct) return block;
   if (block->host[0] != host_page(at.linear)) {
     invalidate(phys & mem::kPageMask, mem::kPageSize);
     return nullptr;
@@ -251,7 +269,7 @@ Installed& VcpuLoop::compile(const RegionKey& key, u64 linear, CompileOptions op
     ASSERT_MSG(block, "a region larger than the code cache");
   }
   keyed = keyed && !block->ranges.empty();  // without: it raises a fetch fault, which may not happen the next time
-  if (keyed) claim(*block, linear);
+  if (keyed && !config_.direct) claim(*block, linear);
   translator_.cache().add(*block, keyed);
   for (const u64 page : reading_) pages_.set(page, h_.index, translator_.cache().granules(page));
   return *block;
@@ -263,9 +281,10 @@ Installed* VcpuLoop::lookup(bool single, bool keyed, u32 max_insns) {
   translator_.counters().lookups++;
   const bool chained = config_.opt.chain && !config_.lockstep;
   // Where is it in memory? A fetch fault is raised by the region that can't be fetched: phys ~0, never kept.
-  const mem::TlbEntry* e = tlb_.executable(at.linear);
-  const u64 phys = e ? tlb_.aux(at.linear, h_.mmu_mode).phys + (at.linear & (mem::kPageSize - 1)) : ~u64{0};
-  keyed = keyed && e && !(e->exec.load(std::memory_order_relaxed) & mem::kTlbIo);
+  u64 phys;
+  bool memory;
+  place(at.linear, phys, memory);
+  keyed = keyed && memory;
   Installed* block = keyed ? find(at, phys) : nullptr;
   if (!block) {
     const CompileOptions options{single, keyed, chained && !single, max_insns};
@@ -283,9 +302,10 @@ const u8* VcpuLoop::resume() {
   tlb_.select_jump_cache(at.mode, at.base);
   if (const u32 code = tlb_.find_jump(at.pc)) return h_.code_base + code;
   translator_.counters().lookups++;
-  const mem::TlbEntry* e = tlb_.executable(at.linear);
-  if (!e || (e->exec.load(std::memory_order_relaxed) & mem::kTlbIo)) return nullptr;
-  Installed* block = find(at, tlb_.aux(at.linear, h_.mmu_mode).phys + (at.linear & (mem::kPageSize - 1)));
+  u64 phys;
+  bool memory;
+  if (!place(at.linear, phys, memory) || !memory) return nullptr;
+  Installed* block = find(at, phys);
   if (!block) return nullptr;
   remember_jump(*block, at.linear);
   return block->code;
@@ -354,6 +374,40 @@ u64 VcpuLoop::icount() {
   return total;
 }
 
+// --- memory of the process itself
+
+void VcpuLoop::direct_store(u64 va, u64 size) {
+  if (!std::exchange(code_hit_, false)) return;
+  const u64 page = va & mem::kPageMask;
+  code_written(page, ((va + size - 1) & mem::kPageMask) + mem::kPageSize - page);
+}
+
+bool VcpuLoop::host_fault(u64& host_pc, u64 va, mem::Access access) {
+  // SAFETY: only compared with the code cache's addresses.
+  const u8* at = reinterpret_cast<const u8*>(host_pc);
+  const bool generated = in_code_ && translator_.cache().contains(at);
+  const bool code = access == mem::Access::Write && config_.direct->code_page_written(va);
+  const u64 page = va & mem::kPageMask;
+  if (code) pages_.notify_others(in_code_ ? h_.index : ~u32{0}, page, mem::kPageSize);
+  if (generated) {
+    const Installed* block = translator_.cache().at_host(at);
+    if (!block) return false;
+    const u32 offset = static_cast<u32>(at - block->code);
+    const auto row = std::lower_bound(block->faults.begin(), block->faults.end(), offset,
+                                      [](const backend::FaultRow& r, u32 o) { return r.access < o; });
+    if (row == block->faults.end() || row->access != offset) return false;
+    host_pc = reinterpret_cast<u64>(block->code + row->slow);
+    code_hit_ = code;
+    return true;
+  }
+  if (code) {
+    if (in_code_) code_written(page, mem::kPageSize);
+    return true;
+  }
+  if (!in_code_) return false;
+  h_.mmu->raise_fault(h_, va, access, h_.mmu_mode, false);
+}
+
 // --- debugging
 
 void VcpuLoop::set_breakpoint(u64 linear, bool on) {
@@ -409,7 +463,7 @@ void VcpuLoop::link(LinkSlot& slot) {
   if (h_.exit_slot == 0 || !slot.from->valid || to->ranges.empty() || !to->valid || stops || to->phys == ~u64{0} ||
       slot.pc != to->pc || slot.from->mode != to->mode || slot.from->base != to->base)
     return;
-  if (to->phys_page2 == ~u64{0}) {
+  if (to->phys_page2 == ~u64{0} || config_.direct) {
     translator_.backend().link(slot, *to);
     attach(slot, *to);
     translator_.counters().links++;
@@ -420,7 +474,13 @@ void VcpuLoop::link(LinkSlot& slot) {
 
 void VcpuLoop::step() {
   if (cpu_.has_work()) {
+    if (config_.direct) in_guest_.store(false, std::memory_order_seq_cst);  // a system call may wait for another thread
     cpu_.deliver_pending();
+    if (config_.direct) {
+      in_guest_.store(true, std::memory_order_seq_cst);
+      wait_while_exclusive();
+      if (h_.exit_request.load(std::memory_order_relaxed)) return;
+    }
     if (cpu_.halted()) return;
   }
   const u64 linear = cpu_.linear_pc();

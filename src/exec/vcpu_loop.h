@@ -50,6 +50,8 @@ class VcpuLoop final : public mem::Runtime {
   // return where guest code or one of its helpers made the access: it becomes the guest's fault. False: somebody
   // else's.
   bool host_fault(u64& host_pc, u64 va, mem::Access access);
+  // In the child of a fork, on the thread that is left: the other loops of the program are gone.
+  void alone_after_fork() { pages_.keep_only(h_.index); }
   // Any thread: code of [va, va+size) is no longer what it was (unmapped, protected, written to).
   void drop_code_soon(u64 va, u64 size) { post_invalidate(va, size); }
 
@@ -63,8 +65,10 @@ class VcpuLoop final : public mem::Runtime {
   void code_changed(u64 pa, u64 size) override;
   void device_access(u64 pa) override;
   void debug_watch(u64 va, u32 size, bool write) override;
+  void direct_store(u64 va, u64 size) override;
 
  private:
+  bool place(u64 linear, u64& phys, bool& memory);
   Installed* find(const guest::CodePosition& at, u64 phys);
   const u8* host_page(u64 linear);
   void claim(Installed& block, u64 linear);
@@ -95,6 +99,7 @@ class VcpuLoop final : public mem::Runtime {
   bool in_code_ = false;                 // generated code is on the stack
   bool may_resume_ = false;              // it may go on by resume()
   bool one_shot_ = false;                // run one instruction from an unregistered region next
+  bool code_hit_ = false;                // direct memory: the store that goes its slow way now is to a page of code
   bool device_shot_ = false;             // -icount: run one instruction, which reaches a device, alone next
   bool single_step_ = false;             // the debugger's
   bool at_breakpoint_ = false;           // resume from a breakpoint: do not stop on it at once

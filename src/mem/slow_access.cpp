@@ -2,6 +2,7 @@
 // watchpoints.
 #include <condition_variable>
 
+#include "mem/direct_memory.h"
 #include "mem/soft_tlb.h"
 
 namespace doppel::mem {
@@ -13,6 +14,45 @@ u64 tag_of(const TlbEntry& e, Access access) {
   return access == Access::Read    ? e.read.load(std::memory_order_relaxed)
          : access == Access::Write ? e.write.load(std::memory_order_relaxed)
                                    : e.exec.load(std::memory_order_relaxed);
+}
+
+// --- memory of the process itself (DirectMemory). What is not there makes the host fault, which the executor turns
+// into the guest's fault (VcpuLoop::host_fault): it unwinds from here.
+
+bool host_has(u64 va) { return va == static_cast<u64>(static_cast<s64>(va << 16) >> 16); }  // 48 bits, canonical
+
+u8* direct_host(VcpuHeader& cpu, u64 va, Access access, bool stack = false) {
+  const u64 host = va + cpu.direct->base;
+  if (!host_has(host)) cpu.mmu->raise_fault(cpu, va, access, cpu.mmu_mode, stack);
+  return reinterpret_cast<u8*>(host);
+}
+
+template <typename T>
+T direct_load(VcpuHeader& cpu, u64 va, bool stack) {
+  return load_le<T>(direct_host(cpu, va, Access::Read, stack));
+}
+
+template <typename T>
+void direct_store(VcpuHeader& cpu, u64 va, T value, bool stack) {
+  u8* to = direct_host(cpu, va, Access::Write, stack);
+  cpu.runtime->direct_store(va, sizeof(T));
+  store_le<T>(to, value);
+}
+
+// SAFETY: a byte of each page is touched; a host fault is the answer.
+void direct_probe(VcpuHeader& cpu, u64 va, u64 length, Access access) {
+  for (u64 at = va, last = va + length - 1;; at = (at & kPageMask) + kPageSize) {
+    u8* host = direct_host(cpu, at, access);
+    if (access == Access::Exec) {
+      if (!cpu.direct->watch_code(at & kPageMask)) cpu.mmu->raise_fault(cpu, at, access, cpu.mmu_mode, false);
+    } else if (access == Access::Write) {
+      cpu.runtime->direct_store(at, 1);
+      __atomic_fetch_or(host, u8{0}, __ATOMIC_RELAXED);
+    } else {
+      static_cast<void>(*static_cast<volatile u8*>(host));
+    }
+    if ((at & kPageMask) == (last & kPageMask)) return;
+  }
 }
 
 // The entry for one page, filled for `access`; unwinds on a fault.
@@ -131,6 +171,7 @@ void store_in_page(VcpuHeader& cpu, u64 va, T value, u32 mode, bool stack) {
 
 template <typename T>
 T slow_load(VcpuHeader& cpu, u64 va, u32 mode, bool stack) {
+  if (cpu.direct) return direct_load<T>(cpu, va, stack);
   if (page_offset(va) + sizeof(T) <= kPageSize) return load_in_page<T>(cpu, va, mode, stack);
   const u64 second = (va + sizeof(T) - 1) & kPageMask;
   entry_for(cpu, va, Access::Read, mode, stack);
@@ -143,6 +184,7 @@ T slow_load(VcpuHeader& cpu, u64 va, u32 mode, bool stack) {
 
 template <typename T>
 void slow_store(VcpuHeader& cpu, u64 va, T value, u32 mode, bool stack) {
+  if (cpu.direct) return direct_store<T>(cpu, va, value, stack);
   if (page_offset(va) + sizeof(T) <= kPageSize) {
     store_in_page<T>(cpu, va, value, mode, stack);
     return;
@@ -167,6 +209,10 @@ template void slow_store<u128>(VcpuHeader&, u64, u128, u32, bool);
 
 u8* host_pointer(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mode) {
   if (page_offset(va) + length > kPageSize) return nullptr;
+  if (cpu.direct) {
+    if (length) direct_probe(cpu, va, length, access);
+    return direct_host(cpu, va, access);
+  }
   TlbEntry& e = entry_for(cpu, va, access, mode, false);
   if (tag_of(e, access) != (va & kPageMask)) return nullptr;
   return reinterpret_cast<u8*>(va + e.addend);
@@ -174,6 +220,7 @@ u8* host_pointer(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mode) {
 
 void probe(VcpuHeader& cpu, u64 va, u64 length, Access access, u32 mode) {
   if (length == 0) return;
+  if (cpu.direct) return direct_probe(cpu, va, length, access);
   for (u64 page = va & kPageMask, last = (va + length - 1) & kPageMask;; page += kPageSize) {
     entry_for(cpu, page < va ? va : page, access, mode, false);
     if (page == last) break;

@@ -40,6 +40,7 @@ constexpr size_t jump_cache_index(u64 pc) { return (pc ^ (pc >> kJumpCacheBits))
 
 class SoftTlb;
 class AddressSpace;
+class DirectMemory;
 class MmuHooks;
 class Runtime;
 
@@ -58,9 +59,10 @@ struct alignas(64) VcpuHeader {
   u32 index = 0;  // number of the vCPU
   SoftTlb* soft_tlb = nullptr;
   AddressSpace* phys = nullptr;
-  MmuHooks* mmu = nullptr;     // the guest's page walker and fault delivery
-  Runtime* runtime = nullptr;  // the executor
-  u64 scratch[8] = {};         // for backends (spill of rare values) and helpers' second results
+  MmuHooks* mmu = nullptr;         // the guest's page walker and fault delivery
+  Runtime* runtime = nullptr;      // the executor
+  DirectMemory* direct = nullptr;  // single programs: guest memory is the process's own; the tables stay empty
+  u64 scratch[8] = {};             // for backends (spill of rare values) and helpers' second results
 };
 
 // What guest code asks of the executor that runs it. All calls on the vCPU's own thread.
@@ -90,6 +92,8 @@ class Runtime {
   virtual void device_access(u64 pa) { static_cast<void>(pa); }
   // A debugger's data watchpoint may cover the access. May unwind.
   virtual void debug_watch(u64 va, u32 size, bool write) = 0;
+  // With VcpuHeader::direct, before a store the slow way: if code of the page is the reason, it goes. May unwind.
+  virtual void direct_store(u64 va, u64 size) { static_cast<void>(va), static_cast<void>(size); }
 };
 
 }  // namespace doppel::mem

@@ -236,7 +236,7 @@ void Emitter::find_roots_and_groups() {
       }
       continue;
     }
-    if (op.code != Opcode::load && op.code != Opcode::store) continue;
+    if (direct_ || (op.code != Opcode::load && op.code != Opcode::store)) continue;
     const Value address = op.arg[0];
     const Val& a = vals_[address];
     if (is_const(address)) continue;

@@ -22,6 +22,7 @@ Emitter::Emitter(const BackendConfig& config, const HostFeatures& host, const Pi
       host_(host),
       pins_(pins),
       thunks_(thunks),
+      direct_(config.direct),
       buffer_(std::make_unique_for_overwrite<u8[]>(kBufferSize)),
       c(kBufferSize, buffer_.get()) {
   // RAX last: it is wanted by LAHF, multiplication and compare-and-exchange. RCX by shifts.
@@ -59,6 +60,7 @@ const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config)
   relocs_.clear();
   links_.clear();
   pc_map_.clear();
+  faults_.clear();
   std::fill(std::begin(gpr_.first), std::end(gpr_.first), Value{0});
   std::fill(std::begin(xmm_.first), std::end(xmm_.first), Value{0});
   std::fill_n(gpr_slot_, gpr_slots_used_, Value{0});
@@ -147,7 +149,7 @@ void Emitter::entry(const EmitConfig& config) {
 }
 
 void Emitter::exit_to(u32 jump, const Op& op, bool last) {
-  exits_.push_back({jump, insns_begun_, op.imm, (op.aux & 1) != 0, last, false, x_});
+  exits_.push_back({jump, insns_begun_, op.imm, direct_ || (op.aux & 1) != 0, last, false, x_});
 }
 
 // An exit after which the flags row is stale until the next region writes it. Requests are looked for here, where it is

@@ -185,6 +185,15 @@ Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const 
     s.group_write = g.write;
   }
   s.xmm_live = any_xmm_live();
+  if (m.direct) {
+    s.direct = true;
+    s.keeps_flags = eflags_ != 0 || ebool_ != 0;
+    s.wide_address = m.wide;
+    s.base = m.base;
+    s.index = m.index;
+    s.scale = m.scale;
+    s.disp = m.offset;
+  }
   s.insn = insn_;
   s.pc = insn_pc_;
   s.x = x_;
@@ -195,6 +204,7 @@ Emitter::SlowPath& Emitter::slow_path(const MemAddress& m, SlowKind kind, const 
 // Anything allocated between the check's jump and the end of the access could spill there, and the slow path would skip
 // the spill. So registers are found before: `early` is for results that can't take the place of the entry.
 void Emitter::op_load(const Op& op) {
+  if (direct_) return direct_load(op);
   clobber_flags();
   const unsigned bits = ir::type_bits(op.type), size = bits / 8;
   const MemInfo info = MemInfo::unpack(op.aux);
@@ -237,6 +247,7 @@ void Emitter::op_load(const Op& op) {
 }
 
 void Emitter::op_store(const Op& op) {
+  if (direct_) return direct_store(op);
   clobber_flags();
   const Value b = op.arg[1];
   const Type t = vals_[b].type;
@@ -285,7 +296,9 @@ void Emitter::op_store(const Op& op) {
   s.resume = static_cast<u32>(c.getSize());
 }
 
+// With direct memory the store itself tells; what came before it is done again then, to the same effect.
 void Emitter::op_probe_write(const Op& op) {
+  if (direct_) return;
   clobber_flags();
   const unsigned size = std::max<unsigned>(MemInfo::unpack(op.aux).probe_bytes, 1);
   const MemAddress m = address_of(op, size, true, false);
@@ -306,20 +319,21 @@ void Emitter::op_atomic_rmw(const Op& op) {
   if (loop && !unused) take(kRax);  // the old value, for CMPXCHG
   const int b = use(op.arg[1]);
   const int d = unused && loop ? kNoReg : scratch();  // before the check: see op_load
-  MemAddress m = address_of(op, size, true, true);
+  const MemAddress m = direct_ ? direct_address(op, true) : address_of(op, size, true, true);
   SlowPath* s = &slow_path(m, SlowKind::Rmw, op, size);
   s->value = static_cast<s8>(b);
   const Xbyak::RegExp host = m.at();
   const Xbyak::Address at = mem(bits, host);
   if (info.big_endian && bits > 8) {
     s->jump = jmp32();  // the check's own jump lands here as well: both go to the slow path
-    patch_to(m.jump, s->jump - 1);
+    if (m.jump) patch_to(m.jump, s->jump - 1);
     if (d >= 0) attach(gpr_, cur_, d);
     s->result = static_cast<s8>(d);
     s->resume = static_cast<u32>(c.getSize());
     return;
   }
   if (loop && unused) {
+    access_here();
     c.lock();
     kind == ir::AtomicOp::And  ? c.and_(at, reg(b, bits))
     : kind == ir::AtomicOp::Or ? c.or_(at, reg(b, bits))
@@ -329,10 +343,12 @@ void Emitter::op_atomic_rmw(const Op& op) {
   }
   if (loop) {
     const int t = d;
+    access_here();
     bits < 32 ? c.movzx(r32(kRax), at) : c.mov(reg(kRax, bits), at);
     const size_t again = c.getSize();
     c.mov(r64(t), r64(kRax));
     alu_op(kind == ir::AtomicOp::And ? Alu::And : kind == ir::AtomicOp::Or ? Alu::Or : Alu::Xor, r64(t), r64(b));
+    access_here();
     c.lock();
     c.cmpxchg(at, reg(t, bits));
     patch_to(jcc(5), static_cast<u32>(again));
@@ -345,6 +361,7 @@ void Emitter::op_atomic_rmw(const Op& op) {
   // XCHG and XADD leave the old value in the source register.
   c.mov(r64(d), r64(b));
   if (kind == ir::AtomicOp::Sub) c.neg(reg(d, bits));
+  access_here();
   if (kind == ir::AtomicOp::Xchg) {
     c.xchg(at, reg(d, bits));
   } else {
@@ -362,10 +379,10 @@ void Emitter::cas_vector(const Op& op) {
   const int expected = use(op.arg[1]), desired = use(op.arg[2]);
   store_xmm(stack_mem(128, kAreaOffset), desired, true);
   const int result = scratch_xmm();
-  const MemAddress m = address_of(op, 16, true, false);
+  const MemAddress m = direct_ ? direct_address(op, true) : address_of(op, 16, true, false);
   SlowPath& s = slow_path(m, SlowKind::Cas, op, 16);
   s.jump = jmp32();
-  patch_to(m.jump, s.jump - 1);
+  if (m.jump) patch_to(m.jump, s.jump - 1);
   s.vector = true;
   s.value = static_cast<s8>(expected);
   attach(xmm_, cur_, result);
@@ -389,17 +406,18 @@ void Emitter::op_atomic_cas(const Op& op) {
     detach(v);
   }
   const int n = use(op.arg[2]);
-  MemAddress m = address_of(op, size, true, true);
+  const MemAddress m = direct_ ? direct_address(op, true) : address_of(op, size, true, true);
   SlowPath& s = slow_path(m, SlowKind::Cas, op, size);
   s.value = kRax;
   s.extra = static_cast<s8>(n);
   s.result = kRax;
   if (info.big_endian && bits > 8) {
     s.jump = jmp32();
-    patch_to(m.jump, s.jump - 1);
+    if (m.jump) patch_to(m.jump, s.jump - 1);
   } else {
+    access_here();
     c.lock();
-    c.cmpxchg(mem(bits, r64(m.entry) + r64(m.va)), reg(n, bits));
+    c.cmpxchg(mem(bits, m.at()), reg(n, bits));
   }
   bind_rax(cur_);
   set_zx(cur_, 64);
@@ -417,8 +435,13 @@ void Emitter::op_fence(const Op&) {
 void Emitter::emit_slow_paths() {
   constexpr s32 kVa = header_disp(field::slow_va), kValue = header_disp(field::slow_value),
                 kExtra = header_disp(field::slow_extra);
-  for (const SlowPath& s : slow_) {
-    patch_here(s.jump);
+  size_t row = 0;
+  for (size_t number = 0; number < slow_.size(); number++) {
+    const SlowPath& s = slow_[number];
+    for (; row < faults_.size() && faults_[row].slow == number; row++)
+      faults_[row].slow = static_cast<u32>(c.getSize());
+    if (s.jump) patch_here(s.jump);
+    if (s.direct) direct_stub_begin(s);
     x_before_slow_path(s.x);
     const bool leader = s.host >= 0 && !s.member;
     if (s.vector && s.value >= 0) c.movups(state_mem(128, field::slow_value), Xbyak::Xmm(s.value));
@@ -429,7 +452,7 @@ void Emitter::emit_slow_paths() {
         if (s.delta) o.lea(s.wide, s.host, s.host, s.delta);
         o.store(true, kRbp, kVa, s.host);
         o.rr(0x33, false, s.host, s.host);
-      } else {
+      } else if (!s.direct) {
         o.store(true, kRbp, kVa, s.va);
       }
       if (leader) {  // members want to know the host address; their common slot the virtual one
@@ -448,6 +471,7 @@ void Emitter::emit_slow_paths() {
     }
     if (s.result >= 0 && s.vector) c.movups(Xbyak::Xmm(s.result), state_mem(128, field::slow_value));
     x_after_slow_path(s.x);
+    if (s.direct) direct_stub_end(s);
     patch_to(jmp32(), s.resume);
   }
 }

@@ -190,13 +190,15 @@ void Emitter::vec(const Op& op) {
   void Emitter::op_##name(const Op& op) { vec(op); }
 VEC(vand)
 VEC(vor)
-VEC(vxor) VEC(vandn) VEC(vadd) VEC(vsub) VEC(vadds) VEC(vaddus) VEC(vsubs) VEC(vsubus) VEC(vmullo) VEC(vmulhs)
-    VEC(vmulhu) VEC(vmulhrs) VEC(vmuludq) VEC(vmuldq) VEC(vmaddwd) VEC(vmaddubsw) VEC(vsadbw) VEC(vavg) VEC(vmins)
-        VEC(vminu) VEC(vmaxs) VEC(vmaxu) VEC(vabs) VEC(vsign) VEC(vcmpeq) VEC(vcmpgt) VEC(vshl) VEC(vshr) VEC(vsar)
-            VEC(vpackss) VEC(vpackus) VEC(vunpacklo) VEC(vunpackhi) VEC(vshuf_b) VEC(vshuf_w) VEC(vshuf_hl)
-                VEC(vshuf_hh) VEC(vshuf_ps) VEC(vshuf_pd) VEC(valign) VEC(vblendi) VEC(vhadds) VEC(vhsubs) VEC(vfadd)
-                    VEC(vfsub) VEC(vfmul) VEC(vfdiv) VEC(vfmin) VEC(vfmax) VEC(vfsqrt) VEC(vfcmp) VEC(vfround)
-                        VEC(vf_rcp) VEC(vf_rsqrt) VEC(vf_s2d) VEC(vf_d2s) VEC(vf_i2f)
+VEC(vxor)
+VEC(vandn)
+VEC(vadd) VEC(vsub) VEC(vadds) VEC(vaddus) VEC(vsubs) VEC(vsubus) VEC(vmullo) VEC(vmulhs) VEC(vmulhu) VEC(vmulhrs)
+    VEC(vmuludq) VEC(vmuldq) VEC(vmaddwd) VEC(vmaddubsw) VEC(vsadbw) VEC(vavg) VEC(vmins) VEC(vminu) VEC(vmaxs)
+        VEC(vmaxu) VEC(vabs) VEC(vsign) VEC(vcmpeq) VEC(vcmpgt) VEC(vshl) VEC(vshr) VEC(vsar) VEC(vpackss) VEC(vpackus)
+            VEC(vunpacklo) VEC(vunpackhi) VEC(vshuf_b) VEC(vshuf_w) VEC(vshuf_hl) VEC(vshuf_hh) VEC(vshuf_ps)
+                VEC(vshuf_pd) VEC(valign) VEC(vblendi) VEC(vhadds) VEC(vhsubs) VEC(vfadd) VEC(vfsub) VEC(vfmul)
+                    VEC(vfdiv) VEC(vfmin) VEC(vfmax) VEC(vfsqrt) VEC(vfcmp) VEC(vfround) VEC(vf_rcp) VEC(vf_rsqrt)
+                        VEC(vf_s2d) VEC(vf_d2s) VEC(vf_i2f)
 #undef VEC
 
     // --- shifts by a constant. kind: 0 left, 1 right, 2 arithmetic right, 3 bytes left, 4 bytes right

@@ -182,6 +182,11 @@ class Emitter {
     u32 insn;
     u64 pc;
     XCache x;
+    bool direct, keeps_flags;  // no check was made: the stub finds the address by itself; EFLAGS hold something
+    bool wide_address;
+    s8 base, index;  // host registers of the address, or kNoReg
+    u8 scale;        // log2
+    s32 disp;
   };
   struct Exit {
     u32 jump;   // position of the rel32 that goes to the stub
@@ -201,7 +206,15 @@ class Emitter {
     u32 jump = 0;
     const AccessGroup* group = nullptr;
     bool leader = false;
-    Xbyak::RegExp at() const { return host >= 0 ? r64(host) + delta : r64(entry) + r64(va); }
+    bool direct = false, wide = false;  // the operand itself: base + (index << scale) + offset, in 32 or 64 bits
+    s8 base = kNoReg, index = kNoReg;
+    u8 scale = 0;
+    s32 offset = 0;
+    Xbyak::RegExp at() const {
+      if (direct) return direct_at();
+      return host >= 0 ? r64(host) + delta : r64(entry) + r64(va);
+    }
+    Xbyak::RegExp direct_at() const;
   };
   using EmitFn = void (Emitter::*)(const Op&);
   static const EmitFn kEmit[static_cast<size_t>(Opcode::Count)];
@@ -315,6 +328,15 @@ class Emitter {
   void set_pinned(Value a, int host, unsigned row_bits);
   void set_state(Value a, RegId row);
 
+  // --- emit_direct.cpp
+  MemAddress direct_address(const Op& op, bool check);
+  void direct_load(const Op& op);
+  void direct_store(const Op& op);
+  void access_here();  // the next instruction is the access of the newest slow path
+  void direct_stub_begin(const SlowPath& s);
+  void direct_stub_end(const SlowPath& s);
+  bool aligned_move(const Op& op, bool vector) const;
+
   // --- emit_memory.cpp
   MemAddress address_of(const Op& op, unsigned size, bool write, bool keep_entry);
   MemAddress group_member(const AccessGroup& g);
@@ -414,6 +436,7 @@ class Emitter {
   const HostFeatures& host_;
   const PinMap& pins_;
   const Thunks& thunks_;
+  const bool direct_;
   std::unique_ptr<u8[]> buffer_;
   Xbyak::CodeGenerator c;
   s8 gpr_order_[16];
@@ -435,6 +458,7 @@ class Emitter {
   std::vector<Emitted::Reloc>& relocs_ = out_.relocs;
   std::vector<LinkSlot>& links_ = out_.links;
   std::vector<PcMapRow>& pc_map_ = out_.pc_map;
+  std::vector<FaultRow>& faults_ = out_.faults;
   RegFile gpr_, xmm_;
   Value gpr_slot_[kGprSlots];
   Value xmm_slot_[kXmmSlots];

@@ -63,7 +63,9 @@ constexpr s32 kFpDirtyOffset = kGprSlotOffset + kGprSlots * 8;
 // host's own control word (u16); operands; two registers; FNSTENV's image.
 constexpr s32 kXTopOffset = kFpDirtyOffset + 8, kXStatusOffset = kXTopOffset + 4, kXControlOffset = kXTopOffset + 6,
               kXAreaOffset = kXTopOffset + 8, kXSaveOffset = kXAreaOffset + 16, kXEnvOffset = kXSaveOffset + 16;
-constexpr s32 kFrameSize = kXEnvOffset + 40;  // 8 modulo 16, so that rsp is a multiple of 16 inside
+// Of a slow-path stub (emit_direct.cpp): EFLAGS, a register.
+constexpr s32 kStubOffset = kXEnvOffset + 32;
+constexpr s32 kFrameSize = kStubOffset + 24;  // 8 modulo 16, so that rsp is a multiple of 16 inside
 static_assert(kFrameSize % 16 == 8);
 
 inline Xbyak::Reg8 r8(int r) { return Xbyak::Reg8(r, r >= 4 && r < 8); }

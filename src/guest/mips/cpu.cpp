@@ -83,12 +83,14 @@ void MipsCpu::nmi() {
 
 bool MipsCpu::has_work() const {
   const MipsState& s = *s_;
+  if (s.program) return s.event_pending;
   if (s.events.load(std::memory_order_seq_cst) != 0 || interrupt_due(s)) return true;
   return s.waiting && (pending_ip(s) & s.status & ST_IM) != 0;  // WAIT ends with Status.IE off too (Config7.WII)
 }
 
 void MipsCpu::deliver_pending() {
   MipsState& s = *s_;
+  if (s.program) return deliver_to_program();
   s.waiting = s.in_slot = 0;  // at an instruction boundary
   if (s.events.fetch_and(~u32{kEventNmi}, std::memory_order_seq_cst) & kEventNmi) return enter_reset(s, true);
   if (interrupt_due(s)) enter_exception(s, EXC_INT);

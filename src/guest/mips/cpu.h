@@ -7,10 +7,11 @@
 #include "guest/guest.h"
 #include "guest/mips/platform.h"
 #include "guest/mips/state.h"
+#include "guest/user_cpu.h"
 
 namespace doppel::mips {
 
-class MipsCpu final : public guest::GuestCpu, public mem::MmuHooks {
+class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem::MmuHooks {
  public:
   MipsCpu(const CpuModel& model, Platform& platform, u32 index, std::unique_ptr<guest::Frontend> frontend);
   ~MipsCpu() override;
@@ -53,6 +54,19 @@ class MipsCpu final : public guest::GuestCpu, public mem::MmuHooks {
   size_t gdb_read(size_t number, u8* out) const override;
   size_t gdb_write(size_t number, const u8* in) override;
   bool debug_translate(u64 va, u64& pa) override;
+  guest::UserCpu* user() override { return this; }
+
+  // --- guest::UserCpu (user.cpp)
+  void start_program(bool wide, std::function<void(const guest::UserEvent&)> sink) override;
+  void set_descriptor_table(u64, u32) override {}
+  bool set(std::string_view name, u64 value) override;
+  u64 get(std::string_view name) const override;
+  u64 gpr(unsigned number) const override { return s_->gpr[number & 31]; }
+  void set_gpr(unsigned number, u64 value) override;
+  size_t float_bytes() const override;
+  void save_float(std::span<u8> out) const override;
+  void load_float(std::span<const u8> in) override;
+  void copy_from(const guest::UserCpu& from) override;
 
   // --- mem::MmuHooks
   bool translate(mem::VcpuHeader& cpu, u64 va, mem::Access access, u32 mmu_mode, mem::Translation& out) override;
@@ -62,12 +76,14 @@ class MipsCpu final : public guest::GuestCpu, public mem::MmuHooks {
 
  private:
   void build_gdb_registers();
+  void deliver_to_program();
 
   const CpuModel model_;
   Platform& platform_;
   std::unique_ptr<guest::Frontend> frontend_;
   std::unique_ptr<MipsState> s_;
   std::optional<Boot> boot_;
+  std::function<void(const guest::UserEvent&)> sink_;
   std::vector<guest::GdbRegister> gdb_registers_;
 };
 

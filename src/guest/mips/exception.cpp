@@ -33,6 +33,11 @@ u32 interrupt_offset(const MipsState& s) {
 }  // namespace
 
 void enter_exception(MipsState& s, ExcCode code, unsigned coprocessor, bool refill) {
+  if (s.program) {
+    s.event_pending = 1;
+    s.event_code = code;
+    return;
+  }
   u32 offset = kGeneral;
   if (!(s.status & ST_EXL)) {
     s.epc = s.pc;

@@ -1,6 +1,7 @@
 // The memory map's segments and the TLB (vol. III, chapters 4 and 5). The soft TLB is told of every entry that is
 // replaced: what a program may not see any more, it does not see. Address spaces are told apart by EntryHi.ASID.
 #include "guest/mips/cpu.h"
+#include "mem/direct_memory.h"
 #include "mem/guest_access.h"
 
 namespace doppel::mips {
@@ -74,6 +75,13 @@ void forget(MipsState& s, const TlbPair& pair) {
 bool MipsCpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mode, mem::Translation& out) {
   MipsState& s = *s_;
   if (!has_64bit(s)) va = static_cast<u32>(va);
+  if (s.program) {
+    s.fault_code = access == mem::Access::Write ? EXC_TLBS : EXC_TLBL;
+    s.fault_refill = 0;
+    s.event_write = access == mem::Access::Write;
+    s.event_fetch = access == mem::Access::Exec;
+    return access == mem::Access::Exec && s.h.direct->watch_code(va & mem::kPageMask);
+  }
   const bool store = access == mem::Access::Write;
   const auto fault = [&](ExcCode code, bool refill) {
     s.fault_code = code;
@@ -102,7 +110,8 @@ bool MipsCpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mode, 
   return true;
 }
 
-void MipsCpu::raise_fault(mem::VcpuHeader&, u64 va, mem::Access, u32, bool) {
+void MipsCpu::raise_fault(mem::VcpuHeader& h, u64 va, mem::Access access, u32 mode, bool) {
+  if (mem::Translation none; s_->program) translate(h, va, access, mode, none);
   raise_address(*s_, static_cast<ExcCode>(s_->fault_code), va, s_->fault_refill != 0);
 }
 

@@ -143,6 +143,8 @@ struct MipsState {
   // What translate() found out for raise_fault.
   u8 fault_code = 0;
   u8 fault_refill = 0;
+  // A single program's (user.cpp): it runs one; an exception waits for the sink, its code and coprocessor.
+  u8 program = 0, event_pending = 0, event_code = 0, event_write = 0, event_fetch = 0;
 
   u64 mode_cache = 0;
   const CpuModel* model = nullptr;

@@ -275,6 +275,7 @@ void X86Cpu::deliver_event(u32 event) {
 
 void X86Cpu::deliver_pending() {
   X86State& s = *s_;
+  if (s.program) return deliver_to_program();
   for (;;) {
     if (s.exc_pending) {
       deliver_exception();

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "guest/guest.h"
+#include "guest/user_cpu.h"
 #include "guest/x86/platform.h"
 #include "guest/x86/state.h"
 
@@ -14,7 +15,7 @@ struct PageFault {
   u32 error = 0;
 };
 
-class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
+class X86Cpu final : public guest::GuestCpu, public guest::UserCpu, public mem::MmuHooks {
  public:
   X86Cpu(const CpuModel& model, Platform& platform, u32 index, std::unique_ptr<guest::Frontend> frontend);
   ~X86Cpu() override;
@@ -61,6 +62,19 @@ class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
   size_t gdb_read(size_t number, u8* out) const override;
   size_t gdb_write(size_t number, const u8* in) override;
   bool debug_translate(u64 va, u64& pa) override;
+  guest::UserCpu* user() override { return this; }
+
+  // --- guest::UserCpu (user.cpp)
+  void start_program(bool wide, std::function<void(const guest::UserEvent&)> sink) override;
+  void set_descriptor_table(u64 address, u32 bytes) override;
+  bool set(std::string_view name, u64 value) override;
+  u64 get(std::string_view name) const override;
+  u64 gpr(unsigned number) const override;
+  void set_gpr(unsigned number, u64 value) override;
+  size_t float_bytes() const override;
+  void save_float(std::span<u8> out) const override;
+  void load_float(std::span<const u8> in) override;
+  void copy_from(const guest::UserCpu& from) override;
 
   // --- mem::MmuHooks
   bool translate(mem::VcpuHeader& cpu, u64 va, mem::Access access, u32 mmu_mode, mem::Translation& out) override;
@@ -72,6 +86,8 @@ class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
   void set_event(u32 bit, bool on);
   void take_event(u32 bit) { s_->events.fetch_and(~bit, std::memory_order_seq_cst); }
   u32 wake_events() const;
+  void deliver_to_program();
+  bool translate_for_program(u64 va, mem::Access access);
   void deliver_exception();
   void deliver_event(u32 event);
   void build_gdb_registers();
@@ -81,6 +97,7 @@ class X86Cpu final : public guest::GuestCpu, public mem::MmuHooks {
   std::unique_ptr<guest::Frontend> frontend_;
   std::unique_ptr<X86State> s_;
   PageFault fault_;
+  std::function<void(const guest::UserEvent&)> sink_;
   std::vector<guest::GdbRegister> gdb_registers_;
 };
 

@@ -11,6 +11,7 @@ namespace doppel::x86 {
 
 bool X86Cpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mmu_mode, mem::Translation& out) {
   X86State& s = *s_;
+  if (s.program) return translate_for_program(va, access);
   if (long_mode(s)) {
     if (!canonical(va)) {
       fault_ = {false, 0};
@@ -39,8 +40,9 @@ bool X86Cpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mmu_mod
   return true;
 }
 
-void X86Cpu::raise_fault(mem::VcpuHeader&, u64 va, mem::Access, u32, bool stack) {
+void X86Cpu::raise_fault(mem::VcpuHeader&, u64 va, mem::Access access, u32, bool stack) {
   X86State& s = *s_;
+  if (s.program) translate_for_program(va, access);
   if (!fault_.canonical) raise_error(s, stack ? SS_ : GP, 0);
   raise_page_fault(s, wrap_linear(s, va), fault_.error);
 }

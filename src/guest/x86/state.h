@@ -241,6 +241,7 @@ struct X86State {
   u8 step_held;      // the running instruction makes no single-step trap (SYSCALL that clears TF)
   u8 pc_exact;  // RIP is the one to report though generated code runs: a task switch is past its point of no return
   u64 msr[kMsrSlots];  // registers of sysregs.def that are only stored
+  u8 program;          // the CPU runs a single program (user.cpp)
   void* cpu;           // the X86Cpu
 };
 
@@ -285,6 +286,9 @@ enum Reg : ir::RegId {
   kRegFlagOperand,
   kRegCount
 };
+
+constexpr u8 kProgramSyscall = 2;  // exc_soft: SYSCALL by a single program
+void program_syscall(X86State& s, u64 next_pc);
 
 // --- exceptions (exception.cpp). All record the exception with the pc of the running instruction (or RIP, when called
 // outside generated code) and unwind to the vCPU loop, which calls deliver_pending.

@@ -344,6 +344,10 @@ u64 helper_int1(X86State* sp, u64 length) {
 
 u64 helper_syscall(X86State* sp, u64 next_pc) {
   X86State& s = *sp;
+  if (s.program) {
+    program_syscall(s, next_pc);
+    return 0;
+  }
   if (!(s.efer & EFER_SCE)) raise(s, UD);
   const u16 cs = static_cast<u16>(s.star >> 32) & 0xfffc;
   if (long_mode(s)) {
