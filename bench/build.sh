@@ -23,20 +23,12 @@ fresh() {       # RESULT SOURCE...: the result exists and is not older than any 
 }
 
 make_tree() {   # ARCH FOLDER: the packages and all they depend on
-    local arch=$1 tree=$2 list debs p
+    local arch=$1 tree=$2
     fresh "$tree/.complete" "$bench/build.sh" && return 0
     echo "bench: making the $arch tree from Debian packages" >&2
     rm -rf "$tree"
-    mkdir -p "$tree"/{usr/{bin,lib,lib32,lib64,libx32,sbin},bench,proc,sys,dev,tmp,etc}
-    for p in bin sbin lib lib32 lib64 libx32; do ln -s usr/$p "$tree/$p"; done
-    list=$(apt_for "$arch" apt-get -qq -s install --no-install-recommends "${packages[@]}" | awk '$1 == "Inst" { print $2 }')
-    [ -n "$list" ] || { echo "bench: apt-get found no packages for $arch" >&2; return 1; }
-    debs=$(mktemp -d "$WORK/debs.XXXXXX")
-    (cd "$debs" && apt_for "$arch" apt-get -qq download $list >&2)
-    for p in "$debs"/*.deb; do
-        dpkg-deb --fsys-tarfile "$p" | tar -x -C "$tree" --no-same-owner --keep-directory-symlink "${prune[@]}" --wildcards
-    done
-    rm -rf "$debs"
+    packages_tree "$arch" "$tree" prune $(packages_closure "$arch" "${packages[@]}")
+    mkdir -p "$tree"/{bench,proc,sys,dev,tmp,etc}
     cp "$tree/bin/busybox" "$tree/bin/sh.tmp" && mv -f "$tree/bin/sh.tmp" "$tree/bin/sh"
     find "$tree/usr/lib/python3.11" -name '*.py' -print0 | LC_ALL=C sort -z | xargs -0 cat > "$tree/bench/text"
     truncate -s 3000000 "$tree/bench/text"

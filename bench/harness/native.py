@@ -7,7 +7,7 @@ import time
 from guest import Sample
 
 
-def _run(argv, cwd=None):
+def run_command(argv):
     """CPU time of a program and its children, and the last line that it printed."""
     with tempfile.TemporaryFile() as out:
         actions = [(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)]
@@ -24,15 +24,15 @@ def _run(argv, cwd=None):
 
 def run(workload, build):
     if workload.is_loop:
-        return _run([str(build / "loops"), *workload.command.split()[1:]])
+        return run_command([str(build / "loops"), *workload.command.split()[1:]])
     tree = str(build / "root")
     root = ["chroot", tree] if os.geteuid() == 0 else ["unshare", "--map-root-user", f"--root={tree}"]
     if not shutil.which(root[0], path="/usr/sbin:/usr/bin"):
         return Sample("failed", output=f"no {root[0]} on this machine")
-    return _run([*root, "/bin/sh", "-c", workload.command])
+    return run_command([*root, "/bin/sh", "-c", workload.command])
 
 
 def cycles_per_second(build):
     """The clock rate under load, from a chain of additions that take one cycle each: the fastest of five."""
     rounds = 4000000
-    return max(16 * rounds / _run([str(build / "loops"), "hz", str(rounds)]).cpu for _ in range(5))
+    return max(16 * rounds / run_command([str(build / "loops"), "hz", str(rounds)]).cpu for _ in range(5))

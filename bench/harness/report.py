@@ -27,8 +27,8 @@ def ratio(value):
     return "-" if value is None else f"{value:.2f}"
 
 
-def table_of(machine, cpu, rows):
-    lines = [f"{machine.name}  (-cpu {cpu}; CPU time, user and system; medians)",
+def table_of(heading, rows):
+    lines = [f"{heading}; CPU time, user and system; medians",
              f"  {'workload':<18}{'native':>10}{'QEMU':>10}{'doppel':>10}{'QEMU/nat':>10}{'dopp/nat':>10}{'QEMU/doppel':>13}{'spread':>8}"]
     for group, (gate, title) in tables.GROUPS.items():
         mine = [r for r in rows if r["group"] == group]
@@ -115,7 +115,7 @@ def text_of(document, machines):
     f = document["facts"]
     busy = f"\n  note: the host was busy (load {f['load']:.1f} on {f['host_cpus']} CPUs besides this run): figures are noisy" if f["busy"] else ""
     parts = [f"{f['date']}  {f['host_cpu']}  {f['runs']} run(s)\n  QEMU:   {f['theirs']}\n  doppel: {f['ours']}{busy}"]
-    parts += [table_of(m, f["cpus"][m.name], document["rows"][m.name]) for m in machines]
+    parts += [table_of(f"{m.name}, -cpu {f['cpus'][m.name]}", document["rows"][m.name]) for m in machines]
     parts += [gates_table(document["gates"], machines), resources(document["memory"], document["translation"], document["host_hz"])]
     parts += [failures(document["failures"])]
     return "\n\n".join(p for p in parts if p)

@@ -39,7 +39,7 @@ def _problem(samples, reference):
     return None if samples else "not-run"
 
 
-def _row(name, group, theirs, ours, natives, needs_same_output):
+def row(name, group, theirs, ours, natives, needs_same_output):
     reference = next((s.output for s in theirs + natives if s.status == "ok"), None) if needs_same_output else None
     row = {
         "name": name,
@@ -70,11 +70,11 @@ def rows_for(measured, machine, workload_list):
     sides = {}
     for side, runs in boots.items():
         sides[side] = [b.boot or _dead_boot() for b in runs]
-    rows = [_row("boot to shell", "boot", sides["qemu"], sides["ours"], [], False)]
+    rows = [row("boot to shell", "boot", sides["qemu"], sides["ours"], [], False)]
     for w in workload_list:
         if w.on(machine.name):
             s = measured.samples[machine.name]
-            rows.append(_row(w.name, w.group, s["qemu"][w.name], s["ours"][w.name], measured.natives[machine.name][w.name], True))
+            rows.append(row(w.name, w.group, s["qemu"][w.name], s["ours"][w.name], measured.natives[machine.name][w.name], True))
     return rows
 
 

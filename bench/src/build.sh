@@ -1,5 +1,6 @@
 #!/bin/bash
-# build.sh ARCH FOLDER [LIBDIR]: builds `loops` (static) for i386 or amd64, and with LIBDIR (the guest's libraries) `rsa_sign`.
+# build.sh ARCH FOLDER [LIBDIR]: builds `loops` (static) for i386, amd64, mips or mipsel (without the loops that are x86's), and with
+# LIBDIR (the guest's libraries) `rsa_sign`.
 # i386 code is for the Pentium Pro but for the files that say SSE or SSE2: those loops run only where the guest's CPU has it.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -8,8 +9,10 @@ mkdir -p "$out/obj"
 case $arch in
     i386) cc=i686-linux-gnu-gcc base=(-march=pentiumpro -mtune=generic) ;;
     amd64) cc=gcc base=(-march=x86-64 -mtune=generic) ;;
+    mips|mipsel) cc=$arch-linux-gnu-gcc base=(-march=mips32r2) ;;
 esac
-common=(-std=gnu11 -O2 -Wall -Wextra -fno-tree-vectorize -ffp-contract=off -fno-pie -fcf-protection=none "${base[@]}")
+case $arch in i386|amd64) x86=1 base+=(-fcf-protection=none) ;; *) x86= ;; esac
+common=(-std=gnu11 -O2 -Wall -Wextra -fno-tree-vectorize -ffp-contract=off -fno-pie "${base[@]}")
 objects=()
 object() {      # FILE FLAGS...
     local f=$1; shift
@@ -21,13 +24,15 @@ object integer
 object memory
 object calls -fno-optimize-sibling-calls
 object fp -fno-math-errno
-object x87 -fno-math-errno
-object sse_scalar -msse -mfpmath=sse -fno-math-errno
-object simd_f32 -msse -mfpmath=sse -O3 -ftree-vectorize
-object simd_sse2 -msse2 -mfpmath=sse -O3 -ftree-vectorize
-[ "$arch" = amd64 ] || object mmx -mmmx
+object sse_scalar ${x86:+-msse -mfpmath=sse} -fno-math-errno
+if [ -n "$x86" ]; then
+    object x87 -fno-math-errno
+    object simd_f32 -msse -mfpmath=sse -O3 -ftree-vectorize
+    object simd_sse2 -msse2 -mfpmath=sse -O3 -ftree-vectorize
+    [ "$arch" = amd64 ] || object mmx -mmmx
+    object newcode
+fi
 object system
-object newcode
 "$cc" -static -no-pie "${objects[@]}" -lm -o "$out/loops"
 strip_tool=${cc%gcc}strip
 "$strip_tool" "$out/loops"

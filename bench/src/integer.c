@@ -44,6 +44,7 @@ uint64_t crc(long n) {
   return ~sum;
 }
 
+#ifdef X86
 // 16 dependent additions a round, one cycle each: tells the host's clock rate.
 uint64_t hz(long n) {
   unsigned long x = 1;
@@ -54,3 +55,4 @@ uint64_t hz(long n) {
         : "+r"(x));
   return x;
 }
+#endif

@@ -2,6 +2,10 @@
 #pragma once
 #include <stdint.h>
 
+#if defined(__i386__) || defined(__x86_64__)
+#define X86 1
+#endif
+
 uint64_t alu(long n), branch(long n), crc(long n), hz(long n);
 uint64_t stride(long n), chase(long n), copy(long n), movsb(long n), stosd(long n);
 uint64_t fib(long n), icall(long n);

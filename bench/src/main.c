@@ -9,17 +9,18 @@ static const struct {
   const char* name;
   uint64_t (*run)(long);
 } kLoops[] = {
-    {"alu", alu},           {"branch", branch},     {"crc", crc},           {"hz", hz},
-    {"stride", stride},     {"chase", chase},       {"copy", copy},         {"movsb", movsb},     {"stosd", stosd},
-    {"fib", fib},           {"icall", icall},
-    {"dbl", dbl},           {"flt", flt},           {"x87", x87},           {"libm", libm},
-    {"simd_f32", simd_f32}, {"simd_f64", simd_f64}, {"simd_int", simd_int},
+    {"alu", alu},           {"branch", branch},     {"crc", crc},
+    {"stride", stride},     {"chase", chase},       {"copy", copy},
+    {"fib", fib},           {"icall", icall},       {"dbl", dbl},           {"flt", flt},         {"libm", libm},
+    {"pipe", pipe_switch},  {"fork", fork_wait},    {"yield", yield},
+    {"syscall", syscalls},  {"signal", signals},    {"exec", exec_self},    {"seed", seed},
+#ifdef X86
+    {"hz", hz},             {"movsb", movsb},       {"stosd", stosd},       {"x87", x87},
+    {"simd_f32", simd_f32}, {"simd_f64", simd_f64}, {"simd_int", simd_int}, {"newcode", newcode},
+#endif
 #ifdef __i386__
     {"mmx", mmx},
 #endif
-    {"pipe", pipe_switch},  {"fork", fork_wait},    {"yield", yield},
-    {"syscall", syscalls},  {"signal", signals},    {"exec", exec_self},
-    {"newcode", newcode},   {"seed", seed},
 };
 
 int main(int argc, char** argv) {

@@ -58,6 +58,7 @@ uint64_t copy(long n) {
   return sum;
 }
 
+#ifdef X86
 static void rep_movsb(void* to, const void* from, unsigned long bytes) {
   __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
@@ -84,3 +85,4 @@ uint64_t stosd(long n) {
   for (uint32_t i = 0; i < sizeof to; i++) sum = sum * 31 + to[i];
   return sum;
 }
+#endif

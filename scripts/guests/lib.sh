@@ -44,6 +44,27 @@ deb_unpack() {
     echo "$d/$pkg"
 }
 
+# packages_closure ARCH PKG...: the packages and all they depend on.
+packages_closure() {
+    local arch=$1; shift
+    apt_for "$arch" apt-get -qq -s install --no-install-recommends "$@" | awk '$1 == "Inst" { print $2 }'
+}
+
+# packages_tree ARCH FOLDER PRUNE PKG...: downloads packages and unpacks them over each other into a merged-/usr tree. PRUNE names an array of tar's
+# options; --wildcards is on.
+packages_tree() {
+    local arch=$1 tree=$2 debs p; local -n unwanted=$3; shift 3
+    [ $# -gt 0 ] || { echo "doppel: apt-get found no packages for $arch" >&2; return 1; }
+    mkdir -p "$tree"/usr/{bin,lib,lib32,lib64,libx32,sbin}
+    for p in bin sbin lib lib32 lib64 libx32; do ln -s usr/$p "$tree/$p"; done
+    debs=$(mktemp -d "$WORK/debs.XXXXXX")
+    (cd "$debs" && apt_for "$arch" apt-get -qq download "$@" >&2)
+    for p in "$debs"/*.deb; do
+        dpkg-deb --fsys-tarfile "$p" | tar -x -C "$tree" --no-same-owner --keep-directory-symlink "${unwanted[@]}" --wildcards
+    done
+    rm -rf "$debs"
+}
+
 # kernel_package ARCH META: the versioned package that a linux-image metapackage points at.
 kernel_package() {
     apt_for "$1" apt-cache depends "$2" | sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -1
