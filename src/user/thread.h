@@ -64,6 +64,7 @@ class Process {
   std::unique_ptr<exec::CodePages> pages;
   std::mutex lock;  // of what follows
   std::array<SignalAction, 129> actions;
+  std::map<u64, u64> shared_segments;  // what shmat attached: address, bytes
   std::vector<class Thread*> threads;
 };
 

@@ -79,15 +79,13 @@ inline bool same_as_host(const Abi& abi) { return abi.id == AbiId::X86_64; }
 inline bool is_mips(const Abi& abi) { return abi.id == AbiId::MipsO32 || abi.id == AbiId::MipsN64; }
 inline bool is_wide(const Abi& abi) { return abi.word == 8; }
 
-enum class PassMode : u8 { Quick, Restart, Interrupt };
+enum class PassMode : u8 { Quick, Wait };
 // The host's system call with the arguments by their kinds: paths looked up, flags mapped, structures laid out anew if
-// theirs differ. Restart and Interrupt may block: after a signal they run again (SA_RESTART), or give EINTR.
+// theirs differ. Wait: it may block (Thread::blocking_call).
 s64 pass_through(Thread& t, long number, const ArgKinds& kinds, PassMode mode, const SyscallArgs& args);
 template <long Number, ArgKinds Kinds, PassMode Mode>
 s64 pass(Thread& t, const SyscallArgs& args) {
   return pass_through(t, Number, Kinds, Mode, args);
 }
-// After a blocking call that may run again.
-inline s64 restartable(s64 result) { return result == -4 /* EINTR */ ? kRestart : result; }
 
 }  // namespace doppel::user

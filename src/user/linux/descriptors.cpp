@@ -44,8 +44,7 @@ s64 lock_call(Thread& t, u64 fd, u64 cmd, u64 va) {
   Flock lock{};
   if (!fetch(t, va, layout, &lock)) return -EFAULT;
   bool waits = host_cmd == kSetLkW || host_cmd == F_OFD_SETLKW;
-  s64 r = waits ? restartable(t.blocking_call(SYS_fcntl, fd, host_cmd, ptr(&lock)))
-                : host_call(SYS_fcntl, fd, host_cmd, ptr(&lock));
+  s64 r = waits ? t.blocking_call(SYS_fcntl, fd, host_cmd, ptr(&lock)) : host_call(SYS_fcntl, fd, host_cmd, ptr(&lock));
   if (r < 0 || (host_cmd != kGetLk && host_cmd != F_OFD_GETLK)) return r;
   return put(t, va, layout, &lock) ? r : -EFAULT;
 }

@@ -32,19 +32,6 @@ u64 widen(const Abi& abi, ArgClass cls, u64 raw) {
   }
 }
 
-// A call that a signal interrupted: again, if the first handler that will run wants it so or none does.
-bool runs_again(Thread& t) {
-  constexpr u64 kSaRestart = 0x10000000;  // on all of these CPUs
-  u64 due = pending_signals(t) & ~t.signal_mask;
-  for (unsigned n = 1; n <= 64; n++) {
-    if (!(due >> (n - 1) & 1)) continue;
-    std::lock_guard hold(t.process.lock);
-    const SignalAction& action = t.process.actions[n];
-    if (action.handler > 1) return action.flags & kSaRestart;
-  }
-  return true;
-}
-
 // o32's `syscall`: the number is the first argument.
 const SyscallRow* indirect(const Abi& abi, const SyscallRow* row, std::array<u64, 8>& raw) {
   if (!row || row->handler != calls::syscall) return row;
@@ -84,14 +71,10 @@ void do_syscall(Thread& t) {
   s64 result = row->handler ? row->handler(t, args) : -ENOSYS;
   if (strace) fputs(strace_result(t, *row, args, result).c_str(), stderr);
   if (result == kNoResult) return;
-  if (result == kRestart) {
-    if (runs_again(t)) {
-      abi.rewind_syscall(t, number);
-      return;
-    }
-    result = -EINTR;
-  }
-  abi.set_syscall_result(t, result);
+  if (result == kRestart || result == kRestartAlways)
+    restart_later(t, number, result);
+  else
+    abi.set_syscall_result(t, result);
 }
 
 }  // namespace doppel::user

@@ -22,7 +22,7 @@ s64 open_file(Thread& t, u64 dirfd, u64 path_va, u64 guest_flags, u64 mode) {
   if (path.starts_with("/proc/") && (flags & O_ACCMODE) == O_RDONLY && proc_file_text(t, path, text))
     return open_text(path, text, flags);
   path = host_path(t, path);
-  return restartable(t.blocking_call(SYS_openat, dirfd, ptr(path.c_str()), static_cast<u64>(flags), mode));
+  return t.blocking_call(SYS_openat, dirfd, ptr(path.c_str()), static_cast<u64>(flags), mode);
 }
 
 constexpr u64 kCwd = static_cast<u64>(AT_FDCWD);
@@ -31,7 +31,7 @@ s64 vector_call(Thread& t, long number, bool reads_file, const SyscallArgs& a, u
   std::vector<iovec> list;
   if (s64 error = read_iovecs(t, a[1], a[2], reads_file, list)) return error;
   // The kernel takes an offset in two words (the upper one is of no meaning to a 64-bit caller).
-  return restartable(t.blocking_call(number, a[0], ptr(list.data()), list.size(), offset, 0, flags));
+  return t.blocking_call(number, a[0], ptr(list.data()), list.size(), offset, 0, flags);
 }
 
 u64 join(Thread& t, u64 low, u64 high) { return is_wide(t.abi()) ? low : (low & 0xffffffff) | high << 32; }
@@ -70,7 +70,7 @@ s64 openat2(Thread& t, const SyscallArgs& a) {
   if (!fetch(t, a[2], kHow, &how) || !t.read_string(a[1], path)) return -EFAULT;
   how.flags = flags_to_host(t.abi(), ArgKind::oflags, how.flags);
   path = how.resolve ? path : host_path(t, path);
-  return restartable(t.blocking_call(SYS_openat2, a[0], ptr(path.c_str()), ptr(&how), sizeof how));
+  return t.blocking_call(SYS_openat2, a[0], ptr(path.c_str()), ptr(&how), sizeof how);
 }
 
 s64 readv(Thread& t, const SyscallArgs& a) { return vector_call(t, SYS_readv, true, a); }
@@ -84,7 +84,7 @@ s64 pwritev2(Thread& t, const SyscallArgs& a) {
 s64 vmsplice(Thread& t, const SyscallArgs& a) {
   std::vector<iovec> list;
   if (s64 error = read_iovecs(t, a[1], a[2], true, list)) return error;
-  return restartable(t.blocking_call(SYS_vmsplice, a[0], ptr(list.data()), list.size(), a[3]));
+  return t.blocking_call(SYS_vmsplice, a[0], ptr(list.data()), list.size(), a[3]);
 }
 
 s64 llseek(Thread& t, const SyscallArgs& a) {
@@ -95,7 +95,7 @@ s64 llseek(Thread& t, const SyscallArgs& a) {
 
 s64 fadvise(Thread&, const SyscallArgs& a) { return host_call(SYS_fadvise64, a[0], a[1], a[2], a[3]); }
 s64 sync_file_range(Thread& t, const SyscallArgs& a) {
-  return restartable(t.blocking_call(SYS_sync_file_range, a[0], a[1], a[2], a[3]));
+  return t.blocking_call(SYS_sync_file_range, a[0], a[1], a[2], a[3]);
 }
 
 // MIPS gives both descriptors in registers.
@@ -121,7 +121,7 @@ s64 pipe2(Thread& t, const SyscallArgs& a) {
 s64 sendfile(Thread& t, const SyscallArgs& a) {
   u64 at = 0;
   if (a[2] && !t.read_word(a[2], at)) return -EFAULT;
-  s64 r = restartable(t.blocking_call(SYS_sendfile, a[0], a[1], a[2] ? ptr(&at) : 0, a[3]));
+  s64 r = t.blocking_call(SYS_sendfile, a[0], a[1], a[2] ? ptr(&at) : 0, a[3]);
   return r >= 0 && a[2] && !t.write_word(a[2], at) ? -EFAULT : r;
 }
 

@@ -73,7 +73,7 @@ s64 pass_through(Thread& t, long number, const ArgKinds& kinds, PassMode mode, c
   const auto& v = c.value;
   s64 r = mode == PassMode::Quick ? host_call(number, v[0], v[1], v[2], v[3], v[4], v[5])
                                   : t.blocking_call(number, v[0], v[1], v[2], v[3], v[4], v[5]);
-  if (r < 0) return mode == PassMode::Restart ? restartable(r) : r;
+  if (r < 0) return r;
   for (unsigned i = 0; i < kinds.size(); i++)
     if (c.struct_of[i] && is_out(kinds[i]) &&
         !put(t, args[i], struct_kind(kinds[i]).members, c.structs[c.struct_of[i] - 1u].data()))

@@ -129,7 +129,7 @@ std::string strace_call(Thread& t, const SyscallRow& row, const SyscallArgs& arg
 
 std::string strace_result(Thread& t, const SyscallRow& row, const SyscallArgs&, s64 result) {
   if (result == kNoResult) return " = ?\n";
-  if (result == kRestart) return " = ? ERESTARTSYS (to be restarted)\n";
+  if (result == kRestart || result == kRestartAlways) return " = ? ERESTARTSYS (to be restarted)\n";
   if (result < 0 && result > -4096)
     return text(" = -1 errno=%d (", t.abi().errno_to_guest(static_cast<int>(-result))) +
            strerrordesc_np(static_cast<int>(-result)) + ")\n";
