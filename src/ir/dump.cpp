@@ -81,6 +81,8 @@ std::string operands(const Region& r, const Text& t) {
       return (r.helpers && op.aux < r.helpers->count ? r.helpers->rows[op.aux].name
                                                      : "helper" + std::to_string(op.aux)) +
              "(" + list + ")";
+    case Opcode::call_if:
+      return cond + " " + list + ", helper " + std::to_string(op.aux) + " imm " + std::to_string(op.imm);
     case Opcode::exit_cc: return cond + " " + list + " -> " + hex(op.imm) + exit_notes(op);
     case Opcode::exit_if: return list + " -> " + hex(op.imm) + exit_notes(op);
     case Opcode::exit_direct: return "-> " + hex(op.imm) + exit_notes(op);

@@ -59,6 +59,7 @@ bool sets_fp_flags(const Op& op) {
   switch (op.code) {
     case Opcode::vhadd:
     case Opcode::vhsub: return lane == Lane::PS || lane == Lane::PD;
+    case Opcode::call_if:
     case Opcode::vaddsub: return true;
     case Opcode::vf_rcp:
     case Opcode::vf_rsqrt: return false;

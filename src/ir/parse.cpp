@@ -227,6 +227,14 @@ void Line::operands(Op& op) {
     case Opcode::atomic_cas:
     case Opcode::probe_write: return memory(op);
     case Opcode::call: return call(op);
+    case Opcode::call_if:
+      cond(op);
+      arguments(op);
+      expect("helper");
+      op.aux = number32();
+      expect("imm");
+      op.imm = number();
+      return;
     case Opcode::exit_cc: cond(op); [[fallthrough]];
     case Opcode::exit_if: arguments(op); return leave(op, true);
     case Opcode::exit_direct: return leave(op, true);

@@ -200,6 +200,13 @@ std::string check_details(const Region& r, const Op& op) {
       if (r.helpers->rows[op.aux].nargs != op.nargs) return "wrong number of arguments for the helper";
       if (r.helpers->rows[op.aux].result != op.type) return "the helper's result has another type";
       break;
+    case Opcode::call_if:
+      if (bits < 32) return "I32 or I64";
+      if (!r.helpers) break;
+      if (op.aux >= r.helpers->count) return "no such helper";
+      if (r.helpers->rows[op.aux].nargs != 3 || r.helpers->rows[op.aux].effects != kHelperPure)
+        return "the helper is not pure, or has not three arguments";
+      break;
     case Opcode::vinsert:
     case Opcode::vextract:
       if (op.sub > static_cast<u8>(Lane::D) || bits != 8u << op.sub) return "the type is not the lane's";

@@ -72,15 +72,17 @@ inline const StateLayout& test_layout() {
 inline u64 helper_mix(void*, u64 a, u64 b) { return a * 3 + b; }
 inline u64 helper_bump(void* s, u64 a) { return static_cast<TestState*>(s)->r[7] += a; }
 inline u64 helper_peek(void* s) { return static_cast<TestState*>(s)->r[0]; }
-enum : u16 { kMix, kBump, kPeek, kMayFault };
+inline u64 helper_choose(void*, u64 a, u64 b, u64 c) { return a * 5 + b * 3 + c; }
+enum : u16 { kMix, kBump, kPeek, kMayFault, kChoose };
 inline const HelperTable& test_helpers() {
   static const HelperInfo rows[] = {
       {"mix", reinterpret_cast<void (*)()>(&helper_mix), 2, Type::I32, kHelperPure},
       {"bump", reinterpret_cast<void (*)()>(&helper_bump), 1, Type::I64, kHelperReadsState | kHelperWritesState},
       {"peek", reinterpret_cast<void (*)()>(&helper_peek), 0, Type::I64, kHelperReadsState},
       {"check", reinterpret_cast<void (*)()>(&helper_mix), 2, Type::Void, kHelperMayFault},
+      {"choose", reinterpret_cast<void (*)()>(&helper_choose), 3, Type::I64, kHelperPure},
   };
-  static const HelperTable table{rows, 4};
+  static const HelperTable table{rows, 5};
   return table;
 }
 

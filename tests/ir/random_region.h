@@ -224,6 +224,12 @@ class Generator {
       }
       case Opcode::setcc:
       case Opcode::selcc: op.sub = static_cast<u8>(below(16)); break;
+      case Opcode::call_if:
+        if (bits < 32) return 0;
+        op.sub = static_cast<u8>(below(16));
+        op.aux = kChoose;
+        op.imm = below(1000);
+        break;
       case Opcode::flags_merge: op.aux = static_cast<u32>(next() & kFlagsAll); break;
       case Opcode::vinsert:
       case Opcode::vextract: op.imm = below(16u >> row.lane); break;

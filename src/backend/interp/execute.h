@@ -263,6 +263,14 @@ Stop Executor<Memory>::run() {
         if (!memory_.probe_write(address(op), ir::MemInfo::unpack(op.aux))) return stop(StopKind::Fault, address(op));
         break;
       case Opcode::call: v[i] = call_helper(r_.helpers->rows[op.aux], cpu_, f_, op); break;
+      case Opcode::call_if: {
+        v[i] = v[op.arg[1]];
+        if (!ir::cond_holds(static_cast<ir::Cond>(op.sub), static_cast<u16>(v[op.arg[0]]))) break;
+        // SAFETY: the state begins with the header; the verifier has seen that the helper takes three arguments.
+        const auto fn = reinterpret_cast<u64 (*)(void*, u64, u64, u64)>(r_.helpers->rows[op.aux].fn);
+        v[i] = fn(&cpu_, op.imm, v[op.arg[2]], v[op.arg[3]]) & mask_bits(ir::type_bits(op.type));
+        break;
+      }
       case Opcode::exit_cc:
         if (ir::cond_holds(static_cast<ir::Cond>(op.sub), static_cast<u16>(v[op.arg[0]]))) return side_exit(op);
         exits++;

@@ -310,6 +310,56 @@ void Emitter::emit_exits() {
 
 // --- calls
 
+// The helper is called from a stub at the region's end, which keeps every register but the result's.
+void Emitter::op_call_if(const Op& op) {
+  const Value flags = op.arg[0];
+  if (eflags_ != flags || live_after(flags)) clobber_flags();
+  if (ebool_) clobber_flags();
+  const int cc = prepare_cond(flags, static_cast<Cond>(op.sub));
+  carry_ready_ = true;  // EFLAGS must stay
+  const int a = use(op.arg[2]), b = use(op.arg[3]);
+  const int d = def_copy(cur_, op.arg[1]);
+  if (cc != -1) {
+    SlowPath s{};
+    s.desc.kind = SlowKind::Call;
+    s.jump = cc == -2 ? jmp32() : jcc(cc);
+    s.value = static_cast<s8>(a);
+    s.extra = static_cast<s8>(b);
+    s.result = static_cast<s8>(d);
+    s.function = reinterpret_cast<u64>(helpers_->rows[op.aux].fn);
+    s.first = static_cast<u32>(op.imm);
+    s.xmm_live = any_xmm_live();
+    s.insn = insn_;
+    s.pc = insn_pc_;
+    s.x = x_;
+    s.resume = static_cast<u32>(c.getSize());
+    slow_.push_back(s);
+  }
+  eflags_ = ebool_ = 0;
+  eflags_af_ = false;
+}
+
+void Emitter::call_stub(const SlowPath& s) {
+  constexpr s32 kVa = header_disp(field::slow_va), kValue = header_disp(field::slow_value),
+                kExtra = header_disp(field::slow_extra);
+  patch_here(s.jump);
+  x_before_slow_path(s.x);
+  {
+    Bytes o(c);
+    o.store_imm(false, kRbp, kVa, static_cast<u32>(s.function));
+    o.store_imm(false, kRbp, kVa + 4, static_cast<u32>(s.function >> 32));
+    o.store(true, kRbp, kValue, s.value);
+    o.store(true, kRbp, kValue + 8, s.extra);
+    o.store_imm(false, kRbp, kExtra, static_cast<u32>(SlowKind::Call));
+    o.store_imm(false, kRbp, kExtra + 4, s.first);
+    relocs_.push_back({o.call(), 1, reinterpret_cast<u64>(thunks_.slow[s.xmm_live])});
+    pc_map_.push_back({o.at(), s.insn, s.pc});
+    o.load(true, s.result, kRbp, kValue);
+  }
+  x_after_slow_path(s.x);
+  patch_to(jmp32(), s.resume);
+}
+
 // Arguments into kCallArgs, zero-extended. Sources may be among the destinations.
 void Emitter::move_args(const Op& op) {
   struct Move {

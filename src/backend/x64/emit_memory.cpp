@@ -438,6 +438,10 @@ void Emitter::emit_slow_paths() {
   size_t row = 0;
   for (size_t number = 0; number < slow_.size(); number++) {
     const SlowPath& s = slow_[number];
+    if (s.desc.kind == SlowKind::Call) {
+      call_stub(s);
+      continue;
+    }
     for (; row < faults_.size() && faults_[row].slow == number; row++)
       faults_[row].slow = static_cast<u32>(c.getSize());
     if (s.jump) patch_here(s.jump);

@@ -192,13 +192,13 @@ VEC(vand)
 VEC(vor)
 VEC(vxor)
 VEC(vandn)
-VEC(vadd) VEC(vsub) VEC(vadds) VEC(vaddus) VEC(vsubs) VEC(vsubus) VEC(vmullo) VEC(vmulhs) VEC(vmulhu) VEC(vmulhrs)
-    VEC(vmuludq) VEC(vmuldq) VEC(vmaddwd) VEC(vmaddubsw) VEC(vsadbw) VEC(vavg) VEC(vmins) VEC(vminu) VEC(vmaxs)
-        VEC(vmaxu) VEC(vabs) VEC(vsign) VEC(vcmpeq) VEC(vcmpgt) VEC(vshl) VEC(vshr) VEC(vsar) VEC(vpackss) VEC(vpackus)
-            VEC(vunpacklo) VEC(vunpackhi) VEC(vshuf_b) VEC(vshuf_w) VEC(vshuf_hl) VEC(vshuf_hh) VEC(vshuf_ps)
-                VEC(vshuf_pd) VEC(valign) VEC(vblendi) VEC(vhadds) VEC(vhsubs) VEC(vfadd) VEC(vfsub) VEC(vfmul)
-                    VEC(vfdiv) VEC(vfmin) VEC(vfmax) VEC(vfsqrt) VEC(vfcmp) VEC(vfround) VEC(vf_rcp) VEC(vf_rsqrt)
-                        VEC(vf_s2d) VEC(vf_d2s) VEC(vf_i2f)
+VEC(vadd)
+VEC(vsub) VEC(vadds) VEC(vaddus) VEC(vsubs) VEC(vsubus) VEC(vmullo) VEC(vmulhs) VEC(vmulhu) VEC(vmulhrs) VEC(vmuludq)
+    VEC(vmuldq) VEC(vmaddwd) VEC(vmaddubsw) VEC(vsadbw) VEC(vavg) VEC(vmins) VEC(vminu) VEC(vmaxs) VEC(vmaxu) VEC(vabs)
+        VEC(vsign) VEC(vcmpeq) VEC(vcmpgt) VEC(vshl) VEC(vshr) VEC(vsar) VEC(vpackss) VEC(vpackus) VEC(vunpacklo)
+            VEC(vunpackhi) VEC(vshuf_b) VEC(vshuf_w) VEC(vshuf_hl) VEC(vshuf_hh) VEC(vshuf_ps) VEC(vshuf_pd) VEC(valign)
+                VEC(vblendi) VEC(vhadds) VEC(vhsubs) VEC(vfadd) VEC(vfsub) VEC(vfmul) VEC(vfdiv) VEC(vfmin) VEC(vfmax)
+                    VEC(vfsqrt) VEC(vfcmp) VEC(vfround) VEC(vf_rcp) VEC(vf_rsqrt) VEC(vf_s2d) VEC(vf_d2s) VEC(vf_i2f)
 #undef VEC
 
     // --- shifts by a constant. kind: 0 left, 1 right, 2 arithmetic right, 3 bytes left, 4 bytes right
@@ -384,6 +384,16 @@ void Emitter::op_vfromint(const Op& op) {
     const Xmm s(use(whole));
     const Xmm d(def(cur_, true));
     host_.avx ? c.vmovq(d, s) : c.movq(d, s);
+    return;
+  }
+  const Val& w = vals_[op.arg[0]];
+  if (w.reg < 0 && w.slot < 0 && w.home && !live_after(op.arg[0]) &&
+      pins_.host_of_row[w.home - 1] < 0) {  // straight from the state
+    const Xmm d(def(cur_));
+    if (w.type == Type::I64)
+      host_.avx ? c.vmovq(d, state_mem(64, row_offset(w.home - 1))) : c.movq(d, state_mem(64, row_offset(w.home - 1)));
+    else
+      host_.avx ? c.vmovd(d, state_mem(32, row_offset(w.home - 1))) : c.movd(d, state_mem(32, row_offset(w.home - 1)));
     return;
   }
   const int a = use(op.arg[0]);

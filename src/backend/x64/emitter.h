@@ -111,7 +111,7 @@ struct XCache {
   }
 };
 
-enum class SlowKind : u8 { Load, LoadRmw, Store, Probe, Rmw, Cas };
+enum class SlowKind : u8 { Load, LoadRmw, Store, Probe, Rmw, Cas, Call };
 // What a slow-path stub leaves in slow_extra for slow_access().
 struct SlowDesc {
   SlowKind kind;
@@ -179,6 +179,8 @@ class Emitter {
     s16 va_slot;
     s32 delta, lo, hi;
     s32 imm;
+    u64 function;  // Call: the helper, its first argument
+    u32 first;
     u32 insn;
     u64 pc;
     XCache x;
@@ -363,6 +365,7 @@ class Emitter {
   void fallback(const Op& op);
   void move_args(const Op& op);
   void add_icount(s64 n);
+  void call_stub(const SlowPath& s);
 
   // --- emit_xfloat.cpp
   void x_op(u8 first, u8 second);

@@ -118,7 +118,8 @@ void access(VcpuHeader& cpu, SlowKind kind, u64 va, bool stack, u32 desc) {
         value[0] = atomic<T>(a);
       }
       return;
-    case SlowKind::Probe: return;
+    case SlowKind::Probe:
+    case SlowKind::Call: return;
   }
 }
 
@@ -183,6 +184,12 @@ static void leave_host_address(VcpuHeader& cpu, u64 va, u64 extra) {
 
 u32 slow_access(VcpuHeader* cpu) {
   const u64 extra = cpu->scratch[7], va = cpu->scratch[4];
+  if (static_cast<SlowKind>(extra & 15) == SlowKind::Call) {
+    // SAFETY: the helper that the region's call_if named; the state begins with the header.
+    const auto fn = reinterpret_cast<u64 (*)(mem::VcpuHeader*, u64, u64, u64)>(va);
+    cpu->scratch[5] = fn(cpu, extra >> 32, cpu->scratch[5], cpu->scratch[6]);
+    return 0;
+  }
   slow_access_once(cpu);
   if (extra & (1u << 10)) leave_host_address(*cpu, va, extra);
   const mem::TlbEntry& e = cpu->tlb[(va >> mem::kPageBits) & (mem::kTlbEntries - 1)];

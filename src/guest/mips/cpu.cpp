@@ -100,6 +100,7 @@ void MipsCpu::deliver_pending() {
 
 void MipsCpu::archive(StateArchive& ar) {
   MipsState& s = *s_;
+  if (!ar.loading()) sync_fcsr(s);
 #define F(field_name) ar.field(#field_name, s.field_name)
   F(gpr);
   F(pc);

@@ -69,7 +69,10 @@ size_t MipsCpu::gdb_read(size_t number, u8* out) const {
       case kBadVaddr: value = s.bad_vaddr; break;
       case kCause: value = read_cp0(s, 13, 0); break;
       case kPc: value = s.pc; break;
-      case kFcsr: value = s.fcr31; break;
+      case kFcsr:
+        sync_fcsr(s);
+        value = s.fcr31;
+        break;
       default: value = model_.fir; break;
     }
   const size_t size = gdb_registers_[number].bits / 8;

@@ -89,6 +89,10 @@ const ir::RegRow kRows[] = {
     ROW("ll_address", ll_address, I64, 0),
     ROW("ll_value", ll_value, I64, 0),
     ROW("user_local", user_local, I64, 0),
+    ROW("fp_last", fp_last, I32, 0),
+    ROW("fp_a", fp_a, I64, 0),
+    ROW("fp_b", fp_b, I64, 0),
+    ROW("fp_c", fp_c, I64, 0),
 };
 static_assert(std::size(kRows) == kRegCount);
 
@@ -108,6 +112,7 @@ void update_mode(MipsState& s) {
   if (kernel || (s.status & ST_CU0)) m |= kModeCu0;
   if (s.model->fpu && (s.status & ST_CU1)) m |= kModeCu1;
   if (s.status & ST_FR) m |= kModeFr;
+  if (!(s.fcr31 & (FCSR_FS | 0x1fu << kFcsrEnables))) m |= kModeFpHost;
   if (has_64bit(s)) {
     const u32 extended = mmu == kMmuUser ? ST_UX : mmu == kMmuSupervisor ? ST_SX : ST_KX;
     if (s.status & extended) m |= kModeVa64;

@@ -94,9 +94,10 @@ enum ModeBits : u64 {
   kModeSupervisor = 2,  // likewise
   kModeCu0 = 4,
   kModeCu1 = 8,
-  kModeFr = 0x10,    // 32 floating-point registers of 64 bits
-  kModeOp64 = 0x20,  // 64-bit operations are allowed
-  kModeVa64 = 0x40,  // addresses are not cut to 32 bits
+  kModeFr = 0x10,      // 32 floating-point registers of 64 bits
+  kModeOp64 = 0x20,    // 64-bit operations are allowed
+  kModeVa64 = 0x40,    // addresses are not cut to 32 bits
+  kModeFpHost = 0x80,  // no floating-point trap is enabled, nothing is flushed to zero: the host's own arithmetic does
 };
 
 // One entry of the TLB: two pages (vol. III, 4.6).
@@ -113,6 +114,8 @@ constexpr unsigned kMaxTlb = 64;
 
 enum Event : u32 { kEventNmi = 1 };
 
+constexpr u32 kFpNone = ~u32{0};
+
 struct MipsState {
   mem::VcpuHeader h;
   u64 gpr[32] = {};
@@ -124,6 +127,12 @@ struct MipsState {
   u8 in_slot = 0;  // the pc is that of a branch whose delay slot was under way
   u8 ll_bit = 0;
   u8 waiting = 0;  // WAIT
+  // The last floating-point operation that translated code did by itself: an FpOp as helpers take it, or kFpNone; its
+  // operands. Its causes are found out when FCSR is looked at; flags are the fp_env's but Invalid, which is in
+  // fp_invalid (helpers/fp.cpp).
+  u32 fp_last = kFpNone;
+  u32 fp_invalid = 0;
+  u64 fp_a = 0, fp_b = 0, fp_c = 0;
   u64 ll_address = 0, ll_value = 0;
   // CP0
   u32 index = 0, wired = 0, page_mask = 0, hwrena = 0;
@@ -165,6 +174,10 @@ enum RegRows : ir::RegId {
   kRegLlAddress,
   kRegLlValue,
   kRegUserLocal,
+  kRegFpLast,
+  kRegFpA,
+  kRegFpB,
+  kRegFpC,
   kRegCount
 };
 extern const ir::StateLayout kLayout;
@@ -197,7 +210,8 @@ void enter_reset(MipsState& s, bool nmi);
 u64 read_cp0(MipsState& s, unsigned reg, unsigned sel);
 void write_cp0(MipsState& s, unsigned reg, unsigned sel, u64 value);
 void set_status(MipsState& s, u32 value);
-void set_fcsr(MipsState& s, u32 value);
+void set_fcsr(MipsState& s, u32 value);  // updates the mode
+void sync_fcsr(MipsState& s);            // causes and flags of what was done by translated code
 
 // --- TLB (mmu.cpp)
 void tlb_write(MipsState& s, unsigned index);

@@ -97,7 +97,10 @@ u64 MipsCpu::get(std::string_view name) const {
   if (name == "pc") return s.pc;
   if (name == "hi") return s.hi;
   if (name == "lo") return s.lo;
-  if (name == "fcsr") return s.fcr31;
+  if (name == "fcsr") {
+    sync_fcsr(*s_);
+    return s.fcr31;
+  }
   if (name == "cause") return u64{s.event_code} << 2;
   if (name == "badvaddr") return s.bad_vaddr;
   return name == "status" ? s.status : 0;
@@ -107,6 +110,7 @@ size_t MipsCpu::float_bytes() const { return kFprBytes + 4; }
 
 void MipsCpu::save_float(std::span<u8> out) const {
   std::memcpy(out.data(), s_->fpr, kFprBytes);
+  sync_fcsr(*s_);
   std::memcpy(out.data() + kFprBytes, &s_->fcr31, 4);
 }
 
@@ -127,6 +131,7 @@ void MipsCpu::copy_from(const guest::UserCpu& from) {
   s.lo = other.lo;
   s.user_local = other.user_local;
   std::memcpy(s.fpr, other.fpr, sizeof s.fpr);
+  sync_fcsr(*static_cast<const MipsCpu&>(from).s_);
   set_fcsr(s, other.fcr31);
 }
 

@@ -171,6 +171,7 @@ TEST_P(Mips, FloatingPoint) {
   s.fpr[2] = 0x4004000000000000;  // 2.5
   s.fpr[6] = 0x7ff0000000000000;
   m.run({fp(0, 17, 0, 2, 4), fp(0x3c, 17, 0, 2, 0), fp(1, 17, 6, 6, 8), fp(3, 17, 0, 2, 10)});
+  sync_fcsr(s);
   EXPECT_EQ(s.fpr[4], 0x4010000000000000u);  // ADD.D
   EXPECT_TRUE(s.fcr31 & 1 << 23);            // C.LT.D
   EXPECT_EQ(s.fpr[8], 0x7ff7ffffffffffffu);  // infinity - infinity: the default NaN

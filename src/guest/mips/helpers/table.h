@@ -47,6 +47,9 @@ enum FpOp : u64 {
   kFpDFromS,
   kFpDFromW,
   kFpDFromL,
+  kFpNegAdd,  // -(a + b), -(a - b): NaNs keep their sign
+  kFpNegSub,
+  kFpCompare,
   kFpDouble = 0x100,
 };
 
