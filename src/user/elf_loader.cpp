@@ -171,6 +171,8 @@ u64 build_stack(Process& p, u64 top, const Program& program, const Auxiliary& a)
     s.word(it->second);
     s.word(it->first);
   }
+  p.auxiliary = s.sp();
+  p.auxiliary_bytes = 2 * aux.size() * p.abi->word;
   s.word(0);
   for (const u64 e : env) s.word(e);
   s.word(0);

@@ -57,6 +57,7 @@ class Process {
   std::vector<std::string> argv;
   u64 brk_start = 0, brk_now = 0;
   u64 stack_start = 0;  // of the first thread's, which ends at abi->stack_top
+  u64 auxiliary = 0, auxiliary_bytes = 0;  // the auxiliary vector in the program's memory (/proc/self/auxv)
   u64 signal_page = 0;  // of the program's memory: code that returns from signals (Abi::signal_code)
   // The host's path of one that the program names (linux/: host_path), for the loader.
   std::function<std::string(const std::string&)> find_path;
@@ -65,6 +66,8 @@ class Process {
   std::mutex lock;  // of what follows
   std::array<SignalAction, 129> actions;
   std::map<u64, u64> shared_segments;  // what shmat attached: address, bytes
+  // Places in directories that 32-bit programs have no room for, by the numbers that they got instead.
+  std::map<u32, u64> directory_places;
   std::vector<class Thread*> threads;
 };
 

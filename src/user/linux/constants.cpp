@@ -20,11 +20,15 @@ namespace doppel::user {
 namespace {
 
 // The C library's headers make the names of 32-bit programs' locks those of 64-bit ones: the kernel's numbers here.
+#undef F_GETLK
+#undef F_SETLK
+#undef F_SETLKW
 #undef F_GETLK64
 #undef F_SETLK64
 #undef F_SETLKW64
 #undef O_LARGEFILE
-constexpr u64 F_GETLK64 = 12, F_SETLK64 = 13, F_SETLKW64 = 14, O_LARGEFILE = 0100000;
+constexpr u64 F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7, F_GETLK64 = 12, F_SETLK64 = 13, F_SETLKW64 = 14,
+              O_LARGEFILE = 0100000;
 constexpr u64 F_GETOWNER_UIDS = 17;
 
 // Rows of a kind are neighbours.

@@ -67,7 +67,10 @@ void do_syscall(Thread& t) {
     return;
   }
   SyscallArgs args = widen_args(abi, row->args, raw);
-  if (strace) fputs(strace_call(t, *row, args).c_str(), stderr);
+  if (strace) {
+    const bool returns = row->handler != calls::exit && row->handler != calls::exit_group;
+    fputs((strace_call(t, *row, args) + (returns ? "" : "\n")).c_str(), stderr);
+  }
   s64 result = row->handler ? row->handler(t, args) : -ENOSYS;
   if (strace) fputs(strace_result(t, *row, args, result).c_str(), stderr);
   if (result == kNoResult) return;

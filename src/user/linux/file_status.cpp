@@ -112,7 +112,7 @@ s64 stat_at(Thread& t, u64 dirfd, const char* path, u64 out, u64 flags, bool wid
 
 s64 stat_path(Thread& t, u64 dirfd, u64 path_va, u64 out, u64 flags, bool wide) {
   std::string path;
-  if (s64 error = read_path(t, path_va, path)) return error;
+  if (s64 error = read_path(t, path_va, path, !(flags & AT_SYMLINK_NOFOLLOW))) return error;
   return stat_at(t, dirfd, path.c_str(), out, flags, wide);
 }
 
@@ -215,7 +215,7 @@ s64 fstatat64(Thread& t, const SyscallArgs& a) { return stat_path(t, a[0], a[1],
 
 s64 statx(Thread& t, const SyscallArgs& a) {
   std::string path;
-  if (s64 error = read_path(t, a[1], path)) return error;
+  if (s64 error = read_path(t, a[1], path, !(a[2] & AT_SYMLINK_NOFOLLOW))) return error;
   if (!t.abi().big_endian) {
     t.process.map.prepare_write(a[4], sizeof(struct statx));
     return host_call(SYS_statx, a[0], ptr(path.c_str()), a[2], a[3], ptr(host(t, a[4])));

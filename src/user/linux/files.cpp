@@ -8,6 +8,7 @@
 
 #include "user/linux/constants.h"
 #include "user/linux/handlers.h"
+#include "user/linux/kernel_records.h"
 #include "user/linux/layout.h"
 #include "user/linux/proc_files.h"
 
@@ -32,6 +33,14 @@ s64 vector_call(Thread& t, long number, bool reads_file, const SyscallArgs& a, u
   if (s64 error = read_iovecs(t, a[1], a[2], reads_file, list)) return error;
   // The kernel takes an offset in two words (the upper one is of no meaning to a 64-bit caller).
   return t.blocking_call(number, a[0], ptr(list.data()), list.size(), offset, 0, flags);
+}
+
+// Memory of another process, which is at the same addresses there.
+s64 copy_memory(Thread& t, long number, bool reads, const SyscallArgs& a) {
+  std::vector<iovec> here, there;
+  if (s64 error = read_iovecs(t, a[1], a[2], reads, here)) return error;
+  if (s64 error = read_iovecs(t, a[3], a[4], false, there)) return error;
+  return host_call(number, a[0], ptr(here.data()), here.size(), ptr(there.data()), there.size(), a[5]);
 }
 
 u64 join(Thread& t, u64 low, u64 high) { return is_wide(t.abi()) ? low : (low & 0xffffffff) | high << 32; }
@@ -73,6 +82,18 @@ s64 openat2(Thread& t, const SyscallArgs& a) {
   return t.blocking_call(SYS_openat2, a[0], ptr(path.c_str()), ptr(&how), sizeof how);
 }
 
+s64 read(Thread& t, const SyscallArgs& a) {
+  t.process.map.prepare_write(a[1], a[2]);
+  s64 n = t.blocking_call(SYS_read, a[0], ptr(host(t, a[1])), a[2]);
+  if (n > 0 && is_mips(t.abi())) turn_records(t, a[0], a[1], static_cast<size_t>(n));
+  return n;
+}
+s64 write(Thread& t, const SyscallArgs& a) {
+  u64 count = 0;
+  if (t.abi().big_endian && a[2] == 8 && takes_count(a[0]) && read_value(t, a[1], count, 8))
+    return t.blocking_call(SYS_write, a[0], ptr(&count), 8);
+  return t.blocking_call(SYS_write, a[0], ptr(host(t, a[1])), a[2]);
+}
 s64 readv(Thread& t, const SyscallArgs& a) { return vector_call(t, SYS_readv, true, a); }
 s64 writev(Thread& t, const SyscallArgs& a) { return vector_call(t, SYS_writev, false, a); }
 s64 preadv(Thread& t, const SyscallArgs& a) { return vector_call(t, SYS_preadv, true, a, join(t, a[3], a[4])); }
@@ -87,8 +108,18 @@ s64 vmsplice(Thread& t, const SyscallArgs& a) {
   return t.blocking_call(SYS_vmsplice, a[0], ptr(list.data()), list.size(), a[3]);
 }
 
+s64 process_vm_readv(Thread& t, const SyscallArgs& a) { return copy_memory(t, SYS_process_vm_readv, true, a); }
+s64 process_vm_writev(Thread& t, const SyscallArgs& a) { return copy_memory(t, SYS_process_vm_writev, false, a); }
+
+s64 lseek(Thread& t, const SyscallArgs& a) {
+  const u64 offset = a[2] == SEEK_SET ? directory_place(t, a[0], static_cast<s64>(a[1])) : a[1];
+  s64 at = host_call(SYS_lseek, a[0], offset, a[2]);
+  return is_wide(t.abi()) || at <= 0x7fffffff ? at : -EOVERFLOW;
+}
 s64 llseek(Thread& t, const SyscallArgs& a) {
-  s64 at = host_call(SYS_lseek, a[0], a[1] << 32 | (a[2] & 0xffffffff), a[4]);
+  const u64 offset = a[1] << 32 | (a[2] & 0xffffffff);
+  s64 at =
+      host_call(SYS_lseek, a[0], a[4] == SEEK_SET ? directory_place(t, a[0], static_cast<s64>(offset)) : offset, a[4]);
   if (at < 0) return at;
   return write_value(t, a[3], static_cast<u64>(at), 8) ? 0 : -EFAULT;
 }

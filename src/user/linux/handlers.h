@@ -20,11 +20,14 @@ bool read_sigset(Thread& t, u64 va,
 bool write_sigset(Thread& t, u64 va, u64 mask);
 u64 sigset_to_host(const Abi& abi, u64 mask);
 u64 sigset_to_guest(const Abi& abi, u64 mask);
+// The host's offset of lseek: a place in a directory that getdents gave a 32-bit program another number for.
+u64 directory_place(Thread& t, u64 fd, s64 offset);
 // An array of iovec as the host's, or -errno. `writes`: the kernel writes to what they name.
 s64 read_iovecs(Thread& t, u64 va, u64 count, bool writes, std::vector<struct iovec>& out);
 // May an aligned word of 4 bytes be changed in place? Then its page is ready for that.
 bool can_write_word(Thread& t, u64 va);
-// A path from guest memory as the host has it, or -errno.
-s64 read_path(Thread& t, u64 va, std::string& out);
+// A path from guest memory as the host has it, or -errno. `follow`: a symbolic link that it names is meant itself if
+// not.
+s64 read_path(Thread& t, u64 va, std::string& out, bool follow = true);
 
 }  // namespace doppel::user::calls

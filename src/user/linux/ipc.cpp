@@ -57,9 +57,22 @@ constexpr Member kSemMips[] = {PERM(semid_ds, sem_perm), MEMBER('l', semid_ds, s
       MEMBER('i', msqid_ds, msg_lspid), MEMBER('i', msqid_ds, msg_lrpid), HOLE('L', 2)
 constexpr Member kMsg64[] = {PERM(msqid_ds, msg_perm), MEMBER('l', msqid_ds, msg_stime),
                              MEMBER('l', msqid_ds, msg_rtime), MEMBER('l', msqid_ds, msg_ctime), MSG_REST};
-// In 32 bits the times are of 64, low half first or, big-endian, last.
-constexpr Member kMsg32[] = {PERM(msqid_ds, msg_perm), MEMBER('q', msqid_ds, msg_stime),
-                             MEMBER('q', msqid_ds, msg_rtime), MEMBER('q', msqid_ds, msg_ctime), MSG_REST};
+// In 32 bits a time has its upper half behind it or, big-endian, before.
+constexpr Member kMsgLittle[] = {PERM(msqid_ds, msg_perm),
+                                 MEMBER('L', msqid_ds, msg_stime),
+                                 HOLE('L', 1),
+                                 MEMBER('L', msqid_ds, msg_rtime),
+                                 HOLE('L', 1),
+                                 MEMBER('L', msqid_ds, msg_ctime),
+                                 HOLE('L', 1),
+                                 MSG_REST};
+constexpr Member kMsgBig[] = {
+    PERM(msqid_ds, msg_perm),         HOLE('L', 1), MEMBER('L', msqid_ds, msg_stime), HOLE('L', 1),
+    MEMBER('L', msqid_ds, msg_rtime), HOLE('L', 1), MEMBER('L', msqid_ds, msg_ctime), MSG_REST};
+
+Members msg_layout(const Abi& abi) {
+  return is_wide(abi) ? Members(kMsg64) : abi.big_endian ? Members(kMsgBig) : Members(kMsgLittle);
+}
 
 Members shm_layout(const Abi& abi) {
   return abi.id == AbiId::I386 ? Members(kShmI386) : abi.id == AbiId::MipsO32 ? Members(kShmO32) : Members(kShm64);
@@ -233,7 +246,7 @@ s64 msgrcv(Thread& t, const SyscallArgs& a) {
 }
 s64 msgctl(Thread& t, const SyscallArgs& a) {
   const u64 cmd = a[1] & ~kIpc64;
-  const Members ds = is_wide(t.abi()) ? Members(kMsg64) : Members(kMsg32);
+  const Members ds = msg_layout(t.abi());
   switch (cmd) {
     case IPC_STAT:
     case MSG_STAT:

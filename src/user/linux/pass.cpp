@@ -53,9 +53,9 @@ s64 convert_argument(Thread& t, const ArgKinds& kinds, const SyscallArgs& args, 
       if (kinds[i] == ArgKind::signal) c.value[i] = static_cast<u64>(t.abi().signal_to_host(static_cast<int>(args[i])));
       return 0;
   }
-  if (kinds[i] == ArgKind::path && args[i]) {
+  if ((kinds[i] == ArgKind::path || kinds[i] == ArgKind::lpath) && args[i]) {
     std::string& path = c.paths[c.path_count++];
-    s64 error = calls::read_path(t, args[i], path);
+    s64 error = calls::read_path(t, args[i], path, kinds[i] == ArgKind::path);
     c.value[i] = ptr(path.c_str());
     return error;
   }

@@ -13,23 +13,54 @@
 
 namespace doppel::user {
 
-std::string host_path(Thread& t, const std::string& path) {
+namespace {
+
+// `path` below `prefix`, each symbolic link that begins at the root followed below it too; empty: not there. The last
+// component's link only if `follow`.
+std::string below_prefix(const std::string& prefix, std::string path, bool follow) {
+  std::string done;  // from the prefix on, without a link to the root
+  for (unsigned links = 0; !path.empty();) {
+    const size_t end = std::min(path.find('/', 1), path.size());
+    const std::string next = done + path.substr(0, end), rest = path.substr(end);
+    struct stat st;
+    const std::string full = prefix + next;
+    if (::lstat(full.c_str(), &st) != 0) return "";
+    if (S_ISLNK(st.st_mode) && (follow || !rest.empty())) {
+      char target[4096];
+      const ssize_t n = ::readlink(full.c_str(), target, sizeof target);
+      if (n > 0 && target[0] == '/') {
+        if (++links > 40) return "";
+        path = std::string(target, static_cast<size_t>(n)) + rest;
+        done.clear();
+        continue;
+      }
+    }
+    done = next;
+    path = rest;
+  }
+  return prefix + done;
+}
+
+std::string find_path(Thread& t, const std::string& path, bool follow) {
   if (path.empty() || path[0] != '/') return path;
   if (own_proc_file(path) == "exe") return t.process.executable;
   const std::string& prefix = t.process.options.prefix;
   if (prefix.empty() || path == "/") return path;
-  std::string below = prefix + path;
-  struct stat st;
-  return ::lstat(below.c_str(), &st) == 0 ? below : path;
+  const std::string below = below_prefix(prefix, path, follow);
+  return below.empty() ? path : below;
 }
+
+}  // namespace
+
+std::string host_path(Thread& t, const std::string& path) { return find_path(t, path, true); }
 
 namespace calls {
 
-s64 read_path(Thread& t, u64 va, std::string& out) {
+s64 read_path(Thread& t, u64 va, std::string& out, bool follow) {
   std::string path;
   if (!t.read_string(va, path)) return -EFAULT;
   if (path.size() >= 4096) return -ENAMETOOLONG;
-  out = host_path(t, path);
+  out = find_path(t, path, follow);
   return 0;
 }
 
@@ -47,8 +78,8 @@ s64 read_link(Thread& t, int dirfd, u64 path_va, u64 buffer, u64 size) {
     return t.write(buffer, name, n) ? static_cast<s64>(n) : -EFAULT;
   }
   t.process.map.prepare_write(buffer, size);
-  return host_call(SYS_readlinkat, static_cast<u64>(dirfd), ptr(host_path(t, path).c_str()), ptr(host(t, buffer)),
-                   size);
+  return host_call(SYS_readlinkat, static_cast<u64>(dirfd), ptr(find_path(t, path, false).c_str()),
+                   ptr(host(t, buffer)), size);
 }
 
 }  // namespace

@@ -93,6 +93,10 @@ bool proc_file_text(Thread& t, const std::string& path, std::string& out) {
   std::string file = own_proc_file(path);
   if (file == "maps") return out = t.process.map.describe(), true;
   if (file == "cmdline") return out = command_line(t), true;
+  if (file == "auxv") {
+    out.resize(t.process.auxiliary_bytes);
+    return t.read(t.process.auxiliary, out.data(), out.size());
+  }
   if (file == "stat") return out = stat_line(t), true;
   if (file == "status") return out = status_text(t), true;
   return false;

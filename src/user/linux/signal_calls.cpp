@@ -10,6 +10,7 @@
 #include "user/linux/constants.h"
 #include "user/linux/handlers.h"
 #include "user/linux/layout.h"
+#include "user/signals.h"
 
 namespace doppel::user::calls {
 
@@ -212,11 +213,11 @@ s64 pidfd_send_signal(Thread& t, const SyscallArgs& a) {
 
 s64 rt_sigreturn(Thread& t, const SyscallArgs&) {
   if (t.abi().pop_signal_frame(t, true)) return kNoResult;
-  exit_process(t, 128 + SIGSEGV);
+  die_of(t, t.abi().signal_to_guest(SIGSEGV));
 }
 s64 sigreturn(Thread& t, const SyscallArgs&) {
   if (t.abi().pop_signal_frame(t, false)) return kNoResult;
-  exit_process(t, 128 + SIGSEGV);
+  die_of(t, t.abi().signal_to_guest(SIGSEGV));
 }
 
 s64 sigaltstack(Thread& t, const SyscallArgs& a) {

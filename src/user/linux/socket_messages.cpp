@@ -46,8 +46,9 @@ void copy_words(const Abi& abi, const u8* from, u8* to, size_t size) {
 
 bool read_control(Thread& t, const Header& h, std::vector<u8>& out) {
   const Abi& abi = t.abi();
+  if (h.control_size > kMaxControl) return false;
   std::vector<u8> raw(h.control_size);
-  if (raw.size() > kMaxControl || !t.read(h.control, raw.data(), raw.size())) return false;
+  if (!t.read(h.control, raw.data(), raw.size())) return false;
   const size_t head = layout_size(abi, kControlHeader);
   for (size_t at = 0; at + head <= raw.size();) {
     ControlHeader c{};

@@ -84,6 +84,7 @@ std::string argument(Thread& t, ArgKind kind, u64 v) {
   const char* name = nullptr;
   switch (base_kind(kind)) {
     case ArgKind::hex: return v ? text("0x%" PRIx64, v) : "0";
+    case ArgKind::addr: return pointer(t.abi(), v);
     case ArgKind::uint:
     case ArgKind::ulong:
     case ArgKind::u64: return text("%" PRIu64, v);
@@ -98,6 +99,7 @@ std::string argument(Thread& t, ArgKind kind, u64 v) {
       name = signal_name(t.abi().signal_to_host(static_cast<int>(number)));
       return name ? "SIG" + std::string(name) : text("%" PRId64, number);
     case ArgKind::path:
+    case ArgKind::lpath:
     case ArgKind::str: return quoted(t, v);
     case ArgKind::strings: return string_list(t, v);
     default: break;

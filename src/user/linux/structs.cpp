@@ -44,16 +44,19 @@ constexpr Member kSysinfo[] = {
     {'H', 2, offsetof(struct sysinfo, procs)},     {'H', 0, 0},
     {'L', 8, offsetof(struct sysinfo, totalhigh)}, {'L', 8, offsetof(struct sysinfo, freehigh)},
     {'U', 4, offsetof(struct sysinfo, mem_unit)}};
-// 'l' in the old call, 'q' in the one with 64-bit times.
-#define TIMEX(l)                                                                                                       \
-  MEMBER('U', timex, modes), MEMBER(l, timex, offset), MEMBER(l, timex, freq), MEMBER(l, timex, maxerror),             \
-      MEMBER(l, timex, esterror), MEMBER('i', timex, status), MEMBER(l, timex, constant), MEMBER(l, timex, precision), \
-      MEMBER(l, timex, tolerance), MEMBER(l, timex, time.tv_sec), MEMBER(l, timex, time.tv_usec),                      \
-      MEMBER(l, timex, tick), MEMBER(l, timex, ppsfreq), MEMBER(l, timex, jitter), MEMBER('i', timex, shift),          \
-      MEMBER(l, timex, stabil), MEMBER(l, timex, jitcnt), MEMBER(l, timex, calcnt), MEMBER(l, timex, errcnt),          \
-      MEMBER(l, timex, stbcnt), MEMBER('i', timex, tai), HOLE('i', 11)
+// 'l' in the old call; 'q' in the one with 64-bit times, whose ints have room behind (`...`).
+#define TIMEX(l, ...)                                                                                              \
+  MEMBER('U', timex, modes)                                                                                        \
+  __VA_ARGS__, MEMBER(l, timex, offset), MEMBER(l, timex, freq), MEMBER(l, timex, maxerror),                       \
+      MEMBER(l, timex, esterror), MEMBER('i', timex, status) __VA_ARGS__, MEMBER(l, timex, constant),              \
+      MEMBER(l, timex, precision), MEMBER(l, timex, tolerance), MEMBER(l, timex, time.tv_sec),                     \
+      MEMBER(l, timex, time.tv_usec), MEMBER(l, timex, tick), MEMBER(l, timex, ppsfreq), MEMBER(l, timex, jitter), \
+      MEMBER('i', timex, shift) __VA_ARGS__, MEMBER(l, timex, stabil), MEMBER(l, timex, jitcnt),                   \
+      MEMBER(l, timex, calcnt), MEMBER(l, timex, errcnt), MEMBER(l, timex, stbcnt), MEMBER('i', timex, tai),       \
+      HOLE('i', 11)
+#define ROOM , HOLE('i', 1)
 constexpr Member kTimex[] = {TIMEX('l')};
-constexpr Member kTimex64[] = {TIMEX('q')};
+constexpr Member kTimex64[] = {TIMEX('q', ROOM)};
 
 }  // namespace
 

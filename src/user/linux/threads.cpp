@@ -127,7 +127,8 @@ s64 set_robust_list(Thread& t, const SyscallArgs& a) {
   if (a[1] != 3 * t.abi().word) return -EINVAL;
   t.robust_list = a[0];
   t.robust_list_size = a[1];
-  return 0;
+  // Where the list has the host's form the kernel itself sees to it, even if the process is killed.
+  return same_as_host(t.abi()) ? host_call(SYS_set_robust_list, ptr(host(t, a[0])), a[1]) : 0;
 }
 s64 get_robust_list(Thread& t, const SyscallArgs& a) {
   u64 list = 0;
