@@ -56,9 +56,9 @@ class Process {
   std::string executable;  // host path of the program (/proc/self/exe)
   std::vector<std::string> argv;
   u64 brk_start = 0, brk_now = 0;
-  u64 stack_start = 0;  // of the first thread's, which ends at abi->stack_top
+  u64 stack_start = 0;                     // of the first thread's, which ends at abi->stack_top
   u64 auxiliary = 0, auxiliary_bytes = 0;  // the auxiliary vector in the program's memory (/proc/self/auxv)
-  u64 signal_page = 0;  // of the program's memory: code that returns from signals (Abi::signal_code)
+  u64 signal_page = 0;                     // of the program's memory: code that returns from signals (Abi::signal_code)
   // The host's path of one that the program names (linux/: host_path), for the loader.
   std::function<std::string(const std::string&)> find_path;
   mem::AddressSpace no_memory;  // the executor's, empty
