@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-root] [amd64-plug] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-root] [amd64-plug] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
@@ -13,6 +13,7 @@
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
 #   guests/installer-{i386,amd64}-{text,gtk}/{vmlinuz,initrd.gz}   the Debian 12 installer's
+#   guests/installer-{mipsel,mips64el}-text/{vmlinuz,initrd.gz}       the same for Malta, with 32- and 64-bit kernels
 # What is there already is left alone. Needs no root but for two device nodes in the initramfs.
 . "$(dirname "$0")/lib.sh"
 
@@ -191,6 +192,18 @@ installer() {      # ARCH
     rm -rf "$tree"
 }
 
+installer_malta() {  # ARCH
+    local arch=$1 tree from to=$OUT/installer-$1-text
+    [ -f "$to/initrd.gz" ] && return 0
+    echo "doppel: unpacking Debian's installer for $arch" >&2
+    tree=$(deb_unpack amd64 "debian-installer-12-netboot-$arch")
+    from=$tree/usr/lib/debian-installer/images/12/$arch/malta
+    mkdir -p "$to"
+    cp "$from"/vmlinuz-* "$to/vmlinuz"
+    cp "$from/initrd.gz" "$to/initrd.gz.tmp" && mv "$to/initrd.gz.tmp" "$to/initrd.gz"
+    rm -rf "$tree"
+}
+
 [ $# -gt 0 ] || set -- amd64-pc
 for guest; do
     case $guest in
@@ -207,6 +220,7 @@ for guest; do
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-root amd64-plug mipsel-malta pc-iso pc-grub-iso pc-disk installers)" >&2; exit 2 ;;
+        installers-mips) installer_malta mipsel && installer_malta mips64el ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-root amd64-plug mipsel-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
     esac
 done

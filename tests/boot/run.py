@@ -406,6 +406,23 @@ def test_full_installer_amd64_gtk_vbe(t):
     installer_gtk(t, "amd64", "vga=788 modprobe.blacklist=bochs", (800, 600))
 
 
+def installer_malta(t, arch):
+    """The first question on the serial console."""
+    folder = GUESTS / f"installer-{arch}-text"
+    with Emulator(t.program, "-M", "malta", "-m", "512", "-kernel", folder / "vmlinuz", "-initrd", folder / "initrd.gz",
+                  "-append", "console=ttyS0 TERM=dumb DEBIAN_FRONTEND=text --- quiet", arch=arch) as m:
+        m.wait_for_serial(r"Select a language[^$]*2: English[^$]*Prompt:", 900)
+
+
+def test_full_installer_mipsel(t):
+    installer_malta(t, "mipsel")
+
+
+def test_full_installer_mips64el(t):
+    """A kernel of 64 bits."""
+    installer_malta(t, "mips64el")
+
+
 # --- -icount: the same run again
 
 def without_empty(registers):

@@ -68,7 +68,7 @@ void raise_address(MipsState& s, ExcCode code, u64 va, bool refill) {
   s.bad_vaddr = has_64bit(s) ? va : static_cast<u32>(va);
   if (code == EXC_TLBL || code == EXC_TLBS || code == EXC_MOD) {
     s.context = (s.context & ~u64{0x7ffff0}) | (va >> 13 & 0x7ffff) << 4;
-    const u64 vpn2 = has_64bit(s) ? 0xc00000ffffffe000 : 0xffffe000;
+    const u64 vpn2 = has_64bit(s) ? (u64{3} << 62 | ((u64{1} << s.model->va_bits) - 1)) & ~u64{0x1fff} : 0xffffe000;
     s.entry_hi = (s.entry_hi & 0xff) | (va & vpn2);
   }
   enter_exception(s, code, 0, refill);

@@ -62,12 +62,18 @@ const TlbPair* find(const MipsState& s, u64 va) {
   return nullptr;
 }
 
+// The address that EntryHi's form of it stands for: the compatibility segments are sign-extended from 32 bits.
+u64 address_of(const MipsState& s, u64 vpn2) {
+  if (!has_64bit(s)) return static_cast<u32>(vpn2);
+  const u64 limit = u64{1} << s.model->va_bits, inside = vpn2 & (limit - 1);
+  return vpn2 >> 62 == 3 && inside >= limit - (u64{1} << 31) ? vpn2 | ~(limit - 1) : vpn2;
+}
+
 void forget(MipsState& s, const TlbPair& pair) {
   if (!s.h.soft_tlb) return;
   const u64 size = (pair_mask(pair) + 1) >> 1;
   for (unsigned half = 0; half < 2; half++)
-    if (pair.lo[half] & 2)
-      mem::tlb_flush_page(s.h, has_64bit(s) ? pair.vpn2 + half * size : static_cast<u32>(pair.vpn2 + half * size));
+    if (pair.lo[half] & 2) mem::tlb_flush_page(s.h, address_of(s, pair.vpn2 + half * size));
 }
 
 }  // namespace

@@ -135,6 +135,41 @@ TEST_P(Mips, TlbRefill) {
   EXPECT_EQ(s.entry_hi & 0xff, 5u);
 }
 
+// An entry ends for its address space too when it is replaced while another one runs.
+TEST_P(Mips, ReplacedEntryOfAnotherSpace) {
+  m.code(0x80000080, {BareMachine::kWait});  // refill with Status.KX
+  s.entry_lo0 = s.entry_lo1 = 0x8000 >> 6 | 6;
+  write_cp0(s, 10, 0, 0x40000001);
+  tlb_write(s, 0);
+  set(4, 0x40000010);
+  m.run({imm(35, 4, 2, 0)});
+  EXPECT_EQ(s.cause >> 2 & 31, 0u);
+  write_cp0(s, 10, 0, 0x50000002);
+  m.run({kNop});
+  tlb_write(s, 0);
+  write_cp0(s, 10, 0, 0x40000001);
+  m.run({imm(35, 4, 2, 0)});
+  EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_TLBL});
+}
+
+// The segment at the top, sign-extended on a 64-bit CPU: its entries match, and end when they are replaced.
+TEST_P(Mips, MappedKernelSegment) {
+  const u32 vector = m.model.is_64bit ? 0x80000080 : 0x80000000;
+  m.code(vector, {lui(26, 0), ori(26, 26, 0x8000 >> 6 | 7), mtc0(26, 2), mtc0(26, 3), 0x42000006, kEret});
+  m.put32(BareMachine::kData + 0x10, 0xbeef);
+  set(4, 0xd0000010);
+  m.run({imm(35, 4, 2, 0)});
+  EXPECT_EQ(m.reg(2), 0xbeefu);
+  m.code(vector, {BareMachine::kWait});
+  for (unsigned i = 0; i < m.model.tlb_entries; i++) {
+    write_cp0(s, 10, 0, canonical32(s, 0x60000000 + i * 0x2000));
+    tlb_write(s, i);
+  }
+  s.status &= ~u32{ST_EXL};
+  m.run({imm(35, 4, 2, 0)});
+  EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_TLBL});
+}
+
 TEST_P(Mips, StoreToACleanPage) {
   write_cp0(s, 10, 0, 0x40000000);
   s.entry_lo0 = s.entry_lo1 = 0x8000 >> 6 | 3;  // valid and global, not dirty
