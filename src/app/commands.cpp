@@ -9,6 +9,7 @@
 #include "app/img/io.h"
 #include "app/options.h"
 #include "app/run_machine.h"
+#include "app/run_user.h"
 #include "app/vm_launch.h"
 #include "base/log.h"
 #include "monitor/qmp/reference.h"
@@ -35,6 +36,9 @@ constexpr const char* kUsage =
     "  type VM TEXT...           keys for it; \\n is the return key\n"
     "  doctor                    what works on this host, what not, why, and the fix\n"
     "  img COMMAND ...           disk images: create, info, convert, check, snapshot ... (qemu-img's command line)\n"
+    "  user PROGRAM [ARG...]     run one Linux program of another CPU (also qemu-mipsel PROGRAM ...); -help lists the "
+    "options\n"
+    "  binfmt [--install]        let the kernel run such programs by themselves: what it is told, or tell it\n"
     "  list cpus [TARGET]|machines|devices|qmp\n"
     "  version\n"
     "Options of run are those of qemu-system-x86_64, e.g. -m 1G -smp 2 -nographic.\n";
@@ -88,6 +92,8 @@ int main_entry(int argc, char** argv) {
   if (program.starts_with("qemu-system-") || program.starts_with("doppel-system-")) return qemu_command(program, args);
   if (program == "qemu-img" || program == "doppel-img") return img::main(program, args);
   if (program == "qemu-io" || program == "doppel-io") return img::io_main(program, args);
+  if (const std::string guest = user_guest_of(program); !guest.empty()) return run_user(program, guest, args);
+  if (started_by_binfmt(argc, argv, args)) return run_user("doppel user", "", args);
   if (args.empty()) {
     std::fputs(kUsage, stderr);
     return 2;
@@ -96,6 +102,9 @@ int main_entry(int argc, char** argv) {
   args.erase(args.begin());
   if (command.starts_with("qemu-system-")) return qemu_command(command, args);
   if (command == "img" || command == "qemu-img") return img::main(command == "img" ? "doppel img" : "qemu-img", args);
+  if (command == "user") return run_user("doppel user", "", args);
+  if (const std::string guest = user_guest_of(command); !guest.empty()) return run_user(command, guest, args);
+  if (command == "binfmt") return binfmt_command(args);
   if (command == "run") return run_file(args, false);
   if (command == "explain") return run_file(args, true);
   if (command == "snapshot") return snapshot_command(args);
@@ -110,7 +119,7 @@ int main_entry(int argc, char** argv) {
   if (command == "help" || command == "--help" || command == "-h" || command == "-help") return print(kUsage);
   const std::string near =
       nearest(command, {"run", "explain", "snapshot", "clone", "screen", "shot", "type", "img", "doctor", "list",
-                        "version", "help", "qemu-system-x86_64", "qemu-system-i386"});
+                        "version", "help", "user", "binfmt", "qemu-system-x86_64", "qemu-system-i386"});
   return fail({"unknown command '" + command + "'",
                near.empty() ? "doppel help lists them" : "did you mean '" + near + "'?", 2});
 }

@@ -49,8 +49,14 @@ class Abi {
   virtual int signal_to_host(int guest) const { return guest; }
   virtual unsigned signal_count() const { return 64; }
 
+  // False: it is not one of this ABI's ways into the kernel; what is to be done is done (x86-64: INT 0x80, ENOSYS).
+  virtual bool takes_syscall(Thread& t, u32 way) const {
+    static_cast<void>(t), static_cast<void>(way);
+    return true;
+  }
   // Processor start: registers at the program's entry.
   virtual void start_thread(guest::UserCpu& cpu, u64 entry, u64 sp) const = 0;
+  virtual void set_stack_pointer(guest::UserCpu& cpu, u64 sp) const = 0;
   // The frame of a signal's handler on the stack (or the alternate one) and registers for its first instruction; exact
   // as the kernel's, restorer included. False: the stack is not there (the program dies of SIGSEGV).
   // The frame keeps frame_mask(t) (signals.h).

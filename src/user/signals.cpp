@@ -332,6 +332,12 @@ u64 signal_stack_top(const Thread& t, const SignalAction& action, u64 sp) {
   return a.sp + a.size;
 }
 
+void restore_mask(Thread& t, u64 mask) {
+  t.signal_mask = mask & ~(signal_bit(t.abi().signal_to_guest(SIGKILL)) | signal_bit(t.abi().signal_to_guest(SIGSTOP)));
+  if (!t.host_signal.arrived) kernel_set_mask(host_mask(t, t.signal_mask));
+  if (!t.held.empty()) t.loop->kick();
+}
+
 void restore_alternate_stack(Thread& t, u64 sp, s64 flags, u64 size) {
   constexpr s64 kAutoDisarm = s64{1} << 31;
   if (flags & ~(SS_ONSTACK | SS_DISABLE | kAutoDisarm) & 0xffffffff) return;

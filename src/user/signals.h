@@ -35,6 +35,7 @@ void take_exception(Thread& t, const guest::UserEvent& event);
 [[noreturn]] void die_of(Thread& t, int signal);
 // Frames: where the frame of `action` begins to grow down from, and what sigreturn makes of the stack in it.
 u64 signal_stack_top(const Thread& t, const SignalAction& action, u64 sp);
+void restore_mask(Thread& t, u64 mask);
 void restore_alternate_stack(Thread& t, u64 sp, s64 flags, u64 size);
 // The mask that a frame keeps.
 inline u64 frame_mask(const Thread& t) { return t.saved_mask.value_or(t.signal_mask); }

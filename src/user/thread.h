@@ -41,6 +41,7 @@ struct Options {
   std::string prefix;  // -L: absolute paths are looked for below it first
   std::string argv0;   // -0
   std::vector<std::string> environment;
+  std::vector<std::string> kept;  // options of the command line that programs that it executes run with
   bool strace = false;
   int gdb_port = 0;  // -g
   u64 stack_bytes = u64{8} << 20;
@@ -107,6 +108,8 @@ class Thread {
   } trap;
   u64 descriptor_table = 0;  // x86, 32 bits: page of the segment descriptors
   std::jmp_buf exit_jump;    // to the end of the host's thread
+  int exit_status = 0;
+  u32 index = 0;  // of its CPU
 
   static Thread* current();  // null: a thread of the emulator itself
   void make_current();

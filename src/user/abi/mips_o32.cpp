@@ -1,0 +1,128 @@
+// MIPS o32, both byte orders: frames with and without siginfo_t, 64-bit fields for 32-bit registers.
+#include <csignal>
+
+#include "user/abi/mips.h"
+#include "user/signals.h"
+
+namespace doppel::user {
+namespace {
+
+// Room for arguments and the old trampoline, then sigcontext and mask, or siginfo_t and ucontext.
+constexpr size_t kStart = 24, kPlainMask = kStart + 592, kPlainFrame = kPlainMask + 16;
+constexpr size_t kRtInfo = kStart, kRtUc = kRtInfo + 128, kRtStack = kRtUc + 8, kRtContext = kRtUc + 24,
+                 kRtMask = kRtContext + 592, kRtFrame = kRtMask + 16;
+// struct sigcontext.
+constexpr size_t kStatus = 4, kPc = 8, kRegs = 16, kFpRegs = 272, kFcsr = 532, kUsedMath = 540, kHi = 552, kLo = 560;
+// li v0, 4119; syscall -- li v0, 4193; syscall.
+constexpr u32 kCode[4] = {0x24021017, 0x0000000c, 0x24021061, 0x0000000c};
+
+class MipsO32 final : public MipsAbi {
+ public:
+  MipsO32(const char* guest, bool big) {
+    id = AbiId::MipsO32;
+    name = guest;
+    uname_machine = "mips";
+    big_endian = big;
+    word = 4;
+    address_end = 0x7fff8000;
+    stack_top = 0x7fff7000;
+    mmap_top = 0x77ff8000;
+    program_base = 0x55550000;
+  }
+  std::array<u64, 8> syscall_args(Thread& t) const override {
+    guest::UserCpu& c = t.user();
+    std::array<u64, 8> a{c.gpr(kA0), c.gpr(kA0 + 1), c.gpr(kA0 + 2), c.gpr(kA0 + 3), 0, 0, 0, 0};
+    for (unsigned i = 4; i < 8; i++)
+      if (!t.read_word(c.gpr(kSp) + 4 * i, a[i])) a[i] = 0;
+    for (u64& v : a) v = static_cast<u32>(v);
+    return a;
+  }
+  std::vector<u8> signal_code() const override {
+    std::vector<u8> code;
+    for (const u32 w : kCode) append_code(code, w);
+    return code;
+  }
+  bool push_signal_frame(Thread& t, const PendingSignal& signal) const override;
+  bool pop_signal_frame(Thread& t, bool rt) const override;
+
+ private:
+  void put_context(Thread& t, Frame& f, size_t at) const;
+  void get_context(Thread& t, Frame& f, size_t at) const;
+};
+
+void MipsO32::put_context(Thread& t, Frame& f, size_t at) const {
+  guest::UserCpu& c = t.user();
+  f.put(at + kStatus, c.get("status"), 4);
+  f.put(at + kPc, c.get("pc"), 8);
+  for (unsigned i = 1; i < 32; i++) f.put(at + kRegs + 8 * i, sign_extend(c.gpr(i), 32), 8);
+  f.put(at + kHi, sign_extend(c.get("hi"), 32), 8);
+  f.put(at + kLo, sign_extend(c.get("lo"), 32), 8);
+  std::vector<u8> state(c.float_bytes());
+  c.save_float(state);
+  for (unsigned i = 0; i < 32; i++) f.put(at + kFpRegs + 8 * i, load_le<u64>(&state[8 * i]), 8);
+  f.put(at + kFcsr, load_le<u32>(&state[256]), 4);
+  f.put(at + kUsedMath, 1, 4);
+}
+
+void MipsO32::get_context(Thread& t, Frame& f, size_t at) const {
+  guest::UserCpu& c = t.user();
+  c.set("pc", f.get(at + kPc, 8));
+  for (unsigned i = 1; i < 32; i++) c.set_gpr(i, f.get(at + kRegs + 8 * i, 8));
+  c.set("hi", f.get(at + kHi, 8));
+  c.set("lo", f.get(at + kLo, 8));
+  if (!f.get(at + kUsedMath, 4)) return;
+  std::vector<u8> state(c.float_bytes());
+  for (unsigned i = 0; i < 32; i++) store_le<u64>(&state[8 * i], f.get(at + kFpRegs + 8 * i, 8));
+  store_le<u32>(&state[256], static_cast<u32>(f.get(at + kFcsr, 4)));
+  c.load_float(state);
+}
+
+// sigset_t has 128 bits, as words of 32.
+void put_mask(Frame& f, size_t at, u64 mask) {
+  f.put(at, mask & 0xffffffff, 4);
+  f.put(at + 4, mask >> 32, 4);
+}
+u64 get_mask(Frame& f, size_t at) { return f.get(at, 4) | f.get(at + 4, 4) << 32; }
+
+bool MipsO32::push_signal_frame(Thread& t, const PendingSignal& signal) const {
+  const SignalAction action = t.process.actions[static_cast<size_t>(signal.number)];
+  const bool rt = action.flags & action_flags(*this).siginfo;
+  const u64 at = frame_address(t, action, rt ? kRtFrame : kPlainFrame);
+  Frame f(*this, at, rt ? kRtFrame : kPlainFrame);
+  put_context(t, f, rt ? kRtContext : kStart);
+  if (rt) {
+    write_siginfo(*this, signal, f.data(kRtInfo));
+    f.put(kRtStack, t.alternate_stack.sp, 4);
+    f.put(kRtStack + 4, t.alternate_stack.size, 4);
+    f.put(kRtStack + 8, static_cast<u32>(t.alternate_stack.flags), 4);
+  }
+  put_mask(f, rt ? kRtMask : kPlainMask, frame_mask(t));
+  if (!f.store(t)) return false;
+  enter_handler(t, action, at, t.process.signal_page + (rt ? 8 : 0), static_cast<u64>(signal.number),
+                rt ? at + kRtInfo : 0, at + (rt ? kRtUc : kStart));
+  return true;
+}
+
+bool MipsO32::pop_signal_frame(Thread& t, bool rt) const {
+  Frame f(*this, t.user().gpr(kSp), rt ? kRtFrame : kPlainFrame);
+  if (!f.load(t)) return false;
+  get_context(t, f, rt ? kRtContext : kStart);
+  if (rt)
+    restore_alternate_stack(t, f.get(kRtStack, 4), static_cast<s64>(f.get(kRtStack + 8, 4)), f.get(kRtStack + 4, 4));
+  restore_mask(t, get_mask(f, rt ? kRtMask : kPlainMask));
+  return true;
+}
+
+}  // namespace
+
+const Abi& mips_abi() {
+  static const MipsO32 abi("mips", true);
+  return abi;
+}
+
+const Abi& mipsel_abi() {
+  static const MipsO32 abi("mipsel", false);
+  return abi;
+}
+
+}  // namespace doppel::user
