@@ -9,7 +9,7 @@
 #include "app/img/io.h"
 #include "app/options.h"
 #include "app/run_machine.h"
-#include "app/run_user.h"
+#include "app/user/run_user.h"
 #include "app/vm_launch.h"
 #include "base/log.h"
 #include "monitor/qmp/reference.h"
@@ -92,8 +92,9 @@ int main_entry(int argc, char** argv) {
   if (program.starts_with("qemu-system-") || program.starts_with("doppel-system-")) return qemu_command(program, args);
   if (program == "qemu-img" || program == "doppel-img") return img::main(program, args);
   if (program == "qemu-io" || program == "doppel-io") return img::io_main(program, args);
-  if (const std::string guest = user_guest_of(program); !guest.empty()) return run_user(program, guest, args);
-  if (started_by_binfmt(argc, argv, args)) return run_user("doppel user", "", args);
+  if (!user_guest_of(program).empty() || (!args.empty() && (args[0] == "user" || !user_guest_of(args[0]).empty())))
+    become_user_program(argv);
+  if (const int status = user_entry(argc, argv); status >= 0) return status;
   if (args.empty()) {
     std::fputs(kUsage, stderr);
     return 2;
@@ -102,9 +103,6 @@ int main_entry(int argc, char** argv) {
   args.erase(args.begin());
   if (command.starts_with("qemu-system-")) return qemu_command(command, args);
   if (command == "img" || command == "qemu-img") return img::main(command == "img" ? "doppel img" : "qemu-img", args);
-  if (command == "user") return run_user("doppel user", "", args);
-  if (const std::string guest = user_guest_of(command); !guest.empty()) return run_user(command, guest, args);
-  if (command == "binfmt") return binfmt_command(args);
   if (command == "run") return run_file(args, false);
   if (command == "explain") return run_file(args, true);
   if (command == "snapshot") return snapshot_command(args);

@@ -27,8 +27,11 @@ class CodePages {
     std::function<void(u64 pa, u64 size)> notify;
   };
   void add_listener(Listener l);
-  void remove(u32 index);                            // a vCPU that ends: listener and member
-  void keep_only(u32 index);                         // in the child of a fork: its thread is the only one
+  void remove(u32 index);     // a vCPU that ends: listener and member
+  void keep_only(u32 index);  // in the child of a fork: its thread is the only one
+  // Around a fork: no other thread is in here then.
+  void lock_for_fork() { lock_.lock(); }
+  void unlock_after_fork() { lock_.unlock(); }
   void notify_others(u32 writer, u64 pa, u64 size);  // writer ~0: a device
   size_t listeners() const { return listeners_.size(); }
 

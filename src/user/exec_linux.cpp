@@ -89,7 +89,8 @@ s64 execute(Thread& t, int dirfd, const std::string& path, const std::vector<std
   std::string file;
   constexpr u16 kHostMachine = 62;
   if (!guest.empty() && (guest == p.abi->name || program->elf.machine != kHostMachine)) {
-    command = our_command(p, name, argv, environment);
+    // /proc/self/exe and its like mean another file to the next process.
+    command = our_command(p, name.starts_with("/proc/") ? host_path(t, name) : name, argv, environment);
     file = "/proc/self/exe";
   } else {
     // One of the host's, or of what the host's kernel knows how to run.

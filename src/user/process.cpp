@@ -54,6 +54,8 @@ Status give_cpu(Thread& t) {
 }
 
 void forget(Thread& t) {
+  if (t.descriptor_table) t.process.map.unmap(t.descriptor_table, t.abi().page_size);
+  t.descriptor_table = 0;
   std::lock_guard lock(t.process.lock);
   std::erase(t.process.threads, &t);
 }
@@ -206,7 +208,8 @@ void become_child(Thread& t) {
   t.tid = static_cast<int>(raw_call(SYS_gettid));
   t.process.threads = {&t};
   t.loop->alone_after_fork();
-  t.host_signal.arrived = t.host_signal.late_faults = 0;
+  t.host_signal.arrived = 0;
+  t.host_signal.late_faults = 0;
   t.held.clear();
   t.robust_list = 0;
 }
@@ -218,7 +221,7 @@ s64 start_process(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid
   {
     const BlockSignals blocked;
     // No other thread holds what the child needs.
-    std::unique_lock map(t.process.map.lock()), all(t.process.lock);
+    std::unique_lock exclusive(t.process.pages->exclusive_lock), map(t.process.map.lock()), all(t.process.lock);
     t.process.pages->lock_for_fork();
     if (special == SIGCHLD) {
       pid = fork();

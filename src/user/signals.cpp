@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/log.h"
 #include "user/host_calls_linux.h"
 #include "user/linux/syscalls.h"
 
@@ -34,9 +35,11 @@ bool take_host_fault(Thread* t, int signal, const siginfo_t* info, greg_t* regs)
   u64 pc = static_cast<u64>(regs[REG_RIP]);
   t->trap.host_signal = signal;
   t->trap.host_code = info->si_code;
-  const mem::Access access = error & kFetch   ? mem::Access::Exec
-                             : error & kWrite ? mem::Access::Write
-                                              : mem::Access::Read;
+  t->trap.host_error = error;
+  // SIGBUS: nothing behind the page; as a store it would look like one to watched code.
+  const mem::Access access = error & kFetch                        ? mem::Access::Exec
+                             : error & kWrite && signal == SIGSEGV ? mem::Access::Write
+                                                                   : mem::Access::Read;
   u64 copy = pc;
   const bool known = leave_copy(copy);
   if (!known) {
@@ -46,6 +49,7 @@ bool take_host_fault(Thread* t, int signal, const siginfo_t* info, greg_t* regs)
   } else {
     pc = copy;
   }
+  t->trap.host_signal = 0;  // no fault of the program, or not yet: the access is done once more
   regs[REG_RIP] = static_cast<greg_t>(pc);
   return true;
 }
@@ -317,6 +321,9 @@ void take_exception(Thread& t, const guest::UserEvent& event) {
   t.trap.address = event.address;
   PendingSignal p = t.abi().signal_of(event, t);
   t.trap.host_signal = 0;
+  DOPPEL_LOG(Int, "%d: exception %u error 0x%x address 0x%llx at 0x%llx: signal %d code %d\n%s", t.tid, event.number,
+             event.error, static_cast<unsigned long long>(event.address),
+             static_cast<unsigned long long>(t.user().get("pc")), p.number, p.code, t.cpu->dump_registers().c_str());
   if (p.number == 0) return;  // done by the ABI (what the kernel emulates)
   p.forced = true;
   deliver(t, p);

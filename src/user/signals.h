@@ -37,6 +37,9 @@ void take_exception(Thread& t, const guest::UserEvent& event);
 u64 signal_stack_top(const Thread& t, const SignalAction& action, u64 sp);
 void restore_mask(Thread& t, u64 mask);
 void restore_alternate_stack(Thread& t, u64 sp, s64 flags, u64 size);
+inline u64 frame_stack_flags(const Thread& t) {
+  return t.alternate_stack.size ? static_cast<u32>(t.alternate_stack.flags) : 0;
+}
 // The mask that a frame keeps.
 inline u64 frame_mask(const Thread& t) { return t.saved_mask.value_or(t.signal_mask); }
 

@@ -105,6 +105,7 @@ class Thread {
   struct {
     u64 number = 0, error = 0, address = 0;
     int host_signal = 0, host_code = 0;  // of a page fault
+    u64 host_error = 0;
   } trap;
   u64 descriptor_table = 0;  // x86, 32 bits: page of the segment descriptors
   std::jmp_buf exit_jump;    // to the end of the host's thread

@@ -100,9 +100,8 @@ void X86Cpu::start_program(bool wide, std::function<void(const guest::UserEvent&
   const Segment data = data_segment(wide ? kData64 : kData32);
   s.seg[SS] = data;
   if (!wide) s.seg[DS] = s.seg[ES] = data;
-  for (const unsigned reg :
-       wide ? std::initializer_list<unsigned>{DS, ES, FS, GS} : std::initializer_list<unsigned>{FS, GS})
-    load_null_segment(s, reg, 0);
+  for (const unsigned reg : {DS, ES, FS, GS})
+    if (wide || reg >= FS) load_null_segment(s, reg, 0);
   s.seg[TR].limit = 0;  // no I/O permission map: IN and OUT fault
   s.gdtr.limit = s.idtr.limit = 0;
   s.fcw = 0x37f;

@@ -194,7 +194,7 @@ bool I386::push_signal_frame(Thread& t, const PendingSignal& signal) const {
     f.put(12, at + kRtUc, 4);
     f.put(kRtUc, 1, 4);  // extended state
     f.put(kRtStack, t.alternate_stack.sp, 4);
-    f.put(kRtStack + 4, static_cast<u32>(t.alternate_stack.flags), 4);
+    f.put(kRtStack + 4, frame_stack_flags(t), 4);
     f.put(kRtStack + 8, t.alternate_stack.size, 4);
     f.put(kRtMask, mask, 8);
     write_siginfo(*this, signal, f.data(kRtInfo));

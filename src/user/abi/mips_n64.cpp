@@ -47,7 +47,7 @@ bool MipsN64::push_signal_frame(Thread& t, const PendingSignal& signal) const {
   write_siginfo(*this, signal, f.data(kInfo));
   f.put(kStack, t.alternate_stack.sp, 8);
   f.put(kStack + 8, t.alternate_stack.size, 8);
-  f.put(kStack + 16, static_cast<u32>(t.alternate_stack.flags), 4);
+  f.put(kStack + 16, frame_stack_flags(t), 4);
   for (unsigned i = 1; i < 32; i++) f.put(kContext + 8 * i, c.gpr(i), 8);
   f.put(kContext + kPc, c.get("pc"), 8);
   f.put(kContext + kHi, c.get("hi"), 8);

@@ -94,7 +94,7 @@ bool MipsO32::push_signal_frame(Thread& t, const PendingSignal& signal) const {
     write_siginfo(*this, signal, f.data(kRtInfo));
     f.put(kRtStack, t.alternate_stack.sp, 4);
     f.put(kRtStack + 4, t.alternate_stack.size, 4);
-    f.put(kRtStack + 8, static_cast<u32>(t.alternate_stack.flags), 4);
+    f.put(kRtStack + 8, frame_stack_flags(t), 4);
   }
   put_mask(f, rt ? kRtMask : kPlainMask, frame_mask(t));
   if (!f.store(t)) return false;

@@ -34,9 +34,11 @@ int float_code(Thread& t, bool sse) {
 }
 
 PendingSignal page_fault(const guest::UserEvent& event, Thread& t) {
-  if (t.trap.host_signal == SIGBUS) return signal(SIGBUS, t.trap.host_code, event.address);
   const bool there = t.process.map.protection(event.address) >= 0;
-  t.trap.error = (there ? 1 : 0) | (event.write ? 2 : 0) | 4 | (event.fetch ? 16 : 0);
+  // The host's own error code, where it made the access: whether the page is in its tables, only it knows.
+  const u64 own = (there ? 1 : 0) | (event.write ? 2 : 0) | 4 | (event.fetch ? 16 : 0);
+  t.trap.error = t.trap.host_signal && !event.fetch ? t.trap.host_error & 0x17 : own;
+  if (t.trap.host_signal == SIGBUS) return signal(SIGBUS, t.trap.host_code, event.address);
   return signal(SIGSEGV, there ? SEGV_ACCERR : SEGV_MAPERR, event.address);
 }
 

@@ -62,7 +62,7 @@ bool X86_64::push_signal_frame(Thread& t, const PendingSignal& signal) const {
   f.put(0, action.restorer, 8);
   f.put(kUc, kUcFlags, 8);
   f.put(kStack, t.alternate_stack.sp, 8);
-  f.put(kStack + 8, static_cast<u32>(t.alternate_stack.flags), 4);
+  f.put(kStack + 8, frame_stack_flags(t), 4);
   f.put(kStack + 16, t.alternate_stack.size, 8);
   for (size_t i = 0; i < 16; i++) f.put(kContext + 8 * i, c.gpr(kOrder[i]), 8);
   f.put(kContext + kRip, c.get("pc"), 8);

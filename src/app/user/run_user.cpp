@@ -1,4 +1,4 @@
-#include "app/run_user.h"
+#include "app/user/run_user.h"
 
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
-#include "app/options.h"
 #include "base/log.h"
 #include "guest/mips/cpu.h"
 #include "guest/mips/cpu_models.h"
@@ -324,12 +324,28 @@ int run_user(const std::string& program, const std::string& guest, const std::ve
   return start(*options, guest);
 }
 
-bool started_by_binfmt(int argc, char** argv, std::vector<std::string>& args) {
-  constexpr unsigned long kPreserveArgv0 = 1;  // AT_FLAGS_PRESERVE_ARGV0
-  if (argc < 3 || !(getauxval(AT_FLAGS) & kPreserveArgv0)) return false;
-  args = {"-0", argv[2], "--", argv[1]};
-  args.insert(args.end(), argv + 3, argv + argc);
-  return true;
+int user_entry(int argc, char** argv) {
+  const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "doppel";
+  std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (const std::string guest = user_guest_of(program); !guest.empty()) return run_user(program, guest, args);
+  constexpr unsigned long kPreserveArgv0 = 1;  // AT_FLAGS_PRESERVE_ARGV0: the kernel started us (binfmt_misc, flag P)
+  if (argc >= 3 && (getauxval(AT_FLAGS) & kPreserveArgv0)) {
+    args = {"-0", argv[2], "--", argv[1]};
+    args.insert(args.end(), argv + 3, argv + argc);
+    return run_user("doppel user", "", args);
+  }
+  const std::string command = args.empty() ? "" : args[0];
+  if (!args.empty()) args.erase(args.begin());
+  if (command == "user") return run_user("doppel user", "", args);
+  if (const std::string guest = user_guest_of(command); !guest.empty()) return run_user(command, guest, args);
+  if (command == "binfmt") return binfmt_command(args);
+  return -1;
+}
+
+void become_user_program(char** argv) {
+  char self[4096];
+  const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (n > 0) execv((std::string(self, static_cast<size_t>(n)) + "-user").c_str(), argv);
 }
 
 }  // namespace doppel::app

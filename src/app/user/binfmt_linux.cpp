@@ -9,7 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "app/run_user.h"
+#include "app/user/run_user.h"
 #include "base/bits.h"
 #include "base/result.h"
 
@@ -97,7 +97,8 @@ int binfmt_command(const std::vector<std::string>& args) {
                    "doppel binfmt [--print|--install|--remove] [i386 x86_64 mips mipsel mips64el]", 2});
   }
   std::error_code ec;
-  const std::string interpreter = std::filesystem::read_symlink("/proc/self/exe", ec).string();
+  std::string interpreter = std::filesystem::read_symlink("/proc/self/exe", ec).string();
+  if (std::filesystem::exists(interpreter + "-user")) interpreter += "-user";
   if (ec || interpreter.size() > 100 || interpreter.find(':') != std::string::npos)
     return fail({"the kernel can't be given the path '" + interpreter + "'", "install doppel where its path is short"});
   for (const Row& r : kRows) {

@@ -8,7 +8,9 @@ namespace doppel::app {
 int run_user(const std::string& program, const std::string& guest, const std::vector<std::string>& args);
 // The guest of a name like qemu-mipsel or qemu-mipsel-static; empty: it is none of user mode's names.
 std::string user_guest_of(const std::string& program);
-// The kernel started us for a program of another CPU (binfmt_misc with flag P): arguments as for run_user.
-bool started_by_binfmt(int argc, char** argv, std::vector<std::string>& args);
+// The command line of a program that does nothing but this: names of guests, `user`, `binfmt`; -1: another command.
+int user_entry(int argc, char** argv);
+// Becomes doppel-user with the same arguments if that is beside this program; else comes back.
+void become_user_program(char** argv);
 int binfmt_command(const std::vector<std::string>& args);
 }  // namespace doppel::app

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Single programs: tests/user/run.py build/release/doppel [NAME...]
+
+C programs of this folder, compiled by Debian's compilers for each CPU, static, static-pie and dynamic, print the same under Doppel as the
+x86-64 one prints on the host itself; what the command line says when it can't run something."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from harness import ROOT, check, run_tests  # noqa: E402
+
+HERE = ROOT / "tests" / "user"
+# guest: compiler, the prefix of its libraries ("" for the host's own)
+GUESTS = {
+    "x86_64": ("gcc", ""),
+    "i386": ("i686-linux-gnu-gcc", "/usr/i686-linux-gnu"),
+    "mipsel": ("mipsel-linux-gnu-gcc", "/usr/mipsel-linux-gnu"),
+    "mips": ("mips-linux-gnu-gcc", "/usr/mips-linux-gnu"),
+    "mips64el": ("mips64el-linux-gnuabi64-gcc", "/usr/mips64el-linux-gnuabi64"),
+}
+LINKS = {"static": ["-static"], "static-pie": ["-static-pie"], "dynamic": []}
+
+
+class Tester:
+    def __init__(self, program):
+        self.program = pathlib.Path(program).resolve()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="doppel-user."))
+        self.expected = {}
+
+    def compile(self, guest, name, link="static", source=None, flags=()):
+        binary = self.dir / f"{name}-{guest}-{link}"
+        if not binary.exists():
+            source = source or HERE / f"{name}.c"
+            command = [GUESTS[guest][0], "-O1", "-w", "-pthread", "-o", str(binary), str(source), *LINKS[link], *flags]
+            p = subprocess.run(command, capture_output=True, text=True)
+            check(p.returncode == 0, f"{' '.join(command)}:\n{p.stderr}")
+        return binary
+
+    def run(self, *args, env=None, timeout=120, program=None):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("QEMU_")} | (env or {})
+        p = subprocess.run([str(program or self.program), *map(str, args)], capture_output=True, timeout=timeout, env=environment, cwd=self.dir)
+        return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
+
+    def native(self, name, args, env):
+        """What the x86-64 program does on the host."""
+        key = name, *args
+        if key not in self.expected:
+            self.expected[key] = self.run(*args, env=env, program=self.compile("x86_64", name))
+        return self.expected[key]
+
+    def same(self, guest, name, link, args=(), env=None, options=()):
+        expected = self.native(name, args, env)
+        program = self.compile(guest, name, link)
+        got = self.run("user", *options, program, *args, env=env)
+        for what, e, g in zip(("status", "output", "errors"), expected, got):
+            if e != g:
+                lines = [f"- {a}\n+ {b}" for a, b in zip(str(e).split("\n"), str(g).split("\n")) if a != b]
+                check(False, f"{guest} {link}: another {what}:\n" + "\n".join(lines[:12]) + f"\nstatus {got[0]}, errors {got[2][-400:]!r}")
+
+
+def make_tests():
+    for name in ("hello", "signals", "threads", "processes", "memory"):
+        for guest in GUESTS:
+            for link in LINKS:
+                # One static-pie a CPU is enough; Debian's MIPS compilers can't make one.
+                if link == "static-pie" and (name != "hello" or guest.startswith("mips")):
+                    continue
+
+                def test(t, name=name, guest=guest, link=link):
+                    args = ("one", "", "three words here") if name == "hello" else ()
+                    t.same(guest, name, link, args, {"TEST_VARIABLE": "a value"} if name == "hello" else None)
+                globals()[f"test_{name}_{guest}_{link.replace('-', '_')}"] = test
+
+
+make_tests()
+
+
+def test_frames(t):
+    """Fields of frames, against the host's kernel."""
+    for guest in ("x86_64", "i386"):
+        program = t.compile(guest, "frames", flags=("-fno-pie", "-no-pie"))
+        expected, got = t.run(program=program), t.run("user", program)
+        check(expected[0] == 0 and "signal" in expected[1], f"the host does not run {guest}: {expected}")
+        check(got == expected, f"{guest}: " + "\n".join(f"- {a}\n+ {b}" for a, b in zip(expected[1].split("\n"), got[1].split("\n")) if a != b)
+              + f"\n{got[0]} {got[2]}")
+
+
+def test_options(t):
+    hello = t.compile("mipsel", "hello")
+    status, out, err = t.run("user", "-E", "TEST_ABSENT=1", "-E", "TEST_VARIABLE=set", "-U", "HOME", "-0", "zero", "-s", "1M", hello, "-strace")
+    check(status == 7 and "variable: set" in out and "absent: there" in out and "'-strace'" in out, out + err)
+    status, out, err = t.run("user", "-strace", hello)
+    check(status == 7 and re.search(r"\d+ write\(1,.*\) = \d+", err) and "exit_group(7)" in err, err[-600:])
+    status, out, err = t.run("qemu-mipsel", hello)
+    check(status == 7 and "half: 0.500" in out, out + err)
+    link = t.dir / "qemu-mipsel-static"
+    link.symlink_to(t.program)
+    status, out, err = t.run(hello, program=link)
+    check(status == 7, out + err)
+
+
+def test_errors(t):
+    hello, dynamic = t.compile("mipsel", "hello"), t.compile("mipsel", "hello", "dynamic")
+    script = t.dir / "not-executable"
+    script.write_text("#!/bin/sh\n")
+    garbage = t.dir / "garbage"
+    garbage.write_bytes(b"nothing")
+    garbage.chmod(0o755)
+    arm = t.dir / "arm"
+    arm.write_bytes(hello.read_bytes()[:18] + b"\x28\x00" + hello.read_bytes()[20:])
+    arm.chmod(0o755)
+    empty = t.dir / "empty"
+    empty.mkdir()
+    for args, status, words in (
+            (("qemu-mips", hello), 126, ("MIPS, little-endian", "qemu-mipsel", "doppel user")),
+            (("qemu-i386", t.compile("x86_64", "hello")), 126, ("x86-64", "qemu-x86_64")),
+            (("user", arm), 126, ("ARM", "mipsel")),
+            (("user", "/nowhere"), 127, ("/nowhere", "No such file")),
+            (("user", script), 126, ("chmod +x",)),
+            (("user", garbage), 126, ("neither an ELF program nor a script",)),
+            (("user", empty), 126, ("a folder",)),
+            (("user", "-p", "65536", hello), 2, ("4096",)),
+            (("user", "-nonsense", "1", hello), 2, ("nonsense", "-help")),
+            (("user", "-s", "1x", hello), 2, ("1x",)),
+            (("user", "-cpu", "486x", hello), 1, ("486x",)),
+            (("user",), 2, ("usage",))):
+        got, out, err = t.run(*args)
+        check(got == status and all(w in err for w in words), f"{args}: status {got}: {err}")
+    # A missing interpreter: with the usual prefix hidden by one that holds nothing.
+    code = dynamic.read_bytes().replace(b"/lib/ld.so.1", b"/lib/no.so.1")
+    odd = t.dir / "odd"
+    odd.write_bytes(code)
+    odd.chmod(0o755)
+    got, out, err = t.run("user", odd)
+    check(got == 127 and "/lib/no.so.1" in err and "-L" in err and "libc6-mipsel-cross" in err, err)
+
+
+def test_prefix(t):
+    dynamic = t.compile("mipsel", "hello", "dynamic")
+    for options, env in (((), {}), (("-L", GUESTS["mipsel"][1]), {}), ((), {"QEMU_LD_PREFIX": GUESTS["mipsel"][1]})):
+        status, out, err = t.run("user", *options, dynamic, env=env)
+        check(status == 7, f"{options} {env}: {status} {err}")
+
+
+def test_deaths(t):
+    source = t.dir / "death.c"
+    source.write_text("#include <signal.h>\n#include <stdlib.h>\nint main(int c, char** v) { if (c > 1) raise(atoi(v[1])); *(volatile int*)0 = 1; }\n")
+    for guest in GUESTS:
+        program = t.compile(guest, "death", source=source)
+        for number, args in ((signal.SIGSEGV, ()), (signal.SIGTERM, (15,)), (signal.SIGKILL, (9,)), (signal.SIGABRT, (6,))):
+            status, out, err = t.run("user", program, *args)
+            check(status == -number and err == "", f"{guest}: status {status} {err}")
+
+
+def test_binfmt(t):
+    status, out, err = t.run("binfmt", "--print", "i386", "x86_64", "mips", "mipsel", "mips64el")
+    check(status == 0 and out.count("\n") == 5, out + err)
+    for line in out.splitlines():
+        _, name, kind, offset, magic, mask, interpreter, flags = line.split(":")
+        check(kind == "M" and offset == "" and interpreter == f"{t.program}-user" and flags == "PF" and len(line) < 1920, line)
+        want = bytes.fromhex(magic.replace("\\x", "")), bytes.fromhex(mask.replace("\\x", ""))
+        for guest in GUESTS:
+            for link in ("static", "dynamic"):
+                head = t.compile(guest, "hello", link).read_bytes()[:len(want[0])]
+                hit = all((h & m) == (w & m) for h, w, m in zip(head, *want))
+                check(hit == (name == f"doppel-{guest}"), f"{line} and a program of {guest}")
+    check(t.run("binfmt", "vax")[0] == 2, "binfmt took vax")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(run_tests("user", globals(), Tester(sys.argv[1]), sys.argv[2:]))
