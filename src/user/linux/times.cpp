@@ -17,6 +17,13 @@ namespace {
 
 Members time_layout(bool wide) { return struct_kind(wide ? ArgKind::timespec64 : ArgKind::timespec).members; }
 
+// By the C library: it has the time without a system call.
+s64 get_clock(Thread& t, const SyscallArgs& a, bool wide) {
+  timespec now{};
+  if (::clock_gettime(static_cast<clockid_t>(a[0]), &now) != 0) return -errno;
+  return write_timespec(t, a[1], wide, now) ? 0 : -EFAULT;
+}
+
 s64 sleep_on(Thread& t, u64 clock, u64 flags, u64 request, u64 rest, bool wide) {
   timespec time{}, left{};
   if (!read_timespec(t, request, wide, time)) return -EFAULT;
@@ -73,6 +80,19 @@ bool write_timespec(Thread& t, u64 va, bool wide, const timespec& in) { return p
 s64 nanosleep(Thread& t, const SyscallArgs& a) { return sleep_on(t, CLOCK_MONOTONIC, 0, a[0], a[1], is_wide(t.abi())); }
 s64 clock_nanosleep(Thread& t, const SyscallArgs& a) { return sleep_on(t, a[0], a[1], a[2], a[3], is_wide(t.abi())); }
 s64 clock_nanosleep_time64(Thread& t, const SyscallArgs& a) { return sleep_on(t, a[0], a[1], a[2], a[3], true); }
+
+s64 clock_gettime(Thread& t, const SyscallArgs& a) { return get_clock(t, a, is_wide(t.abi())); }
+s64 clock_gettime64(Thread& t, const SyscallArgs& a) { return get_clock(t, a, true); }
+
+s64 gettimeofday(Thread& t, const SyscallArgs& a) {
+  timeval now{};
+  struct timezone zone {};
+  ::gettimeofday(&now, a[1] ? &zone : nullptr);
+  if (a[0] && !put(t, a[0], struct_kind(ArgKind::timeval).members, &now)) return -EFAULT;
+  const bool ok = !a[1] || (write_value(t, a[1], static_cast<u64>(zone.tz_minuteswest), 4) &&
+                            write_value(t, a[1] + 4, static_cast<u64>(zone.tz_dsttime), 4));
+  return ok ? 0 : -EFAULT;
+}
 
 s64 time(Thread& t, const SyscallArgs& a) {
   const s64 now = static_cast<s64>(::time(nullptr));
