@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
@@ -56,6 +57,23 @@ def strace(command):
     return next((line for line in STRACE if not re.search(r"^\d+ " + line, said, re.MULTILINE)), "")
 
 
+PREFIX = ["status 0", "open below", "lstat 1", "stat 1", "readlink /doppel-prefix/real", "relative 1", "loop refused",
+          "missing No such file or directory", "unlink 1", "host 1"]
+
+
+def prefix(emulator, name, abi):
+    """Paths below -L's prefix."""
+    program = compiled(HERE / "prefix" / "prefix.c", name, abi.cc)
+    with tempfile.TemporaryDirectory() as folder:
+        top = pathlib.Path(folder) / "doppel-prefix"
+        (top / "real").mkdir(parents=True)
+        (top / "real" / "file").write_text("below")
+        (top / "link").symlink_to("/doppel-prefix/real")
+        (top / "near").symlink_to("real")
+        (top / "loop").symlink_to("/doppel-prefix/loop")
+        return difference(PREFIX, output([*user_mode.emulator(emulator, name), "-L", folder, str(program)]))
+
+
 def main():
     emulator, *words = sys.argv[1:]
     if why := user_mode.missing(emulator):
@@ -73,7 +91,7 @@ def main():
             text = difference(want, got)
             if source.stem == "files" and not text:
                 said = strace([*user_mode.emulator(emulator, name), "-strace", str(compiled(source, name, abi.cc))])
-                text = f"-strace has no line like {said}" if said else ""
+                text = f"-strace has no line like {said}" if said else prefix(emulator, name, abi)
             passed, failed = passed + (not text), failed + bool(text)
             print(f"{'FAIL ' if text else 'ok   '} user-linux/{source.stem}/{name}{': ' if text else ''}{text}", flush=True)
     print(f"{passed} passed, {failed} failed")
