@@ -305,9 +305,13 @@ s64 AddressMap::advise(u64 va, u64 size, int advice) {
 
 // --- code
 
-// The lock is held. What was translated from the range goes, and is watched no longer.
+// The lock is held. What was translated from the range goes, and is watched no longer. Only pages with code are told
+// of: the range may be as large as the address space.
 void AddressMap::code_gone(u64 va, u64 size) {
-  bool any = false;
+  u64 first = 0, last = 0;
+  const auto tell = [&] {
+    if (last > first && on_code_gone) on_code_gone(first, last - first);
+  };
   for (u64 at = va, end = va + size; at < end;) {
     const u64 leaf_end = align_down(at, u64{1} << (kLeafBits + 12)) + (u64{1} << (kLeafBits + 12));
     const u64 stop = std::min(end, leaf_end);
@@ -315,7 +319,11 @@ void AddressMap::code_gone(u64 va, u64 size) {
       for (u64 page = at; page < stop; page += kPage, f++) {
         if (f->load(std::memory_order_relaxed) == 0) continue;
         const u8 was = f->exchange(0);
-        any = true;
+        if (page != last) {
+          tell();
+          first = page;
+        }
+        last = page + kPage;
         if (!(was & kWatched)) continue;
         const int prot = protection_locked(page);
         if (prot >= 0) mprotect(host(page), kPage, host_prot(prot));
@@ -323,7 +331,7 @@ void AddressMap::code_gone(u64 va, u64 size) {
     }
     at = stop;
   }
-  if (any && on_code_gone) on_code_gone(va, size);
+  tell();
 }
 
 bool AddressMap::watch_code(u64 page) {
