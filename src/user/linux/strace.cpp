@@ -112,9 +112,24 @@ std::string argument(Thread& t, ArgKind kind, u64 v) {
   }
 }
 
+// What socketcall is about: the row of the call itself (o32 has a number for each), and its arguments from memory.
+const SyscallRow* socket_row(Thread& t, const SyscallRow& row, const SyscallArgs& args, SyscallArgs& inner) {
+  static constexpr u16 kNumbers[] = {0,    4183, 4169, 4170, 4174, 4168, 4172, 4171, 4184, 4178, 4175,
+                                     4180, 4176, 4182, 4181, 4173, 4179, 4177, 4334, 4335, 4343};
+  if (row.handler != calls::socketcall || args[0] == 0 || args[0] >= std::size(kNumbers)) return nullptr;
+  const SyscallRow* call = row_of(AbiId::MipsO32, kNumbers[args[0]]);
+  std::array<u64, 8> raw{};
+  for (unsigned i = 0; call && i < 6 && call->args[i] != ArgKind::none; i++)
+    if (!t.read_word(args[1] + i * t.abi().word, raw[i])) return nullptr;
+  if (call) inner = widen_args(t.abi(), call->args, raw);
+  return call;
+}
+
 }  // namespace
 
 std::string strace_call(Thread& t, const SyscallRow& row, const SyscallArgs& args) {
+  SyscallArgs inner{};
+  if (const SyscallRow* call = socket_row(t, row, args, inner)) return strace_call(t, *call, inner);
   std::string line = text("%d %s(", t.tid, row.name);
   bool creates = false;
   for (unsigned i = 0; i < args.size() && row.args[i] != ArgKind::none; i++) {
