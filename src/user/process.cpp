@@ -309,8 +309,14 @@ void exit_thread(Thread& t, int status) {
   std::longjmp(t.exit_jump, 1);
 }
 
+void abandon_futexes(Process& p) {
+  if (p.abi->id == AbiId::X86_64) return;  // the kernel does know them (set_robust_list)
+  std::lock_guard lock(p.lock);
+  for (Thread* t : p.threads) walk_robust_list(*t);
+}
+
 void exit_process(Thread& t, int status) {
-  static_cast<void>(t);
+  abandon_futexes(t.process);
   for (;;) raw_call(SYS_exit_group, static_cast<u64>(status));
 }
 

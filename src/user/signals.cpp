@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "user/host_calls_linux.h"
 #include "user/linux/syscalls.h"
+#include "user/process.h"
 
 namespace doppel::user {
 namespace {
@@ -285,6 +286,7 @@ void drop_signal_stack() {
 }
 
 void die_of(Thread& t, int signal) {
+  abandon_futexes(t.process);
   int host = t.abi().signal_to_host(signal);
   if (host <= 0) host = SIGKILL;
   const rlimit none{0, 0};  // a core file would be the emulator's
