@@ -39,6 +39,11 @@ class Arena {
   }
   // Everything is free again; the chunks are kept.
   void reset() { chunk_ = used_ = 0; }
+  struct Mark {
+    size_t chunk = 0, used = 0;
+  };
+  Mark mark() const { return {chunk_, used_}; }
+  void rewind(Mark to) { chunk_ = to.chunk, used_ = to.used; }  // what came after it is free again
 
  private:
   struct Chunk {

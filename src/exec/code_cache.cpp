@@ -14,7 +14,19 @@ Status CodeCache::create(size_t bytes) {
   return success();
 }
 
+// Nothing is linked to it, and nothing of it is linked elsewhere: nobody knows it any more.
+void CodeCache::drop_passing() {
+  if (!std::exchange(passing_, false)) return;
+  blocks_.back()->~Installed();
+  blocks_.pop_back();
+  used_ = used_before_;
+  arena_.rewind(arena_before_);
+}
+
 u8* CodeCache::allocate(size_t bytes) {
+  drop_passing();
+  used_before_ = used_;
+  arena_before_ = arena_.mark();
   const size_t at = align_up(used_, 16);
   if (at + bytes > memory_.size()) return nullptr;
   used_ = at + bytes;
@@ -78,6 +90,7 @@ Installed& CodeCache::create_block() { return *arena_.create<Installed>(); }
 
 void CodeCache::add(Installed& block, bool keyed) {
   blocks_.push_back(&block);
+  passing_ = !keyed && block.links.empty();
   if (!keyed) return;
   insert(block);
   for (const CodeRange& r : block.ranges) {
@@ -113,6 +126,7 @@ void CodeCache::remove(Installed& b) {
 void CodeCache::destroy_blocks() {
   for (Installed* b : blocks_) b->~Installed();
   blocks_.clear();
+  passing_ = false;
 }
 
 void CodeCache::flush() {

@@ -1,6 +1,7 @@
 // CodeCache: the installed regions of one vCPU. Keyed by physical address, virtual pc, mode and base; indexed by page
 // for invalidation and by host address for exceptions. Space is handed out in order, for what belongs to the regions
-// too; when it is full everything goes.
+// too; when it is full everything goes. Regions without a key run once: guests whose programs come and go fault on
+// their first instructions all the time, so such a region's space is free again when the next region is made.
 // Owner thread only.
 #pragma once
 #include <span>
@@ -81,6 +82,7 @@ class CodeCache {
     u64 granules = 0;
   };
   void destroy_blocks();
+  void drop_passing();
   static u64 hash(const RegionKey& key);
   static u64 granules_of(const CodeRange& range, u64 page);
   void insert(Installed& block);
@@ -94,6 +96,10 @@ class CodeCache {
   size_t taken_ = 0, count_ = 0;  // slots not free; regions in them
   std::unordered_map<u64, Page> pages_;
   std::vector<Installed*> blocks_;  // ascending code addresses
+  // What was in use before the last region, which has no key if `passing_`.
+  bool passing_ = false;
+  size_t used_before_ = 0;
+  Arena::Mark arena_before_;
 };
 
 template <typename Fn>
