@@ -44,6 +44,7 @@ void Backend::set_link(bool up) {
 }
 
 void Backend::work() {
+  working_ = true;
   for (;;) {
     std::deque<Packet> out;
     bool refused;
@@ -67,6 +68,7 @@ void Backend::work() {
       }
     }
   }
+  working_ = false;
   flush();
 }
 
@@ -78,7 +80,7 @@ void Backend::deliver(Packet&& packet) {
   }
   delivered_.count(packet.data.size());
   to_peer_.push_back(std::move(packet));
-  loop_.wake();
+  if (!working_) loop_.wake();
 }
 
 void Backend::flush() {

@@ -82,6 +82,7 @@ class Backend : public Poller {
   std::mutex lock_;
   std::deque<Packet> from_peer_;  // under lock_
   bool refused_ = false;          // under lock_
+  bool working_ = false;          // network thread: work() flushes at its end
   std::atomic<bool> has_peer_{false}, link_{true};
   Counters sent_, delivered_;
 };

@@ -58,6 +58,7 @@ class Loop {
   void run_posted();
   int wake_fd_[2] = {-1, -1};
   std::atomic<bool> woken_{false};
+  bool again_ = false;  // on the thread: woken by itself, it does not wait
   std::mutex lock_;
   std::vector<std::function<void()>> posted_;
   bool stopping_ = false, stopped_ = false;  // under lock_

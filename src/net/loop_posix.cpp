@@ -32,6 +32,10 @@ void Loop::stop() {
 }
 
 void Loop::wake() {
+  if (on_thread()) {
+    again_ = true;
+    return;
+  }
   if (woken_.exchange(true)) return;
   const char c = 0;
   if (::write(wake_fd_[1], &c, 1) < 0) return;  // full: it will wake anyway
@@ -78,6 +82,7 @@ void Loop::run_posted() {
 
 void Loop::run() {
   for (;;) {
+    again_ = false;
     run_posted();
     {
       const std::lock_guard guard(lock_);
@@ -90,7 +95,7 @@ void Loop::run() {
     PollSet set;
     set.add(wake_fd_[0], POLLIN);
     for (Poller* p : pollers_) p->before_wait(set);
-    if (::poll(set.fds_.data(), set.fds_.size(), set.timeout_ms_) < 0) {
+    if (::poll(set.fds_.data(), set.fds_.size(), again_ ? 0 : set.timeout_ms_) < 0) {
       for (pollfd& p : set.fds_) p.revents = 0;
     }
     if (set.ready(0) != 0) {

@@ -1,6 +1,7 @@
 #include "net/nic_port.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "net/checksum.h"
 #include "net/coalesce.h"
@@ -69,12 +70,13 @@ bool NicPort::send(Packet&& packet) {
 }
 
 void NicPort::room_to_receive() {
+  if (!std::exchange(starved_, false)) return;  // cards call often; only then is the network thread to be woken
   if (backend_) backend_->flush_soon();
 }
 
 void NicPort::wake() {
   awake_ = true;
-  room_to_receive();
+  if (backend_) backend_->flush_soon();
 }
 
 void NicPort::receive(std::deque<Packet>& frames) {
@@ -97,7 +99,10 @@ void NicPort::receive(std::deque<Packet>& frames) {
         continue;
       }
     }
-    if (card_->receive(p) == NicClient::Took::Nothing) break;
+    if (card_->receive(p) == NicClient::Took::Nothing) {
+      starved_ = true;
+      break;
+    }
     for (const auto& [id, tap] : taps_) tap(p.data, false);
     frames.pop_front();
   }

@@ -79,6 +79,7 @@ class NicPort final : public Endpoint, public std::enable_shared_from_this<NicPo
   std::mutex* device_lock_ = nullptr;
   NicClient* card_ = nullptr;  // under the device lock
   bool awake_ = true;          // under the device lock
+  bool starved_ = false;       // under the device lock: frames wait for the card
 };
 
 }  // namespace doppel::net

@@ -52,7 +52,11 @@ struct Card {
     store_le<u32>(mem(kTx + 16 * i + 8), lower);
     store_le<u32>(mem(kTx + 16 * i + 12), upper);
   }
-  net::NicClient::Took give(std::vector<u8> f) { return card->receive(net::Packet(std::move(f))); }
+  net::NicClient::Took give(std::vector<u8> f) {
+    const net::NicClient::Took took = card->receive(net::Packet(std::move(f)));
+    card->received();
+    return took;
+  }
 };
 
 std::vector<u8> frame(std::initializer_list<int> to, size_t size = 100) {

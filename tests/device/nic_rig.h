@@ -82,7 +82,11 @@ struct NicCard {
   }
   u32 in(u32 r, unsigned size = 1) { return rig.ports.read(static_cast<u16>(kNicPorts + r), size); }
   void out(u32 r, u32 v, unsigned size = 1) { rig.ports.write(static_cast<u16>(kNicPorts + r), v, size); }
-  net::NicClient::Took give(const std::vector<u8>& f) { return card->receive(net::Packet(f)); }
+  net::NicClient::Took give(const std::vector<u8>& f) {
+    const net::NicClient::Took took = card->receive(net::Packet(f));
+    card->received();
+    return took;
+  }
 };
 
 inline std::vector<u8> random_frame(std::mt19937& random, bool broadcast) {

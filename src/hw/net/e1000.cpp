@@ -100,6 +100,7 @@ void E1000::reset_mac() {
   throttle_.disarm();
   more_.disarm();
   next_interrupt_ = 0;
+  received_causes_ = 0;
   update_link();
   update_interrupt();
 }

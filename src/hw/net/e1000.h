@@ -23,6 +23,7 @@ class E1000 final : public PciNic, private MmioHandler {
   std::string info() const override;
 
   Took receive(const net::Packet& packet) override;
+  void received() override;
   void room_to_send() override;
   void link_changed(bool up) override;
 
@@ -86,8 +87,9 @@ class E1000 final : public PciNic, private MmioHandler {
   Microwire eeprom_;
   IoWindow io_{*this};
   Timer throttle_;
-  Timer more_;              // goes on sending after a pause
-  s64 next_interrupt_ = 0;  // not before this
+  Timer more_;               // goes on sending after a pause
+  s64 next_interrupt_ = 0;   // not before this
+  u32 received_causes_ = 0;  // of frames of one delivery: raised together, at its end
   bool transmitting_ = false;
 
   // The frame being put together from descriptors.

@@ -1,5 +1,6 @@
 // Receiving (Intel 317453, 3.2): filters, then the frame into as many buffers of the ring as it needs.
 #include <algorithm>
+#include <utility>
 
 #include "hw/net/e1000.h"
 #include "net/checksum.h"
@@ -68,7 +69,7 @@ E1000::Took E1000::receive(const net::Packet& packet) {
   if (rx_free() < needed) {
     // A ring that can never hold the frame must not stop those behind it.
     if (needed > reg(kRdlen) / kDescriptor) return Took::Frame;
-    raise(kIntRxo);
+    received_causes_ |= kIntRxo;
     return Took::Nothing;
   }
   store_frame(f, packet.offload.checksum_valid);
@@ -123,7 +124,12 @@ void E1000::store_frame(std::span<const u8> frame, bool checked) {
     reg(kRdh) = reg(kRdh) + 1 >= entries ? 0 : reg(kRdh) + 1;
   }
   const u32 threshold = entries >> (1 + (reg(kRctl) >> 8 & 3));
-  raise(kIntRxt0 | (rx_free() <= threshold ? u32{kIntRxdmt0} : 0));
+  received_causes_ |= kIntRxt0 | (rx_free() <= threshold ? u32{kIntRxdmt0} : 0);
+}
+
+// One interrupt for all frames that came together: a driver that looked at the first one would only wait for the lock.
+void E1000::received() {
+  if (const u32 causes = std::exchange(received_causes_, 0)) raise(causes);
 }
 
 void E1000::count_received(std::span<const u8> f) {

@@ -168,6 +168,7 @@ bool E1000::send(net::Packet&& p) {
   const bool loop = (reg(kRctl) & kRctlLbm) == kRctlLbm || (phy_[0] & 0x4000) != 0;
   if (loop) {
     for (const net::Packet& piece : net::segment(std::move(p))) receive(piece);
+    received();
     return true;
   }
   if (port().send(std::move(p))) return true;
