@@ -154,7 +154,8 @@ Result<std::unique_ptr<hw::VirtioPci>> on_pci(PropertyReader& p, std::unique_ptr
   pci.legacy = !input && !p.is_on("disable-legacy", !name.legacy);
   pci.modern = !p.is_on("disable-modern", !name.modern);
   pci.vectors = static_cast<unsigned>(p.number("vectors", vectors, 0, hw::PciMsix::kMaxVectors));
-  for (const char* key : {"packed", "iommu_platform", "ats"}) p.must_be_off(key);
+  if (p.is_on("packed", false)) pci.device->offer(hw::virtio::kRingPacked);
+  for (const char* key : {"iommu_platform", "ats"}) p.must_be_off(key);
   if (!pci.legacy && !pci.modern)
     p.fail("disable-legacy=on and disable-modern=on leave nothing", "leave out one of them");
   if (const std::string bus = p.text("bus", "pci.0"); bus != "pci.0")
@@ -249,9 +250,10 @@ Result<std::unique_ptr<hw::VirtioPci>> make_9p(const VirtioContext& context, Pro
   if (tag.empty() || tag.size() > 31)
     return Error{"virtio-9p needs mount_tag= of at most 31 characters", "mount_tag=share"};
   using Security = share::Folder::Model;
-  const Security model = f->security_model == "passthrough" ? Security::Passthrough
-                         : f->security_model == "none"      ? Security::None
-                                                            : Security::Mapped;
+  const Security model = f->security_model == "passthrough"   ? Security::Passthrough
+                         : f->security_model == "none"        ? Security::None
+                         : f->security_model == "mapped-file" ? Security::MappedFile
+                                                              : Security::Mapped;
   auto folder = share::Folder::open({.path = f->path, .model = model, .read_only = f->read_only});
   if (!folder.ok()) return folder.error();
   hw::Virtio9p::Params params{.clock = context.clock, .folder = folder.take(), .tag = tag};

@@ -15,7 +15,7 @@ struct Ring {
   Virtqueue q{8};
   explicit Ring(bool event_idx = false, bool indirect = true) {
     q.setup() = {.size = 8, .enabled = true, .descriptors = kDesc, .driver = kAvail, .device = kUsed};
-    q.start(memory, event_idx, indirect);
+    q.start(memory, {.event_idx = event_idx, .indirect = indirect});
   }
   u8* at(u64 pa) { return &memory.bytes[pa]; }
   void descriptor(u64 table, u16 i, u64 address, u32 length, u16 flags, u16 next = 0) {

@@ -13,6 +13,7 @@ using namespace virtio;
 
 namespace {
 constexpr u64 kSector = 512;
+constexpr u64 kRequestCost = 4096;  // bytes that a request counts for besides its data: a driver may ask without end
 constexpr u32 kMaxRangeSectors = 1 << 22, kMaxRanges = 64;  // of one discard: 2 GiB each
 enum Feature : unsigned {
   kSegMax = 2,
@@ -66,6 +67,7 @@ struct VirtioBlk::Request {
   u16 queue = 0;
   u32 type = 0;
   u64 offset = 0, size = 0;  // bytes
+  u64 counted = 0;           // in flight
   std::unique_ptr<u8[]> data;
   struct Range {
     u64 offset, length;
@@ -124,7 +126,8 @@ VirtioBlk::Serve VirtioBlk::start(u16 queue, const VirtqChain& chain) {
   r->offset = sector > ~u64{0} / kSector ? ~u64{0} : sector * kSector;
   if (r->type == kIn) r->size = chain.writable() - 1;
   if (r->type == kOut) r->size = chain.readable() - kHeader;
-  if (r->size <= kMaxTransfer && in_flight_ != 0 && in_flight_ + r->size > kMaxInFlight) {
+  const u64 cost = r->size + kRequestCost;
+  if (r->size <= kMaxTransfer && in_flight_ != 0 && in_flight_ + cost > kMaxInFlight) {
     waiting_ = true;
     return Serve::Later;
   }
@@ -133,7 +136,7 @@ VirtioBlk::Serve VirtioBlk::start(u16 queue, const VirtqChain& chain) {
     complete(*r);
     return Serve::Done;
   }
-  in_flight_ += r->size;
+  in_flight_ += r->counted = cost;
   queue_.submit([this, r] { return run(*r); },
                 [this, r](int error) {
                   if (error != 0) r->status = kIoError;
@@ -229,7 +232,7 @@ void VirtioBlk::complete(Request& r) {
   touched_[r.queue] = true;
   (r.type == kIn ? reads_ : writes_)++;
   if (r.status != kOk) errors_++;
-  if (r.data) in_flight_ -= r.size;
+  in_flight_ -= r.counted;
 }
 
 void VirtioBlk::batch_done() {

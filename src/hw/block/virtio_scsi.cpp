@@ -25,6 +25,7 @@ enum ConfigField : size_t {
   kMaxLun = 32,
   kConfigSize = 36,
 };
+constexpr u64 kRequestCost = 4096;  // bytes that a request counts for besides its data: a driver may ask without end
 constexpr size_t kRequestHeader = 19, kResponseHeader = 12, kEventSize = 16;
 constexpr u32 kMaxSense = 252, kMaxCdb = 260;
 enum Response : u8 {
@@ -105,7 +106,8 @@ VirtioScsi::Serve VirtioScsi::start(u16 queue, const VirtqChain& chain) {
     return Serve::Later;
   }
   const u64 out = chain.readable() - header, in = chain.writable() - response;
-  if (out + in <= kMaxTransfer && in_flight_ != 0 && in_flight_ + out + in > kMaxInFlight) {
+  const u64 cost = out + in + kRequestCost;
+  if (out + in <= kMaxTransfer && in_flight_ != 0 && in_flight_ + cost > kMaxInFlight) {
     waiting_ = true;
     return Serve::Later;
   }
@@ -125,7 +127,7 @@ VirtioScsi::Serve VirtioScsi::start(u16 queue, const VirtqChain& chain) {
     std::copy_n(raw.begin() + kRequestHeader, std::min<size_t>(cdb_size_, task->cdb.size()), task->cdb.begin());
     task->out.resize(out);
     if (out != 0) chain.read(header, task->out);
-    r->counted = out + in;
+    r->counted = cost;
     in_flight_ += r->counted;
     task->done = [this, r](ScsiTask& t) {
       if (r->generation == generation_) complete(*r, t, kOk);

@@ -30,6 +30,7 @@ constexpr u64 kAnyLayout = feature(27);     // legacy: headers need no descripto
 constexpr u64 kIndirectDesc = feature(28);  // a descriptor may stand for a table of them
 constexpr u64 kEventIdx = feature(29);      // each side says at which index it wants to be told
 constexpr u64 kVersion1 = feature(32);
+constexpr u64 kRingPacked = feature(34);  // rings of one table; offered with packed=on
 
 enum IsrBits : u8 { kIsrQueue = 1, kIsrConfig = 2 };
 constexpr u16 kNoVector = 0xffff;

@@ -56,7 +56,9 @@ void VirtioDevice::set_status(u8 value, bool legacy) {
 }
 
 void VirtioDevice::start_queues() {
-  for (Virtqueue& q : queues_) q.start(transport_->dma(), has(kEventIdx), has(kIndirectDesc));
+  for (Virtqueue& q : queues_)
+    q.start(transport_->dma(),
+            {.event_idx = has(kEventIdx), .indirect = has(kIndirectDesc), .packed = has(kRingPacked)});
 }
 
 void VirtioDevice::notify(size_t index) {

@@ -9,6 +9,7 @@
 //
 // Device lock held throughout.
 #pragma once
+#include <bit>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,6 +46,7 @@ class VirtioDevice {
   // --- the transport's side
   void connect(VirtioTransport& transport) { transport_ = &transport; }
   const Traits& traits() const { return traits_; }
+  void offer(u64 features) { traits_.features |= features; }  // besides the device's own; before it is connected
   u64 offered(bool legacy) const;
   u64 driver_features() const { return driver_features_; }
   void set_driver_features(u64 features) { driver_features_ = features; }
@@ -52,6 +54,10 @@ class VirtioDevice {
   void set_status(u8 value, bool legacy);  // 0 resets
   size_t queue_count() const { return queues_.size(); }
   Virtqueue& queue(size_t index) { return queues_[index]; }
+  // Whether a driver may choose this size: a split ring's is a power of two.
+  bool size_fits(const Virtqueue& q, u64 size) const {
+    return size != 0 && size <= q.max_size() && (has(virtio::kRingPacked) || std::has_single_bit(size));
+  }
   void notify(size_t index);  // the driver rings the bell of a queue; any number
   void kick_all();
   u8 config_generation() const { return generation_; }

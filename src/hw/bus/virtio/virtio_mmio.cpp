@@ -111,6 +111,7 @@ void VirtioMmio::write(u64 offset, u64 value, unsigned size) {
 void VirtioMmio::queue_write(u64 offset, u32 v) {
   Virtqueue* q = selected();
   if (q == nullptr) return;
+  const VirtioDevice& d = *p_.device;
   Virtqueue::Setup& s = q->setup();
   if (offset == kQueueReady && v == 0) {
     q->reset();
@@ -119,7 +120,7 @@ void VirtioMmio::queue_write(u64 offset, u32 v) {
   if (s.enabled) return;
   switch (offset) {
     case kQueueNum:
-      if (std::has_single_bit(v) && v <= q->max_size()) s.size = static_cast<u16>(v);
+      if (d.size_fits(*q, v)) s.size = static_cast<u16>(v);
       break;
     case kQueueReady: s.enabled = v == 1; break;
     case kQueueDescLow: set_low(s.descriptors, v); break;

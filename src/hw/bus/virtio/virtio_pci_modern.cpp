@@ -92,7 +92,7 @@ void VirtioPci::common_write(u64 offset, u64 value, unsigned) {
   if (s.enabled) return;  // the rest may not change any more
   switch (offset) {
     case kQueueSize:
-      if (std::has_single_bit(value) && value <= q->max_size()) s.size = static_cast<u16>(value);
+      if (device_->size_fits(*q, value)) s.size = static_cast<u16>(value);
       return;
     case kQueueEnable: s.enabled = value == 1; return;
     case kQueueDesc:

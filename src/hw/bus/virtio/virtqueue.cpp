@@ -5,23 +5,16 @@
 #include <bit>
 #include <cstdio>
 
+#include "hw/bus/virtio/virtqueue_descriptor.h"
+
 namespace doppel::hw {
+using namespace virtqueue;
+
 namespace {
-enum DescriptorFlags : u16 { kNext = 1, kWrite = 2, kIndirect = 4 };
 constexpr u16 kNoInterrupt = 1;  // available ring's flags
-constexpr u64 kDescriptorSize = 16, kRingHeader = 4, kAvailEntry = 2, kUsedEntry = 8;
+constexpr u64 kRingHeader = 4, kAvailEntry = 2, kUsedEntry = 8;
 
-// True if `event` lies in (before, after], modulo 2^16 (2.7.7.2).
-bool passed(u16 event, u16 after, u16 before) {
-  return static_cast<u16>(after - event - 1) < static_cast<u16>(after - before);
-}
 }  // namespace
-
-struct Virtqueue::Descriptor {
-  u64 address;
-  u32 length;
-  u16 flags, next;
-};
 
 template <typename Move>
 size_t VirtqChain::walk(size_t first, size_t last, u64 offset, size_t size, Move move) const {
@@ -53,15 +46,21 @@ size_t VirtqChain::write(u64 offset, std::span<const u8> data) const {
 void Virtqueue::reset() {
   setup_ = {.size = max_size_};
   dma_ = nullptr;
-  event_idx_ = indirect_ = false;
+  kind_ = {};
   error_ = nullptr;
   last_avail_ = seen_avail_ = used_ = published_ = 0;
+  next_ = give_ = {};
+  given_.clear();
 }
 
-void Virtqueue::start(DmaPort& dma, bool event_idx, bool indirect) {
+void Virtqueue::start(DmaPort& dma, Kind kind) {
   dma_ = &dma;
-  event_idx_ = event_idx;
-  indirect_ = indirect;
+  kind_ = kind;
+  taken_slots_.assign(kind.packed ? setup_.size : 0, 0);
+  taken_ = 0;
+  // Whatever a saved state says: a place is inside of its ring.
+  if (next_.index >= setup_.size || give_.index >= setup_.size) next_ = give_ = {};
+  if (!kind.packed && !std::has_single_bit(setup_.size)) fail("a split ring whose size is no power of two");
 }
 
 bool Virtqueue::fail(const char* why) {
@@ -86,16 +85,17 @@ void Virtqueue::store16(u64 address, u16 value) {
 // have come in between.
 bool Virtqueue::available() {
   if (!running()) return false;
+  if (kind_.packed) return packed_available();
   for (const bool again : {false, true}) {
     if (seen_avail_ != last_avail_) return true;
-    if (again && event_idx_) {
+    if (again && kind_.event_idx) {
       store16(setup_.device + kRingHeader + kUsedEntry * setup_.size, last_avail_);
       std::atomic_thread_fence(std::memory_order_seq_cst);
     }
     if (!load16(setup_.driver + 2, seen_avail_)) return false;
     if (static_cast<u16>(seen_avail_ - last_avail_) > setup_.size) return fail("the available index jumps");
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (!event_idx_) break;
+    if (!kind_.event_idx) break;
   }
   return seen_avail_ != last_avail_;
 }
@@ -109,11 +109,19 @@ bool Virtqueue::pop(VirtqChain& chain) {
   chain.writable_from_ = 0;
   chain.readable_ = chain.writable_ = 0;
   chain.faulty_ = false;
+  if (kind_.packed) return packed_pop(chain);
   const u16 slot = static_cast<u16>(last_avail_ & (setup_.size - 1));
   if (!load16(setup_.driver + kRingHeader + kAvailEntry * slot, chain.head_)) return false;
-  if (!walk(chain, setup_.descriptors, setup_.size, chain.head_, indirect_)) return false;
+  if (!walk(chain, setup_.descriptors, setup_.size, chain.head_, kind_.indirect)) return false;
   if (chain.writable_ == 0) chain.writable_from_ = chain.segments_.size();
   last_avail_++;
+  return true;
+}
+
+bool Virtqueue::load_descriptor(u64 address, Descriptor& d) {
+  u8 bytes[kDescriptorSize];
+  if (!dma_->read(address, bytes, sizeof bytes)) return fail("a descriptor table is not in memory");
+  d = {load_le<u64>(bytes), load_le<u32>(bytes + 8), load_le<u16>(bytes + 12), load_le<u16>(bytes + 14)};
   return true;
 }
 
@@ -121,11 +129,8 @@ bool Virtqueue::walk(VirtqChain& chain, u64 table, u32 entries, u16 index, bool 
   for (u32 steps = 0;; steps++) {
     if (index >= entries) return fail("a descriptor's number is outside of its table");
     if (steps == entries) return fail("a chain of descriptors is a loop");
-    u8 bytes[kDescriptorSize];
-    if (!dma_->read(table + kDescriptorSize * index, bytes, sizeof bytes))
-      return fail("a descriptor table is not in memory");
-    const Descriptor d{load_le<u64>(bytes), load_le<u32>(bytes + 8), load_le<u16>(bytes + 12),
-                       load_le<u16>(bytes + 14)};
+    Descriptor d;
+    if (!load_descriptor(table + kDescriptorSize * index, d)) return false;
     if (d.flags & kIndirect) {
       if (!indirect_allowed) return fail("an indirect descriptor where none may be");
       if ((d.flags & kNext) || d.length == 0 || d.length % kDescriptorSize != 0 ||
@@ -135,7 +140,7 @@ bool Virtqueue::walk(VirtqChain& chain, u64 table, u32 entries, u16 index, bool 
     }
     if (!add(chain, d)) return false;
     if ((d.flags & kNext) == 0) return true;
-    index = d.next;
+    index = d.last;
   }
 }
 
@@ -153,12 +158,19 @@ bool Virtqueue::add(VirtqChain& chain, const Descriptor& d) {
   return true;
 }
 
-void Virtqueue::unpop(u16 n) { last_avail_ = static_cast<u16>(last_avail_ - n); }
+void Virtqueue::unpop(u16 n) {
+  if (kind_.packed) return packed_unpop(n);
+  last_avail_ = static_cast<u16>(last_avail_ - n);
+}
 
 void Virtqueue::push(const VirtqChain& chain, u32 written) {
   if (!running()) return;
   if (chain.faulty_) {
     fail("a buffer is not in memory");
+    return;
+  }
+  if (kind_.packed) {
+    given_.push_back({chain.head_, chain.slots_, written});
     return;
   }
   u8 entry[kUsedEntry];
@@ -171,6 +183,7 @@ void Virtqueue::push(const VirtqChain& chain, u32 written) {
 }
 
 bool Virtqueue::publish() {
+  if (running() && kind_.packed) return packed_publish();
   if (!running() || used_ == published_) return false;
   std::atomic_thread_fence(std::memory_order_release);
   store16(setup_.device + 2, used_);
@@ -178,7 +191,7 @@ bool Virtqueue::publish() {
   const u16 before = published_;
   published_ = used_;
   u16 event = 0;
-  if (event_idx_) {
+  if (kind_.event_idx) {
     if (!load16(setup_.driver + kRingHeader + kAvailEntry * setup_.size, event)) return false;
     return passed(event, used_, before);
   }
@@ -195,19 +208,25 @@ void Virtqueue::archive(StateArchive& ar) {
   ar.field("last_avail", last_avail_);
   ar.field("used", used_);
   ar.field("published", published_);
+  u16 next = next_.word(), give = give_.word();
+  ar.field("packed_next", next);
+  ar.field("packed_give", give);
+  next_.set(next), give_.set(give);
   bool broken = error_ != nullptr;
   ar.field("broken", broken);
   if (!ar.loading()) return;
   error_ = broken ? "it was broken when its state was saved" : nullptr;
-  if (!std::has_single_bit(setup_.size) || setup_.size > max_size_) setup_ = {.size = max_size_};
+  given_.clear();
+  if (setup_.size == 0 || setup_.size > max_size_) setup_ = {.size = max_size_};
   seen_avail_ = last_avail_;
 }
 
 std::string Virtqueue::info() const {
   char text[200];
-  std::snprintf(text, sizeof text, "size %u, %s, vector %d, taken %u, given back %u%s%s\n", setup_.size,
-                setup_.enabled ? "on" : "off", setup_.vector == 0xffff ? -1 : setup_.vector, last_avail_, published_,
-                error_ ? ", broken: " : "", error_ ? error_ : "");
+  std::snprintf(text, sizeof text, "%ssize %u, %s, vector %d, taken %u, given back %u%s%s\n",
+                kind_.packed ? "packed, " : "", setup_.size, setup_.enabled ? "on" : "off",
+                setup_.vector == 0xffff ? -1 : setup_.vector, kind_.packed ? next_.index : last_avail_,
+                kind_.packed ? give_.index : published_, error_ ? ", broken: " : "", error_ ? error_ : "");
   return text;
 }
 

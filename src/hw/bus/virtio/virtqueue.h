@@ -1,5 +1,5 @@
-// Virtqueue: the device's side of a split ring (virtio 1.2, 2.7), whatever the transport. It takes chains of buffers
-// that the driver made available, and gives them back as used.
+// Virtqueue: the device's side of a ring, split (virtio 1.2, 2.7) or packed (2.8; virtqueue_packed.cpp), whatever the
+// transport. It takes chains of buffers that the driver made available, and gives them back as used.
 //
 // Nothing in a ring is believed. An index that runs away, a descriptor outside of its table, a loop, an indirect table
 // inside another, memory that isn't there: the queue is broken from then on (`error()` says why), and its device asks
@@ -42,6 +42,7 @@ class VirtqChain {
   DmaPort* dma_ = nullptr;
   std::vector<Segment> segments_;
   size_t writable_from_ = 0;  // index of the first writable segment
+  u16 slots_ = 1;             // entries of a packed ring
   u64 readable_ = 0, writable_ = 0;
   u16 head_ = 0;
   mutable bool faulty_ = false;
@@ -55,7 +56,8 @@ class Virtqueue {
     u16 size = 0;
     u16 vector = 0xffff;
     bool enabled = false;
-    u64 descriptors = 0, driver = 0, device = 0;  // descriptor table, available ring, used ring
+    // Descriptor table, available ring, used ring; packed: the ring, the driver's and the device's event suppression.
+    u64 descriptors = 0, driver = 0, device = 0;
   };
   explicit Virtqueue(u16 max_size) : max_size_(max_size) { reset(); }
   u16 max_size() const { return max_size_; }
@@ -63,7 +65,10 @@ class Virtqueue {
   const Setup& setup() const { return setup_; }
 
   // The device runs: from now on the ring may be used.
-  void start(DmaPort& dma, bool event_idx, bool indirect);
+  struct Kind {
+    bool event_idx = false, indirect = false, packed = false;
+  };
+  void start(DmaPort& dma, Kind kind);
   void reset();
   bool running() const { return dma_ != nullptr && setup_.enabled && error_ == nullptr; }
   const char* error() const { return error_; }  // null: none
@@ -78,29 +83,55 @@ class Virtqueue {
   // Shows the driver what was pushed; true: it wants an interrupt.
   bool publish();
 
-  u16 last_available() const { return last_avail_; }
-  u16 used_index() const { return used_; }
   void archive(StateArchive& ar);
   std::string info() const;
 
  private:
   struct Descriptor;
+  // A place in a packed ring; the wrap counter changes at its end.
+  struct Place {
+    u16 index = 0;
+    bool wrap = true;
+    u16 word() const { return static_cast<u16>(index | (wrap ? 0x8000 : 0)); }
+    void set(u16 word) { index = word & 0x7fff, wrap = (word & 0x8000) != 0; }
+  };
+  struct Used {
+    u16 head, slots;
+    u32 written;
+  };
   bool fail(const char* why);
   bool available();
   bool walk(VirtqChain& chain, u64 table, u32 entries, u16 index, bool indirect_allowed);
   bool add(VirtqChain& chain, const Descriptor& d);
+  bool load_descriptor(u64 address, Descriptor& d);
   bool load16(u64 address, u16& value);
   void store16(u64 address, u16 value);
+
+  // virtqueue_packed.cpp
+  bool packed_is_free(u16 flags, bool wrap) const;
+  bool packed_available();
+  bool packed_pop(VirtqChain& chain);
+  bool packed_table(VirtqChain& chain, const Descriptor& d);
+  void packed_unpop(u16 n);
+  bool packed_publish();
+  bool packed_wants_interrupt(Place before, u16 count);
+  void advance(Place& place, u16 by) const;
+  void go_back(Place& place, u16 by) const;
 
   u16 max_size_;
   Setup setup_;
   DmaPort* dma_ = nullptr;
-  bool event_idx_ = false, indirect_ = false;
+  Kind kind_;
   const char* error_ = nullptr;
   u16 last_avail_ = 0;  // next to take
   u16 seen_avail_ = 0;  // the driver's index as of the last look
   u16 used_ = 0;        // next to give back
   u16 published_ = 0;   // what the driver can see
+  // Packed: instead of the four above.
+  Place next_, give_;             // to take, to give back
+  std::vector<u16> taken_slots_;  // of the chains taken last, for unpop()
+  u16 taken_ = 0;                 // where the next one's goes
+  std::vector<Used> given_;       // not published yet
 };
 
 }  // namespace doppel::hw
