@@ -1,6 +1,7 @@
 #include "app/share.h"
 
 #include <algorithm>
+#include <set>
 
 namespace doppel::app {
 namespace {
@@ -32,11 +33,10 @@ Result<machine::SharedFolder> take_folder(const char* option, const KeyValues& k
   if (!read_only.empty() && read_only != "on" && read_only != "off")
     return Error{std::string(option) + " readonly=" + read_only + " is neither on nor off", "readonly=on"};
   if (f.path.empty()) return Error{std::string(option) + " needs path=", std::string(option) + " local,path=DIR,..."};
-  if (f.security_model == "mapped-file")
-    return Error{"security_model=mapped-file is not built", "use mapped-xattr, none or passthrough"};
   if (f.security_model == "mapped") f.security_model = "mapped-xattr";
-  if (f.security_model != "mapped-xattr" && f.security_model != "none" && f.security_model != "passthrough")
-    return Error{std::string(option) + " needs security_model=", "mapped-xattr, none or passthrough"};
+  static const std::set<std::string> kModels = {"mapped-xattr", "mapped-file", "none", "passthrough"};
+  if (!kModels.contains(f.security_model))
+    return Error{std::string(option) + " needs security_model=", "mapped-xattr, mapped-file, none or passthrough"};
   return f;
 }
 

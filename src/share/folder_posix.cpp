@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,10 +10,6 @@
 namespace doppel::share {
 namespace {
 
-constexpr const char* kUid = "user.virtfs.uid";
-constexpr const char* kGid = "user.virtfs.gid";
-constexpr const char* kMode = "user.virtfs.mode";
-constexpr const char* kDevice = "user.virtfs.rdev";
 constexpr u32 kKeep = ~u32{0};
 constexpr size_t kLinkLimit = 4096;
 
@@ -22,20 +17,6 @@ int result(int r) { return r < 0 ? errno : 0; }
 
 // The object itself, whatever stands at its name by now.
 std::string own_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-
-template <typename T>
-bool get_value(const std::string& path, const char* name, T& value) {
-  u8 bytes[sizeof(T)];
-  if (::getxattr(path.c_str(), name, bytes, sizeof bytes) != static_cast<ssize_t>(sizeof bytes)) return false;
-  value = load_le<T>(bytes);
-  return true;
-}
-template <typename T>
-int set_value(const std::string& path, const char* name, T value) {
-  u8 bytes[sizeof(T)];
-  store_le<T>(bytes, value);
-  return result(::setxattr(path.c_str(), name, bytes, sizeof bytes, 0));
-}
 
 }  // namespace
 
@@ -69,6 +50,7 @@ int Folder::find(const Path& path, Fd& out) const {
   for (const std::string& name : path) {
     if (!at) return errno;
     if (!good_name(name)) return EINVAL;
+    if (hidden(name)) return ENOENT;
     // A link in the middle is opened as itself, and has no names beneath it.
     at = Fd(::openat(at.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   }
@@ -79,7 +61,7 @@ int Folder::find(const Path& path, Fd& out) const {
 
 int Folder::find_parent(const Path& path, Fd& out) const {
   if (path.empty()) return EBUSY;  // the root itself
-  if (!good_name(path.back())) return EINVAL;
+  if (!good_name(path.back()) || hidden(path.back())) return EINVAL;
   if (const int e = find(Path(path.begin(), path.end() - 1), out)) return e;
   struct stat st;
   if (::fstat(out.get(), &st) != 0) return errno;
@@ -94,36 +76,12 @@ int Folder::reopen(const Fd& object, int flags, Fd& out) const {
   return out ? 0 : errno;
 }
 
-// --- mapped attributes
-
-void Folder::apply_map(int object, struct stat& st) const {
-  if (!mapped() || S_ISLNK(st.st_mode)) return;
-  const std::string path = own_path(object);
-  u32 v;
-  u64 device;
-  if (get_value(path, kUid, v)) st.st_uid = v;
-  if (get_value(path, kGid, v)) st.st_gid = v;
-  // A folder stays one whatever the attribute says.
-  if (get_value(path, kMode, v)) st.st_mode = S_ISDIR(st.st_mode) ? S_IFDIR | (v & 07777) : v;
-  if (get_value(path, kDevice, device)) st.st_rdev = device;
-}
-
-int Folder::store_map(const Fd& object, const u32* uid, const u32* gid, const u32* mode, const u64* device) const {
-  const std::string path = own_path(object.get());
-  int e = 0;
-  if (uid && e == 0) e = set_value(path, kUid, *uid);
-  if (gid && e == 0) e = set_value(path, kGid, *gid);
-  if (mode && e == 0) e = set_value(path, kMode, *mode);
-  if (device && *device != 0 && e == 0) e = set_value(path, kDevice, *device);
-  return e;
-}
-
 // A new object's owner and mode. What can't be had is taken back.
 int Folder::own(const Path& path, u32 mode, u32 uid, u32 gid, u64 device) const {
   Fd object;
   int e = find(path, object);
   if (e == 0 && mapped()) {
-    e = store_map(object, &uid, &gid, &mode, &device);
+    e = store_map(path, object, {uid, gid, mode, device != 0 ? std::optional(device) : std::nullopt});
   } else if (e == 0) {
     e = result(::fchownat(object.get(), "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
     if (config_.model == Model::None) e = 0;
@@ -136,16 +94,16 @@ int Folder::own(const Path& path, u32 mode, u32 uid, u32 gid, u64 device) const 
 
 // --- looking
 
-int Folder::stat(int fd, struct stat& st) const {
+int Folder::stat(const Path& path, int fd, struct stat& st) const {
   if (::fstat(fd, &st) != 0) return errno;
-  apply_map(fd, st);
+  apply_map(path, fd, st);
   return 0;
 }
 
 int Folder::stat(const Path& path, struct stat& st) const {
   Fd object;
   if (const int e = find(path, object)) return e;
-  return stat(object.get(), st);
+  return stat(path, object.get(), st);
 }
 
 int Folder::fs_stat(const Path& path, struct statvfs& st) const {
@@ -159,7 +117,7 @@ int Folder::open_file(const Path& path, int flags, Fd& out) const {
   Fd object;
   if (const int e = find(path, object)) return e;
   struct stat st;
-  if (const int e = stat(object.get(), st)) return e;
+  if (const int e = stat(path, object.get(), st)) return e;
   if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return S_ISLNK(st.st_mode) ? ELOOP : ENXIO;
   return reopen(object, flags, out);
 }
@@ -168,7 +126,7 @@ int Folder::read_link(const Path& path, std::string& target) const {
   Fd object;
   if (const int e = find(path, object)) return e;
   struct stat st;
-  if (const int e = stat(object.get(), st)) return e;
+  if (const int e = stat(path, object.get(), st)) return e;
   if (!S_ISLNK(st.st_mode)) return EINVAL;
   target.resize(kLinkLimit);
   ssize_t n = ::readlinkat(object.get(), "", target.data(), target.size());
@@ -241,7 +199,8 @@ int Folder::link(const Path& from, const Path& to) const {
   if (e == 0) e = find_parent(from, old_parent);
   if (e == 0) e = find_parent(to, new_parent);
   if (e != 0) return e;
-  return result(::linkat(old_parent.get(), from.back().c_str(), new_parent.get(), to.back().c_str(), 0));
+  e = result(::linkat(old_parent.get(), from.back().c_str(), new_parent.get(), to.back().c_str(), 0));
+  return e != 0 ? e : text_linked(from, to);
 }
 
 int Folder::rename(const Path& from, const Path& to) const {
@@ -250,14 +209,20 @@ int Folder::rename(const Path& from, const Path& to) const {
   if (e == 0) e = find_parent(from, old_parent);
   if (e == 0) e = find_parent(to, new_parent);
   if (e != 0) return e;
-  return result(::renameat(old_parent.get(), from.back().c_str(), new_parent.get(), to.back().c_str()));
+  text_of_children_removed(to);  // an empty folder may be replaced
+  e = result(::renameat(old_parent.get(), from.back().c_str(), new_parent.get(), to.back().c_str()));
+  if (e == 0) text_moved(from, to);
+  return e;
 }
 
 int Folder::remove(const Path& path, bool folder) const {
   Fd parent;
   int e = may_write();
   if (e == 0) e = find_parent(path, parent);
-  return e != 0 ? e : result(::unlinkat(parent.get(), path.back().c_str(), folder ? AT_REMOVEDIR : 0));
+  if (e == 0 && folder) text_of_children_removed(path);
+  if (e == 0) e = result(::unlinkat(parent.get(), path.back().c_str(), folder ? AT_REMOVEDIR : 0));
+  if (e == 0) text_removed(path);
+  return e;
 }
 
 // --- changing
@@ -267,10 +232,10 @@ int Folder::set_mode(const Path& path, u32 mode) const {
   struct stat st;
   int e = may_write();
   if (e == 0) e = find(path, object);
-  if (e == 0) e = stat(object.get(), st);
+  if (e == 0) e = stat(path, object.get(), st);
   if (e != 0) return e;
   const u32 whole = (st.st_mode & S_IFMT) | (mode & 07777);
-  if (mapped()) return store_map(object, nullptr, nullptr, &whole, nullptr);
+  if (mapped()) return store_map(path, object, {.mode = whole});
   if (S_ISLNK(st.st_mode)) return EOPNOTSUPP;
   return result(::chmod(own_path(object.get()).c_str(), mode & 07777));
 }
@@ -280,8 +245,8 @@ int Folder::set_owner(const Path& path, u32 uid, u32 gid) const {
   int e = may_write();
   if (e == 0) e = find(path, object);
   if (e != 0) return e;
-  if (mapped())
-    return store_map(object, uid == kKeep ? nullptr : &uid, gid == kKeep ? nullptr : &gid, nullptr, nullptr);
+  const auto given = [](u32 id) { return id == kKeep ? std::nullopt : std::optional(id); };
+  if (mapped()) return store_map(path, object, {.uid = given(uid), .gid = given(gid)});
   e = result(::fchownat(object.get(), "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
   return config_.model == Model::None ? 0 : e;
 }

@@ -113,7 +113,9 @@ int Server::dispatch(u8 type, WireReader& in, Answer& out) {
       if (!f || !f->file) return EBADF;
       return ::fsync(f->file.get()) == 0 ? 0 : errno;
     }
-    case kTclunk: return fids_.erase(in.number<u32>()) ? 0 : EBADF;
+    case kTclunk: return clunk(in.number<u32>());
+    case kTxattrwalk: return walk_attribute(in, out);
+    case kTxattrcreate: return create_attribute(in);
     case kTflush: return 0;  // what it would flush has been answered
     default: return EOPNOTSUPP;
   }
@@ -168,7 +170,7 @@ int Server::walk(WireReader& in, Answer& out) {
   Fid* from = find(in.number<u32>());
   const u32 number = in.number<u32>();
   const u16 count = in.number<u16>();
-  if (!from) return EBADF;
+  if (!from || from->attribute) return EBADF;
   if (count > kMaxNames) return EINVAL;
   if (find(number) && find(number) != from) return EINVAL;
   if (fids_.size() >= kMaxFids) return EMFILE;
@@ -203,7 +205,7 @@ int Server::walk(WireReader& in, Answer& out) {
 
 int Server::child(u32 number, const std::string& name, Path& path) {
   Fid* f = find(number);
-  if (!f) return EBADF;
+  if (!f || f->attribute) return EBADF;
   if (!Folder::good_name(name)) return name.size() > NAME_MAX ? ENAMETOOLONG : EINVAL;
   if (f->path.size() >= kMaxDepth) return ENAMETOOLONG;
   path = f->path;
@@ -222,12 +224,12 @@ int Server::start(Fid& fid, int flags) {
 int Server::open(WireReader& in, Answer& out) {
   Fid* f = find(in.number<u32>());
   const u32 flags = in.number<u32>();
-  if (!f) return EBADF;
+  if (!f || f->attribute) return EBADF;
   if (f->flags >= 0) return EINVAL;
   if (!in.good()) return EPROTO;
   if (const int e = start(*f, host_flags(flags))) return e;
   struct stat st;
-  if (const int e = folder_->stat(f->file.get(), st)) return e;
+  if (const int e = folder_->stat(f->path, f->file.get(), st)) return e;
   out.qid(qid_of(st));
   out.number<u32>(0);
   return 0;
@@ -246,7 +248,7 @@ int Server::create(WireReader& in, Answer& out) {
   const int how = host_flags(flags) & ~O_DIRECTORY;
   if (const int e = folder_->create(path, how, mode, f.uid, gid, file)) return e;
   struct stat st;
-  if (const int e = folder_->stat(file.get(), st)) return e;
+  if (const int e = folder_->stat(path, file.get(), st)) return e;
   f.path = std::move(path);
   f.file = std::move(file);
   f.flags = how & ~(O_TRUNC | O_EXCL);
@@ -264,6 +266,7 @@ int Server::read(WireReader& in, Answer& out) {
   Fid* f = find(in.number<u32>());
   const u64 offset = in.number<u64>();
   const size_t size = payload(in.number<u32>(), kHeader + 4);
+  if (f && f->attribute) return read_attribute(*f, offset, size, out);
   if (!f || !f->file) return EBADF;
   if (offset > static_cast<u64>(INT64_MAX)) return EINVAL;
   std::vector<u8>& bytes = out.out();
@@ -280,6 +283,7 @@ int Server::write(WireReader& in, Answer& out) {
   const u64 offset = in.number<u64>();
   const auto data = in.bytes(in.number<u32>());
   if (!in.good()) return EPROTO;
+  if (f && f->attribute) return write_attribute(*f, offset, data, out);
   if (!f || !f->file) return EBADF;
   if (offset > static_cast<u64>(INT64_MAX)) return EFBIG;
   const ssize_t n = ::pwrite(f->file.get(), data.data(), data.size(), static_cast<off_t>(offset));
@@ -316,6 +320,10 @@ int Server::read_folder(WireReader& in, Answer& out) {
       break;
     }
     const std::string name = d->d_name;
+    if (folder_->hidden(name)) {
+      f->listed_to = d->d_off;
+      continue;
+    }
     if (out.out().size() - kHeader - 4 + 13 + 8 + 1 + 2 + name.size() > size) {
       ::seekdir(f->listing, before);
       break;
@@ -342,7 +350,7 @@ int Server::get_attributes(WireReader& in, Answer& out) {
   in.number<u64>();
   if (!f) return EBADF;
   struct stat st;
-  if (const int e = f->file ? folder_->stat(f->file.get(), st) : folder_->stat(f->path, st)) return e;
+  if (const int e = f->file ? folder_->stat(f->path, f->file.get(), st) : folder_->stat(f->path, st)) return e;
   out.number<u64>(kBasic);
   out.qid(qid_of(st));
   out.number<u32>(st.st_mode);
@@ -527,6 +535,7 @@ void Server::archive(StateArchive& ar) {
   }
   ar.field("msize", msize_);
   ar.blob("names", w.out());
+  if (!ar.loading()) archive_attributes(ar);
   if (!ar.loading()) return;
   msize_ = std::clamp(msize_, kMinMessage, kMaxMessage);
   fids_.clear();
@@ -543,6 +552,7 @@ void Server::archive(StateArchive& ar) {
     if (flags >= 0) start(*f, flags & (O_ACCMODE | O_APPEND));
     fids_[number] = std::move(f);
   }
+  archive_attributes(ar);
 }
 
 }  // namespace doppel::share

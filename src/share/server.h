@@ -1,7 +1,6 @@
 // Server: 9P2000.L over a Folder. One message in, one answer out; errors are Linux's numbers. Names stand for objects
 // by their path, so that the whole state can be saved; a rename through the server moves the names that lie beneath.
-// Extended attributes and locks are left to the guest: it is told that there are none of the former, and every lock
-// succeeds.
+// Locks are left to the guest: every one succeeds.
 #pragma once
 #include <map>
 
@@ -29,6 +28,15 @@ class Server {
     int flags = -1;  // as opened; -1: not open
     DIR* listing = nullptr;
     long listed_to = 0;
+    // It stands for an extended attribute (or for the list of them), not for a file.
+    struct Attribute {
+      std::string name;
+      std::vector<u8> value;
+      bool writing = false;  // kept when the fid is clunked, as long as `size` says
+      u64 size = 0;
+      u32 flags = 0;
+    };
+    std::unique_ptr<Attribute> attribute;
     Fid() = default;
     Fid(const Fid&) = delete;
     Fid& operator=(const Fid&) = delete;
@@ -52,6 +60,12 @@ class Server {
   int rename(u8 type, WireReader& in);
   int remove(u8 type, WireReader& in);
   int fs_stat(WireReader& in, Answer& out);
+  int walk_attribute(WireReader& in, Answer& out);
+  int create_attribute(WireReader& in);
+  int read_attribute(const Fid& fid, u64 offset, size_t size, Answer& out) const;
+  int write_attribute(Fid& fid, u64 offset, std::span<const u8> data, Answer& out) const;
+  int clunk(u32 number);
+  void archive_attributes(StateArchive& ar);
   int lock(u8 type, WireReader& in, Answer& out);
   Fid* find(u32 number);
   int child(u32 number, const std::string& name, Path& path);

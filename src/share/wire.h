@@ -78,6 +78,7 @@ class WireReader {
     return data_.subspan(at_ - n, n);
   }
   bool good() const { return !short_; }
+  size_t left() const { return data_.size() - at_; }
 
  private:
   std::span<const u8> data_;

@@ -210,9 +210,164 @@ TEST(NineP, ReadsWritesAndLists) {
   EXPECT_EQ(std::unique(names.begin(), names.end()), names.end());
 }
 
+struct AttributeClient : Client {
+  using Client::Client;
+  int walk_attribute(u32 fid, u32 to, const std::string& name) {
+    WireWriter w;
+    w.number<u32>(fid);
+    w.number<u32>(to);
+    w.text(name);
+    return call(share::kTxattrwalk, w);
+  }
+  int create_attribute(u32 fid, const std::string& name, u64 size, u32 flags = 0) {
+    WireWriter w;
+    w.number<u32>(fid);
+    w.text(name);
+    w.number<u64>(size);
+    w.number<u32>(flags);
+    return call(share::kTxattrcreate, w);
+  }
+  int set(const std::string& file, const std::string& name, const std::string& value, u32 flags = 0) {
+    EXPECT_EQ(walk(0, 90, {file}), 0);
+    int e = create_attribute(90, name, value.size(), flags);
+    if (e == 0 && !value.empty()) e = put(90, value);
+    const int clunked = clunk(90);
+    return e != 0 ? e : clunked;
+  }
+  std::string value_of(const std::string& file, const std::string& name) {
+    EXPECT_EQ(walk(0, 91, {file}), 0);
+    const int e = walk_attribute(91, 92, name);
+    const std::string v = e == 0 ? get(92) : "error " + std::to_string(e);
+    if (e == 0) clunk(92);
+    clunk(91);
+    return v;
+  }
+};
+
+TEST(NineP, ExtendedAttributes) {
+  for (const auto model : {Folder::Model::None, Folder::Model::Mapped}) {
+    AttributeClient c(model);
+    if (const int e = c.set("file", "user.first", "one"); e == EOPNOTSUPP) GTEST_SKIP() << "/tmp has none";
+    EXPECT_EQ(c.value_of("file", "user.first"), "one");
+    char raw[16];
+    EXPECT_EQ(::getxattr((c.root / "file").c_str(), "user.first", raw, sizeof raw), 3);
+    EXPECT_EQ(c.set("file", "user.first", "again", 1), EEXIST);  // XATTR_CREATE
+    EXPECT_EQ(c.set("file", "user.other", "x", 2), ENODATA);     // XATTR_REPLACE
+    EXPECT_EQ(c.set("file", "user.second", std::string(3000, 'v')), 0);
+    EXPECT_EQ(c.value_of("file", "user.second").size(), 3000u);
+    EXPECT_EQ(c.value_of("file", ""), std::string("user.first\0user.second\0", 23));
+    EXPECT_EQ(c.set("file", "user.first", ""), 0);  // taken away
+    EXPECT_EQ(c.value_of("file", "user.first"), "error " + std::to_string(ENODATA));
+    EXPECT_EQ(c.set("file", "trusted.x", "1"), EOPNOTSUPP);
+    ASSERT_EQ(c.walk(0, 1, {"file"}), 0);
+    EXPECT_EQ(c.create_attribute(1, "user.big", 70000), E2BIG);
+    ASSERT_EQ(c.create_attribute(1, "user.short", 4), 0);
+    EXPECT_EQ(c.put(1, "12345"), ENOSPC);
+    EXPECT_EQ(c.put(1, "12", 3), EINVAL);
+    EXPECT_EQ(c.put(1, "12"), 0);
+    EXPECT_EQ(c.clunk(1), EINVAL);  // half of it is none
+    EXPECT_EQ(c.value_of("file", "user.short"), "error " + std::to_string(ENODATA));
+  }
+}
+
+// Owner and mode in files beside the objects; they go where the objects go, and no guest sees them.
+TEST(NineP, MappedFilesKeepOwnersInText) {
+  Client c(Folder::Model::MappedFile);
+  ASSERT_EQ(c.walk(0, 1, {}), 0);
+  ASSERT_EQ(c.create(1, "made", 2, 0751), 0);
+  EXPECT_EQ(c.attributes(1).mode, S_IFREG | 0751u);
+  c.clunk(1);
+  const auto text = [&](const fs::path& p) { return Tree::read(c.root / p); };
+  EXPECT_NE(text(".virtfs_metadata/made").find("virtfs.mode=" + std::to_string(S_IFREG | 0751) + "\n"),
+            std::string::npos);
+  const auto set_owner = [&](u32 fid, u32 uid) {
+    WireWriter w;
+    for (const u32 n : {fid, u32{2}, u32{0}, uid, u32{0}}) w.number<u32>(n);
+    w.out().resize(w.out().size() + 40);
+    return c.call(share::kTsetattr, w);
+  };
+  ASSERT_EQ(c.walk(0, 1, {"made"}), 0);
+  EXPECT_EQ(set_owner(1, 1234), 0);
+  EXPECT_EQ(c.attributes(1).uid, 1234u);
+  EXPECT_EQ(c.attributes(1).mode, S_IFREG | 0751u);
+  EXPECT_EQ(c.rename(0, "made", 0, "moved"), 0);
+  EXPECT_EQ(c.attributes(1).uid, 1234u);
+  EXPECT_FALSE(fs::exists(c.root / ".virtfs_metadata/made"));
+  // Over an object with other attributes, into another folder, away.
+  ASSERT_EQ(c.walk(0, 2, {"folder"}), 0);
+  EXPECT_EQ(c.rename(0, "moved", 2, "again"), 0);
+  EXPECT_EQ(c.attributes(1).uid, 1234u);
+  EXPECT_EQ(c.unlink(2, "again"), 0);
+  EXPECT_FALSE(fs::exists(c.root / "folder/.virtfs_metadata/again"));
+  EXPECT_EQ(c.rename(0, "file", 2, "again"), 0);  // has none of its own
+  ASSERT_EQ(c.walk(0, 3, {"folder", "again"}), 0);
+  EXPECT_NE(c.attributes(3).uid, 1234u);
+  // Links, folders.
+  EXPECT_EQ(c.symlink(0, "link", "../secret"), 0);
+  ASSERT_EQ(c.walk(0, 4, {"link"}), 0);
+  EXPECT_TRUE(S_ISLNK(c.attributes(4).mode));
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(c.root / "link")));
+  EXPECT_EQ(c.make_folder(0, "new"), 0);
+  ASSERT_EQ(c.walk(0, 5, {"new"}), 0);
+  ASSERT_EQ(c.walk(0, 6, {"new"}), 0);
+  ASSERT_EQ(c.create(6, "inner"), 0);
+  EXPECT_EQ(c.unlink(0, "new", 0x200), ENOTEMPTY);
+  EXPECT_EQ(c.unlink(5, "inner"), 0);
+  EXPECT_EQ(c.unlink(0, "new", 0x200), 0);
+  EXPECT_FALSE(fs::exists(c.root / "new"));
+  // The root's own, and what is hidden.
+  EXPECT_EQ(set_owner(0, 77), 0);
+  EXPECT_EQ(c.attributes(0).uid, 77u);
+  for (const char* name : {".virtfs_metadata", ".virtfs_metadata_root"}) {
+    EXPECT_EQ(c.walk(0, 9, {name}), ENOENT) << name;
+    ASSERT_EQ(c.walk(0, 8, {}), 0);
+    EXPECT_NE(c.create(8, name), 0) << name;
+    c.clunk(8);
+    EXPECT_NE(c.unlink(0, name), 0) << name;
+    EXPECT_NE(c.rename(0, "link", 0, name), 0) << name;
+    EXPECT_NE(c.rename(0, name, 0, "stolen"), 0) << name;
+  }
+  ASSERT_EQ(c.walk(0, 10, {}), 0);
+  ASSERT_EQ(c.open_fid(10, 0200000), 0);
+  WireWriter w;
+  w.number<u32>(10);
+  w.number<u64>(0);
+  w.number<u32>(4000);
+  ASSERT_EQ(c.call(share::kTreaddir, w), 0);
+  EXPECT_EQ(std::string(c.answer.begin(), c.answer.end()).find("virtfs"), std::string::npos);
+}
+
+// What keeps the mapping is not the guest's to see or change.
+TEST(NineP, TheMappingIsHidden) {
+  AttributeClient c(Folder::Model::Mapped);
+  ASSERT_EQ(c.walk(0, 1, {}), 0);
+  ASSERT_EQ(c.create(1, "made"), 0);
+  EXPECT_EQ(c.value_of("made", ""), "");
+  EXPECT_EQ(c.value_of("made", "user.virtfs.uid"), "error " + std::to_string(EOPNOTSUPP));
+  EXPECT_EQ(c.set("made", "user.virtfs.mode", "evil"), EOPNOTSUPP);
+  EXPECT_EQ(c.set("made", "system.posix_acl_access", "list"), 0);
+  EXPECT_EQ(c.value_of("made", "system.posix_acl_access"), "list");
+  EXPECT_EQ(c.value_of("made", ""), std::string("system.posix_acl_access\0", 24));
+}
+
+TEST(NineP, AnAttributeBeingWrittenIsPartOfTheState) {
+  AttributeClient c(Folder::Model::None), later(Folder::Model::None);
+  if (c.set("file", "user.try", "1") == EOPNOTSUPP) GTEST_SKIP() << "/tmp has none";
+  ASSERT_EQ(c.walk(0, 1, {"file"}), 0);
+  ASSERT_EQ(c.create_attribute(1, "user.half", 4), 0);
+  ASSERT_EQ(c.put(1, "ab"), 0);
+  StateArchive saved(StateArchive::Mode::Save), loaded(StateArchive::Mode::Load);
+  c.server->archive(saved);
+  ASSERT_TRUE(loaded.deserialize(saved.serialize()));
+  later.server->archive(loaded);
+  EXPECT_EQ(later.put(1, "cd", 2), 0);
+  EXPECT_EQ(later.clunk(1), 0);
+  EXPECT_EQ(later.value_of("file", "user.half"), "abcd");
+}
+
 // Whatever a client says, nothing outside is named.
 TEST(NineP, NoWayLeadsOut) {
-  for (const auto model : {Folder::Model::None, Folder::Model::Mapped}) {
+  for (const auto model : {Folder::Model::None, Folder::Model::Mapped, Folder::Model::MappedFile}) {
     Client c(model);
     fs::create_symlink(c.top, c.root / "way-out");  // the host's own links
     fs::create_symlink("../secret", c.root / "secret");

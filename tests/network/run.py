@@ -234,7 +234,7 @@ def first_line(tag):
 
 def test_share(t):
     """A Linux guest mounts a folder: files both ways by their hashes, a listing, names, modes; nothing outside is reached."""
-    for model in ("none", "mapped-xattr"):
+    for model in ("none", "mapped-xattr", "mapped-file"):
         folder = shared_tree(t, model)
         status, text = t.run("-nic", "none", "-virtfs", f"local,path={folder},mount_tag=tag0,security_model={model}", *linux(first_line("tag0"), guest="amd64-share"))
         check(status == 0, f"status {status}: {text[-1500:]}")
