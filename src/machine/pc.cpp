@@ -122,8 +122,8 @@ Status PcMachine::build() {
 }
 
 Status PcMachine::check_devices() const {
-  static constexpr const char* kKnown[] = {"ide-hd",     "ide-cd", "floppy",    "isa-debug-exit",
-                                           "pc-testdev", "VGA",    "isa-serial"};
+  static constexpr const char* kKnown[] = {"ide-hd",     "ide-cd",         "floppy", "isa-debug-exit",
+                                           "pc-testdev", "piix3-usb-uhci", "VGA",    "isa-serial"};
   for (const DeviceConfig& device : config_.devices) {
     if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver) &&
         virtio_properties(device.driver).empty() && !is_storage(device.driver)) {

@@ -1,6 +1,7 @@
 // The cards that the command line plugs into the PCI bus: network cards and virtio devices.
 #include <algorithm>
 
+#include "hw/bus/usb/piix3_uhci.h"
 #include "hw/misc/virtio_balloon.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
@@ -73,6 +74,16 @@ Status PcMachine::build_virtio() {
     const auto name = virtio_name(device.driver);
     if (!name || name->model == "virtio-blk" || is_nic(device.driver) || is_disk_controller(device.driver)) continue;
     if (Status s = add_one(make_virtio(context, device), device, place); !s.ok()) return s;
+  }
+  for (const DeviceConfig& device : config_.devices) {
+    if (device.driver != "piix3-usb-uhci") continue;
+    const PropertyReader p(device);
+    const std::string name = p.text("id").empty() ? "usb" : p.text("id");
+    if (p.text("bus", "pci.0") != "pci.0")
+      return Error{"there is no PCI bus '" + p.text("bus") + "'", "the board has pci.0"};
+    if (devices_by_name().contains(name))
+      return Error{"there are two devices '" + name + "'", "give one of them another id="};
+    if (Status s = attach(name, std::make_unique<hw::Piix3Uhci>(clock_), p.text("addr"), place); !s.ok()) return s;
   }
   return check_ports();
 }

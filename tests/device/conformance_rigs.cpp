@@ -20,6 +20,7 @@
 #include "hw/bus/pci/pci_hotplug.h"
 #include "hw/bus/pci/piix3_isa.h"
 #include "hw/bus/pci/piix4_pm.h"
+#include "hw/bus/usb/piix3_uhci.h"
 #include "hw/char/uart_16550a.h"
 #include "hw/char/virtio_serial.h"
 #include "hw/display/std_vga.h"
@@ -315,6 +316,13 @@ const std::vector<RigEntry>& rigs() {
          auto& d = r.make<Piix3Isa>(Piix3Isa::Params{});
          attach_pci(r, d);
          r.windows.push_back(&d.reset_control());
+       }},
+      {"piix3_uhci",
+       [](Rig& r) {
+         attach_pci(r, r.make<Piix3Uhci>(r.clock));
+         r.pci.config_write(0, 0x10, 0x20, 0xc000, 4);
+         r.pci.config_write(0, 0x10, 0x04, 1, 2);
+         r.windows.push_back(&r.part<PortWindow>(r.ports));
        }},
       {"piix4_pm",
        [](Rig& r) {

@@ -43,7 +43,7 @@ class PortBus final {
  private:
   struct Range;
   class Window;
-  void rebuild();
+  void rebuild(u32 start, u32 count);
   std::vector<std::shared_ptr<Range>> ranges_;
   std::vector<Range*> owner_;  // 65536 entries
 };

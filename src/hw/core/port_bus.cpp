@@ -20,13 +20,15 @@ class PortBus::Window final : public MappedWindow {
   Window(PortBus& bus, std::shared_ptr<Range> range) : bus_(bus), range_(std::move(range)) {}
   ~Window() override {
     std::erase(bus_.ranges_, range_);
-    bus_.rebuild();
+    bus_.rebuild(range_->start, range_->count);
   }
   void set(bool enabled, u64 address) override {
     if (range_->enabled == enabled && range_->start == address) return;
+    const u32 before = range_->start;
     range_->enabled = enabled;
     range_->start = static_cast<u32>(address & 0xffff);
-    bus_.rebuild();
+    bus_.rebuild(before, range_->count);
+    bus_.rebuild(range_->start, range_->count);
   }
 
  private:
@@ -44,16 +46,18 @@ std::unique_ptr<MappedWindow> PortBus::map(std::string name, u16 port, u32 count
   range->handler = &handler;
   range->sizes = handler.access_sizes();
   ranges_.push_back(range);
-  rebuild();
+  rebuild(range->start, count);
   return std::make_unique<Window>(*this, std::move(range));
 }
 
-void PortBus::rebuild() {
-  std::fill(owner_.begin(), owner_.end(), nullptr);
+// Of the ports [start, start + count): guests move a PCI device's ports often while they look for it.
+void PortBus::rebuild(u32 start, u32 count) {
+  const u32 last = std::min<u32>(start + count, 0x10000);
+  if (start >= last) return;
+  std::fill(owner_.begin() + start, owner_.begin() + last, nullptr);
   for (const auto& r : ranges_) {
-    if (!r->enabled) continue;
-    const u32 end = std::min<u32>(r->start + r->count, 0x10000);
-    std::fill(owner_.begin() + std::min<u32>(r->start, 0x10000), owner_.begin() + end, r.get());
+    const u32 from = std::max(r->start, start), to = std::min(r->start + r->count, last);
+    if (r->enabled && from < to) std::fill(owner_.begin() + from, owner_.begin() + to, r.get());
   }
 }
 
