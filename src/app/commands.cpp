@@ -110,7 +110,11 @@ int main_entry(int argc, char** argv) {
   if (command == "screen") return screen_command(args);
   if (command == "shot") return shot_command(args);
   if (command == "type") return type_command(args);
-  if (command == "doctor") return print(doctor());
+  if (command == "doctor") {
+    const Diagnosis d = doctor();
+    print(d.text + (d.healthy ? "\nGuests run on this host.\n" : "\nA guest needs what is marked 'no' first.\n"));
+    return d.healthy ? 0 : 1;
+  }
   if (command == "list") return list(args);
   if (command == "version" || command == "--version" || command == "-version")
     return print(std::string("Doppel 0.1.0\n") + kVersion + "\n");

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <sstream>
 #include <unordered_map>
@@ -12,8 +11,10 @@
 #include "app/drive_tuning.h"
 #include "app/network.h"
 #include "app/objects.h"
+#include "app/passed_files.h"
 #include "app/share.h"
 #include "base/log.h"
+#include "base/os/fd_sets.h"
 #include "crypto/secret.h"
 
 namespace doppel::app {
@@ -116,6 +117,9 @@ constexpr PropertyRow kProperties[] = {
     {"drive", "throttling.iops-total", "number"},
     {"drive", "throttling.iops-read", "number"},
     {"drive", "throttling.iops-write", "number"},
+    {"add-fd", "fd", "number"},
+    {"add-fd", "set", "number"},
+    {"add-fd", "opaque", "string"},
     {"fw_cfg", "name", "string"},
     {"fw_cfg", "file", "string"},
     {"fw_cfg", "string", "string"},
@@ -292,11 +296,9 @@ Status take_fw_cfg(Options& o, const std::string& text) {
       given = true;
     } else if (key == "file") {
       given = true;
-      std::ifstream in(value, std::ios::binary);
-      if (!in) return Error{"can't read the fw_cfg file " + value, "check the path", 1};
-      std::stringstream all;
-      all << in.rdbuf();
-      contents = all.str();
+      auto read = os::read_named(value);
+      if (!read) return Error{"can't read the fw_cfg file " + value, "check the path", 1};
+      contents = std::move(*read);
     } else
       return bad_property("fw_cfg", key, "fw_cfg");
   }
@@ -540,7 +542,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
        }},
       {"full-screen", SET(o.full_screen = true)}, {"kernel", SET(o.machine.kernel = v)}, {"initrd", SET(o.machine.initrd = v)},
       {"append", SET(o.machine.append = v)}, {"bios", SET(o.machine.bios = v)}, {"L", SET(o.machine.firmware_dirs.push_back(v))},
-      {"boot", take_boot}, {"fw_cfg", take_fw_cfg}, {"drive", take_drive},
+      {"boot", take_boot}, {"add-fd", take_add_fd}, {"fw_cfg", take_fw_cfg}, {"drive", take_drive},
       {"hda", SET(add_drive(o, v, "ide", "disk", 0))}, {"hdb", SET(add_drive(o, v, "ide", "disk", 1))},
       {"hdc", SET(add_drive(o, v, "ide", "disk", 2))}, {"hdd", SET(add_drive(o, v, "ide", "disk", 3))},
       {"cdrom", SET(add_drive(o, v, "ide", "cdrom", 2))}, {"fda", SET(add_drive(o, v, "floppy", "disk", 0))},
@@ -563,7 +565,8 @@ const std::unordered_map<std::string, Handler>& handlers() {
       {"sandbox", [](Options& o, const std::string& v) { return parse_sandbox(v, o.sandbox); }},
       {"rtc", take_rtc}, {"icount", take_icount}, {"s", SET(o.gdb = "tcp::1234")}, {"gdb", SET(o.gdb = v)},
       {"d", SET(if (v == "help" || v == "?") o.text = log_items_help(); else o.log_items = v)}, {"D", SET(o.log_file = v)}, {"dfilter", take_dfilter},
-      {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"pidfile", SET(o.pid_file = v)},
+      {"singlestep", SET(o.machine.accel.max_insns = 1)}, {"usb", SET(o.machine.devices.push_back({"piix3-usb-uhci", {{"addr", "1.2"}}}))},
+      {"pidfile", SET(o.pid_file = v)}, {"incoming", SET(o.incoming = v)},
       {"no-acpi", SET(o.machine.acpi = false)}, {"no-hpet", SET(o.machine.hpet = false)},
       {"opt", SET(o.machine.accel.opt = v)},
       {"limit", [](Options& o, const std::string& v) -> Status {

@@ -60,6 +60,7 @@ struct Options {
   Sandbox sandbox;
   int escape_char = 1;
   std::string wait_for;
+  std::string incoming;  // -incoming; empty: none
   int wait_timeout = 120;
 };
 

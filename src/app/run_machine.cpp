@@ -183,10 +183,23 @@ Status keep_what_was_written(machine::Machine& machine, const Options& o) {
   return success();
 }
 
+// -incoming: clients may look on while the state comes; if it does not, this was all.
+Status await_state(monitor::Services& services, const std::string& from, bool run) {
+  services.migrator.expect(run);
+  if (from == "defer") return success();
+  services.on_migration = [&services](monitor::MigrationState state) {
+    if (state != monitor::MigrationState::Failed) return;
+    std::fprintf(stderr, "doppel: -incoming: %s\n", services.migrator.progress().error.c_str());
+    services.machine.request_quit(machine::ShutdownCause::HostQuit, 1);
+  };
+  return services.migrator.receive(from, {});
+}
+
 // Starts the machine; with a state, it goes on from there.
-Status start_from_state(machine::Machine& machine, const Options& o, bool stopped) {
+Status start_from_state(machine::Machine& machine, monitor::Services& services, const Options& o, bool stopped) {
   machine.start();
-  if (o.loadvm.empty() && !o.restore) return success();
+  if (o.loadvm.empty() && !o.restore && o.incoming.empty()) return success();
+  if (!o.incoming.empty()) return await_state(services, o.incoming, !stopped);
   Status s = o.restore ? migration::start_from_folder(machine, o.launch.folder, *o.restore)
                        : migration::load_snapshot(machine, o.loadvm);
   if (s && o.on_restored) o.on_restored();
@@ -240,7 +253,7 @@ int run_machine(Options o) {
 
   if (Status st = build_network(o, *s.chardevs); !st) return fail(st.error());
   const bool stopped = o.machine.start_paused;
-  if (!o.loadvm.empty() || o.restore) o.machine.start_paused = true;
+  if (!o.loadvm.empty() || o.restore || !o.incoming.empty()) o.machine.start_paused = true;
   auto built = machine::build(o.machine);
   if (!built) return fail(built.error());
   s.machine = built.take();
@@ -273,7 +286,7 @@ int run_machine(Options o) {
   std::thread waiter;
   if (s.wait) waiter = std::thread([&] { s.wait->watch(*s.machine, o.wait_timeout, done); });
 
-  Status restored = start_from_state(*s.machine, o, stopped);
+  Status restored = start_from_state(*s.machine, *s.services, o, stopped);
   for (auto& [device, pretty] : *qmp) s.qmp.push_back(std::make_unique<monitor::Qmp>(*s.services, device, pretty));
   qmp->clear();
   daemon.ready();
@@ -282,6 +295,7 @@ int run_machine(Options o) {
   if (o.display == "sdl") window = display::run_sdl_window(*s.machine, o.machine.name, o.full_screen);
   if (!window) s.machine->request_quit(machine::ShutdownCause::HostQuit, 1);
   const int status = s.machine->wait_for_exit();
+  s.services->migrator.end();
   done.store(true);
   signals.join();
   if (waiter.joinable()) waiter.join();

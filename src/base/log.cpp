@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <mutex>
 
+#include "base/os/fd_sets.h"
+
 namespace doppel {
 std::atomic<uint32_t> g_log_mask{0};
 
@@ -61,7 +63,7 @@ std::string log_items_help() {
 }
 
 Status log_open(const std::string& path) {
-  std::FILE* f = path.empty() ? stderr : std::fopen(path.c_str(), "w");
+  std::FILE* f = path.empty() ? stderr : os::open_stream(path, "w");
   if (!f) return Error{"can't open the log file " + path, "choose a folder that can be written, with -D FILE"};
   std::lock_guard lock(g_lock);
   g_file = f;

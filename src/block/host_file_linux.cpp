@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 
+#include "base/os/fd_sets.h"
 #include "block/file.h"
 #include "block/image_lock.h"
 
@@ -20,7 +21,8 @@ namespace doppel::block {
 namespace {
 
 Error open_error(const std::string& path, int error, bool read_only) {
-  const std::string what = "can't open '" + path + "': ";
+  const std::string what = "can't open '" + path + "': ", hint = os::fd_set_hint(path);
+  if (!hint.empty()) return {what + (error == ENOENT ? "there is no such set" : "no descriptor of the set fits"), hint};
   switch (error) {
     case ENOENT: return {what + "no such file", "check the path, or create the image first"};
     case ENOTDIR: return {what + "part of the path is not a folder", "check the path"};
@@ -301,8 +303,8 @@ Result<std::shared_ptr<File>> adopt(int fd, const std::string& path, const FileO
 
 Result<std::shared_ptr<File>> open_file(const std::string& path, const FileOptions& options) {
   // O_NONBLOCK: a pipe or an empty CD drive must not hang us; it has no effect on files and block devices afterwards.
-  const int fd = ::open(
-      path.c_str(), (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | (options.direct ? O_DIRECT : 0));
+  const int fd =
+      os::open_named(path, (options.read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | (options.direct ? O_DIRECT : 0));
   if (fd < 0 && errno == EINVAL && options.direct)
     return Error{"can't open '" + path + "' past the page cache: its file system does not have that (O_DIRECT)",
                  "use cache=writeback"};
@@ -311,7 +313,7 @@ Result<std::shared_ptr<File>> open_file(const std::string& path, const FileOptio
 }
 
 Result<std::shared_ptr<File>> create_file(const std::string& path, const FileOptions& options) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+  const int fd = os::open_named(path, O_RDWR | O_CREAT | O_NONBLOCK, 0644);
   if (fd < 0) {
     if (errno == ENOENT) return Error{"can't create '" + path + "': there is no such folder", "make the folder first"};
     if (errno == ENOSPC) return Error{"can't create '" + path + "': the disk is full", "free some space"};

@@ -7,12 +7,15 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/os/fd_sets.h"
 #include "chardev/devices.h"
 
 namespace doppel::chardev {
 namespace {
 Error cannot_open(const std::string& path, const char* fix = "") {
-  return Error{"can't open " + path + ": " + std::strerror(errno), fix};
+  const int error = errno;
+  const std::string hint = os::fd_set_hint(path);
+  return Error{"can't open " + path + ": " + std::strerror(error), hint.empty() ? fix : hint};
 }
 }  // namespace
 
@@ -28,10 +31,10 @@ Result<std::shared_ptr<Chardev>> open_stdio(const std::shared_ptr<IoLoop>& loop,
 Result<std::shared_ptr<Chardev>> open_file(const std::shared_ptr<IoLoop>& loop, const std::string& path,
                                            const std::string& input, bool append) {
   FdStream::Options o;
-  o.write_fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
+  o.write_fd = os::open_named(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0666);
   if (o.write_fd < 0) return cannot_open(path, "the folder must exist and be writable");
   if (!input.empty()) {
-    o.read_fd = ::open(input.c_str(), O_RDONLY | O_CLOEXEC);
+    o.read_fd = os::open_named(input, O_RDONLY);
     if (o.read_fd < 0) {
       const Error error = cannot_open(input);
       ::close(o.write_fd);
@@ -49,7 +52,7 @@ Result<std::shared_ptr<Chardev>> open_pipe(const std::shared_ptr<IoLoop>& loop, 
   o.write_fd = o.read_fd < 0 ? -1 : ::open((path + ".out").c_str(), O_RDWR | O_CLOEXEC);
   if (o.write_fd < 0) {
     if (o.read_fd >= 0) ::close(o.read_fd);
-    o.read_fd = o.write_fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    o.read_fd = o.write_fd = os::open_named(path, O_RDWR);
     if (o.read_fd < 0) return cannot_open(path, "make the pipes with: mkfifo PATH.in PATH.out");
   }
   return std::shared_ptr<Chardev>(std::make_shared<StreamDevice>(loop, o, "pipe:" + path));

@@ -5,8 +5,8 @@
 #include <nettle/cbc.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
+
+#include "base/os/fd_sets.h"
 
 namespace doppel::crypto {
 namespace {
@@ -58,12 +58,9 @@ Result<Wanted> read_properties(const Secrets::Properties& p) {
 
 Result<Bytes> contents(const Wanted& w) {
   if (w.has_data) return Bytes(w.data.begin(), w.data.end());
-  std::ifstream in(w.file, std::ios::binary);
-  std::stringstream all;
-  if (in) all << in.rdbuf();
-  if (!in) return Error{"can't read the secret's file " + w.file, "check the path and its permissions"};
-  const std::string text = all.str();
-  return Bytes(text.begin(), text.end());
+  const auto text = os::read_named(w.file);
+  if (!text) return Error{"can't read the secret's file " + w.file, "check the path and its permissions"};
+  return Bytes(text->begin(), text->end());
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/os/fd_sets.h"
+
 namespace doppel::display {
 namespace {
 struct FileCloser {
@@ -41,7 +43,9 @@ Status write_png(const Surface& surface, const std::string& path) {
   image.height = surface.height;
   image.format = PNG_FORMAT_RGB;
   errno = 0;
-  if (!png_image_write_to_file(&image, path.c_str(), 0, rgb.data(), 0, nullptr)) {
+  const File file(os::open_stream(path, "w"));
+  if (!file) return cannot_write(path);
+  if (!png_image_write_to_stdio(&image, file.get(), 0, rgb.data(), 0, nullptr) || std::fflush(file.get()) != 0) {
     if (errno != 0) return cannot_write(path);
     return Error{"can't write '" + path + "': " + image.message, ""};
   }
@@ -49,7 +53,7 @@ Status write_png(const Surface& surface, const std::string& path) {
 }
 
 Status write_ppm(const Surface& surface, const std::string& path) {
-  const File file(std::fopen(path.c_str(), "wb"));
+  const File file(os::open_stream(path, "w"));
   if (!file) return cannot_write(path);
   const std::vector<u8> rgb = rgb_bytes(surface);
   std::fprintf(file.get(), "P6\n%u %u\n255\n", surface.width, surface.height);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/os/fd_sets.h"
 #include "firmware/fw_cfg.h"
 
 namespace doppel::firmware {
@@ -113,7 +114,7 @@ Result<std::vector<u8>> read_file(const std::string& path, const std::string& wh
   std::error_code error;
   if (std::filesystem::is_directory(path, error))
     return Error{"the " + what + " '" + path + "' is a folder", "give a file"};
-  const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rb"));
+  const std::unique_ptr<std::FILE, FileCloser> file(os::open_stream(path, "r"));
   if (!file)
     return Error{"can't open the " + what + " '" + path + "': " + std::strerror(errno),
                  errno == ENOENT ? "check the path" : ""};

@@ -222,6 +222,11 @@ void BoardMachine::set_state(RunState state) {
   if (before == RunState::Running && before != state) tell({.kind = MachineEvent::Kind::Stop});
 }
 
+void BoardMachine::set_still(RunState why) {
+  const std::lock_guard run(run_lock_);
+  if (!exited() && state() != RunState::Running) set_state(why);
+}
+
 void BoardMachine::pause_vcpus() {
   for (auto& vcpu : vcpus_) vcpu->pause();
   clock_.stop();

@@ -22,6 +22,7 @@ class BoardMachine : public Machine {
   void pause() override;
   void resume() override;
   RunState state() const override { return state_.load(); }
+  void set_still(RunState why) override;
   void request_reset() override;
   void request_powerdown() override;
   void request_quit(ShutdownCause cause, int exit_status) override;

@@ -12,6 +12,10 @@
 #include "machine/pc_virtio.h"
 
 namespace doppel::machine {
+
+Status Machine::set_drive_limits(const std::string& id, const block::Limits&) {
+  return Error{"this board can't limit the requests of '" + id + "' while it runs", "use -drive throttling.*"};
+}
 namespace {
 
 Result<std::unique_ptr<Machine>> build_pc(MachineConfig config) {
@@ -73,6 +77,10 @@ const std::vector<DeviceHelp>& devices() {
        {"drive", "bus", "unit", "serial", "bootindex"}},
       {"isa-debug-exit", "ISA", "a write ends the emulator: iobase=0x501, iosize=2", {"iobase", "iosize"}},
       {"isa-serial", "ISA", "serial port, a 16550A: chardev=, index=0 to 3", {"chardev", "index"}},
+      {"piix3-usb-uhci",
+       "PCI",
+       "USB 1.1 controller; nothing can be plugged into its ports yet: addr=",
+       {"addr", "bus"}},
       {"pc-testdev", "ISA", "device of CPU unit tests", {}},
   };
   static const std::vector<DeviceHelp> all = [] {

@@ -103,7 +103,9 @@ enum class RunState {
   Debug,
   GuestPanicked,
   InternalError,
-  IoError
+  IoError,
+  InMigrate,   // waits for a state
+  PostMigrate  // its state has left
 };
 enum class ShutdownCause { None, GuestShutdown, GuestReset, HostQuit, HostSignal, HostWindow, GuestPanic };
 
@@ -147,6 +149,7 @@ struct DriveInfo {
   bool removable = false, has_tray = false, tray_open = false, locked = false;
   std::string file;
   std::shared_ptr<block::Node> node;  // null: no medium
+  block::Limits limits;
 };
 
 struct PciRegionInfo {
@@ -170,8 +173,9 @@ class Machine {
   virtual void pause() = 0;
   virtual void resume() = 0;
   virtual RunState state() const = 0;
-  virtual void request_reset() = 0;      // like a reset button; honours no_reboot when the guest asked
-  virtual void request_powerdown() = 0;  // ACPI power button
+  virtual void set_still(RunState why) = 0;  // of a machine that does not run: why
+  virtual void request_reset() = 0;          // like a reset button; honours no_reboot when the guest asked
+  virtual void request_powerdown() = 0;      // ACPI power button
   virtual void request_quit(ShutdownCause cause, int exit_status = 0) = 0;
   virtual int wait_for_exit() = 0;  // main thread: blocks until shutdown; the process's exit status
   virtual bool exited() const = 0;  // polled by the UI loop
@@ -208,6 +212,8 @@ class Machine {
   virtual Status insert_medium(const std::string& id, const std::string& node_name) = 0;
   virtual std::string block_info() = 0;
   virtual std::vector<DriveInfo> drives() = 0;
+  virtual Status set_drive_limits(const std::string& id,
+                                  const block::Limits& limits);  // of a disk, as -drive throttling.*
   virtual std::vector<PciFunctionInfo> pci_functions() = 0;
   // Devices that come and go while the machine is there; one call at a time is carried out. Errors are the user's.
   virtual Status plug(const DeviceConfig& device) = 0;

@@ -54,6 +54,7 @@ class PcMachine final : public BoardMachine {
   Status insert_medium(const std::string& id, const std::string& node_name) override;
   std::string block_info() override;
   std::vector<DriveInfo> drives() override;
+  Status set_drive_limits(const std::string& id, const block::Limits& limits) override;
   std::vector<PciFunctionInfo> pci_functions() override;
   mem::RamBlock* ram() override { return pc_memory_.ram(); }
   Status set_balloon(u64 bytes) override;

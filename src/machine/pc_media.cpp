@@ -203,7 +203,8 @@ std::vector<DriveInfo> PcMachine::drives() {
                    .path = drive_path(place, name),
                    .removable = removable,
                    .file = place.file,
-                   .node = place.node});
+                   .node = place.node,
+                   .limits = place.policy ? place.policy->limits() : block::Limits{}});
   };
   for (size_t channel = 0; channel < 2; channel++) {
     for (size_t unit = 0; unit < 2; unit++) {
@@ -227,6 +228,15 @@ std::vector<DriveInfo> PcMachine::drives() {
     }
   }
   return out;
+}
+
+Status PcMachine::set_drive_limits(const std::string& id, const block::Limits& limits) {
+  const Slot slot = find_slot(id);
+  if (!slot.place) return no_drive(id);
+  if (slot.place->is_cdrom || slot.floppy >= 0 || !slot.place->policy)
+    return Error{"the requests of '" + id + "' can't be limited", "only a hard disk's can"};
+  slot.place->policy->set_limits(limits);
+  return success();
 }
 
 std::string PcMachine::block_info() {

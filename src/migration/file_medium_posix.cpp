@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/os/fd_sets.h"
 #include "migration/file_medium.h"
 
 namespace doppel::migration {
@@ -41,7 +42,7 @@ class PosixMedium final : public FileMedium {
 };
 
 Result<std::unique_ptr<FileMedium>> open_with(const std::string& path, int flags, const char* verb) {
-  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+  const int fd = os::open_named(path, flags, 0600);
   if (fd < 0) return Error{std::string("can't ") + verb + " '" + path + "': " + std::strerror(errno), ""};
   return std::unique_ptr<FileMedium>(std::make_unique<PosixMedium>(fd, path));
 }

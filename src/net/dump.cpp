@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/os/fd_sets.h"
+
 namespace doppel::net {
 namespace {
 constexpr u32 kMagic = 0xa1b2c3d4, kVersion = 2 | 4 << 16, kEthernet = 1;
@@ -10,14 +12,14 @@ constexpr u32 kMagic = 0xa1b2c3d4, kVersion = 2 | 4 << 16, kEthernet = 1;
 
 Result<std::shared_ptr<PacketDump>> PacketDump::open(const std::string& path, u32 max_length) {
   auto dump = std::make_shared<PacketDump>();
-  dump->file_.open(path, std::ios::binary | std::ios::trunc);
+  dump->file_.reset(os::open_stream(path, "w"));
+  if (!dump->file_) return Error{"can't write the packet dump " + path, "choose another file="};
   dump->max_length_ = max_length;
   const u32 header[6] = {kMagic, kVersion, 0, 0, max_length, kEthernet};
   u8 bytes[sizeof header];
   for (size_t i = 0; i < 6; i++) store_le<u32>(bytes + 4 * i, header[i]);
-  dump->file_.write(reinterpret_cast<const char*>(bytes), sizeof bytes);
-  dump->file_.flush();
-  if (!dump->file_) return Error{"can't write the packet dump " + path, "choose another file="};
+  std::fwrite(bytes, sizeof bytes, 1, dump->file_.get());
+  if (std::fflush(dump->file_.get()) != 0) return Error{"can't write the packet dump " + path, "choose another file="};
   return dump;
 }
 
@@ -30,9 +32,9 @@ void PacketDump::write(std::span<const u8> frame) {
   u8 bytes[sizeof row];
   for (size_t i = 0; i < 4; i++) store_le<u32>(bytes + 4 * i, row[i]);
   const std::lock_guard guard(lock_);
-  file_.write(reinterpret_cast<const char*>(bytes), sizeof bytes);
-  file_.write(reinterpret_cast<const char*>(frame.data()), kept);
-  file_.flush();
+  std::fwrite(bytes, sizeof bytes, 1, file_.get());
+  std::fwrite(frame.data(), 1, kept, file_.get());
+  std::fflush(file_.get());
 }
 
 }  // namespace doppel::net

@@ -1,7 +1,7 @@
 // PacketDump: writes what passes a card or a back end to a pcap file (libpcap's savefile format 2.4, nanoseconds off),
 // for Wireshark or tcpdump. Any thread.
 #pragma once
-#include <fstream>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -19,7 +19,10 @@ class PacketDump {
 
  private:
   std::mutex lock_;
-  std::ofstream file_;
+  struct Close {
+    void operator()(std::FILE* f) const { std::fclose(f); }
+  };
+  std::unique_ptr<std::FILE, Close> file_;
   u32 max_length_ = 65536;
 };
 

@@ -22,7 +22,7 @@ DOMAIN = """<domain type='qemu'><name>one</name><memory unit='MiB'>256</memory><
 <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{dir}/vmlinuz</kernel><initrd>{dir}/initrd.gz</initrd>
 <cmdline>console=ttyS0 quiet guest_quiet guest_end=shell</cmdline></os>
 <features><acpi/><apic/></features><on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
-<devices><emulator>{dir}/qemu-system-x86_64</emulator><controller type='usb' model='none'/>
+<devices><emulator>{dir}/qemu-system-x86_64</emulator>
 <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{dir}/disk.qcow2'/><target dev='vda' bus='virtio'/></disk>
 <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><target dev='hdc' bus='ide'/><readonly/></disk>
 <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>
@@ -53,7 +53,7 @@ class Tester:
         d = self.dir
         for folder in ("run", "config/libvirt", "cache", "data"):
             (d / folder).mkdir(parents=True)
-        (d / "config/libvirt/qemu.conf").write_text('stdio_handler = "file"\nseccomp_sandbox = 0\n')
+        (d / "config/libvirt/qemu.conf").write_text('stdio_handler = "file"\n')
         (d / "config/libvirt/libvirtd.conf").write_text(f'log_outputs = "3:file:{d}/libvirtd.log"\n')
         shutil.copy(program, d / "qemu-system-x86_64")  # that folder must be reachable for another user
         for name in ("vmlinuz", "initrd.gz"):
@@ -136,7 +136,7 @@ class Console:
         check("ok" in said, f"never in the guest: {condition}\n{self.text[-800:]}")
 
     def close(self):
-        self.p.terminate()
+        self.p.kill()  # while the domain runs, virsh does not end by SIGTERM
         self.p.wait()
         os.close(self.master)
 
@@ -212,6 +212,65 @@ def test_attach_and_detach(t):
         t.virsh("detach-interface", "one", "user", "--mac", "52:54:00:00:00:02", "--live")
         wait_until("libvirt to see them go", lambda: "second.raw" not in t.virsh("domblklist", "one") and "00:02" not in t.virsh("domiflist", "one"), 60)
         console.until("[ ! -b /dev/vdb ] && ! grep -q 52:54:00:00:00:02 /sys/class/net/*/address")
+    t.virsh("destroy", "one")
+    console.close()
+
+
+def test_save_and_restore(t):
+    """virsh save writes the machine to a file and ends it; virsh restore brings it back, with what was in its memory."""
+    console = start(t)
+    console.run("echo kept over the night > /tmp/kept; sha256sum /dev/vda > /tmp/sum")
+    console.close()
+    saved = t.dir / "data/saved"
+    t.virsh("save", "one", saved)
+    check(t.state() == "shut off" and saved.stat().st_size > 1 << 20, f"{t.state()}, {saved.stat().st_size} bytes")
+    t.virsh("restore", saved)
+    check(t.state() == "running", t.state())
+    console = Console(t)
+    time.sleep(0.5)
+    os.write(console.master, b"\n")
+    console.wait(r"/ # ")
+    said = console.run("cat /tmp/kept /tmp/sum; sha256sum /dev/vda")
+    check("kept over the night" in said and said.count(hashlib.sha256(t.data).hexdigest()) == 2, said)
+    # Into libvirt's own place, and back at the next start.
+    t.virsh("managedsave", "one")
+    check(t.state() == "shut off", t.state())
+    t.virsh("start", "one")
+    check(t.state() == "running", t.state())
+    t.virsh("destroy", "one")
+    console.close()
+
+
+def test_serial_port_to_a_file(t):
+    """libvirt opens the file and passes its descriptor."""
+    t.virsh("destroy", "one", ok=False)
+    t.virsh("undefine", "one", ok=False)
+    log = t.dir / "data/serial.log"
+    pty = "<serial type='pty'/><console type='pty'/>"
+    check(pty in DOMAIN, "the domain's serial port")
+    t.virsh("define", t.xml(DOMAIN.replace(pty, "<serial type='file'><source path='{log}'/></serial>"), log=log))
+    t.virsh("start", "one")
+    wait_until("the guest's text in the file", lambda: log.exists() and b"/ # " in log.read_bytes(), 120, 0.5)
+    t.virsh("destroy", "one")
+
+
+def test_limits_of_a_disk(t):
+    """<iotune>, and blkdeviotune of a running domain."""
+    t.virsh("destroy", "one", ok=False)
+    t.virsh("undefine", "one", ok=False)
+    t.virsh("define", t.xml(DOMAIN.replace("<target dev='vda' bus='virtio'/>", "<target dev='vda' bus='virtio'/><iotune><total_bytes_sec>1048576</total_bytes_sec></iotune>")))
+    t.virsh("start", "one")
+    check(re.search(r"total_bytes_sec: 1048576", t.virsh("blkdeviotune", "one", "vda")), t.virsh("blkdeviotune", "one", "vda"))
+    console = Console(t)
+    time.sleep(0.5)
+    os.write(console.master, b"\n")
+    console.wait(r"/ # ")
+    start_time = time.time()
+    console.run("dd if=/dev/vda of=/dev/null bs=64k iflag=direct 2>/dev/null || dd if=/dev/vda of=/dev/null bs=64k")
+    check(time.time() - start_time > 2.5, f"4 MiB at 1 MiB/s in {time.time() - start_time:.1f} s")
+    t.virsh("blkdeviotune", "one", "vda", "--total-bytes-sec", 0, "--read-iops-sec", 500, "--live")
+    said = t.virsh("blkdeviotune", "one", "vda")
+    check(re.search(r"total_bytes_sec: 0", said) and re.search(r"read_iops_sec *: 500", said), said)
     t.virsh("destroy", "one")
     console.close()
 

@@ -418,6 +418,159 @@ def test_ways_in(t):
     check(p.wait(30) == 0, "fd")
 
 
+def pass_fd(client, fd, request):
+    client.s.sendmsg([json.dumps(request).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+    answer = client.answer()
+    check("return" in answer, f"{request}: {answer}")
+    return answer["return"]
+
+
+def test_sets_of_descriptors(t):
+    """add-fd, remove-fd, query-fdsets, -add-fd: /dev/fdset/N wherever a file is opened."""
+    disk, serial, fw, dump = (t.dir / n for n in ("set.img", "set.serial", "set.fw", "set.pcap"))
+    disk.write_bytes(b"\x55" * 65536)
+    fw.write_text("from a set")
+    fds = [os.open(disk, os.O_RDWR), os.open(serial, os.O_WRONLY | os.O_CREAT), os.open(fw, os.O_RDONLY), os.open(dump, os.O_WRONLY | os.O_CREAT)]
+    words = [w for n, fd in enumerate(fds) for w in ("-add-fd", f"fd={fd},set={n + 3},opaque=file {n}")]
+    with Machine(t, *words, "-fda", t.boot_sector(), "-drive", "file=/dev/fdset/3,format=raw,if=virtio", "-chardev", "file,id=s,path=/dev/fdset/4", "-serial", "chardev:s",
+                 "-fw_cfg", "name=opt/set,file=/dev/fdset/5", "-netdev", "user,id=n", "-object", "filter-dump,id=d,netdev=n,file=/dev/fdset/6", "-S", pass_fds=fds) as m:
+        for fd in fds:
+            os.close(fd)
+        c = m.client()
+        check([(s["fdset-id"], [f["opaque"] for f in s["fds"]]) for s in c.command("query-fdsets")] == [(n + 3, [f"file {n}"]) for n in range(4)], c.command("query-fdsets"))
+        c.command("cont")
+        wait_until("the serial port's text", lambda: serial.stat().st_size > 0, 30)
+        check(dump.read_bytes()[:4] == b"\xd4\xc3\xb2\xa1", "the dump's header")
+        shot = os.open(t.dir / "set.ppm", os.O_WRONLY | os.O_CREAT)
+        added = pass_fd(c, shot, {"execute": "add-fd", "arguments": {"fdset-id": 9, "opaque": "shot"}})
+        check(added["fdset-id"] == 9, added)
+        c.command("screendump", filename="/dev/fdset/9")
+        check((t.dir / "set.ppm").read_bytes().startswith(b"P6\n"), "the picture")
+        added = pass_fd(c, shot, {"execute": "add-fd"})
+        check(added["fdset-id"] == 0, f"not the first free set: {added}")
+        check("open for this" in c.error("chardev-add", id="r", backend={"type": "file", "data": {"in": "/dev/fdset/9", "out": "/dev/fdset/9"}})["desc"], "reading what is open for writing")
+        c.error("screendump", filename="/dev/fdset/77")
+        c.command("chardev-add", id="x", backend={"type": "file", "data": {"out": "/dev/fdset/0", "append": True}})
+        c.command("remove-fd", fdset_id=0, fd=added["fd"])
+        check("not found" in c.error("remove-fd", fdset_id=0)["desc"] and "not found" in c.error("remove-fd", fdset_id=9, fd=99)["desc"], "removed twice")
+        c.command("remove-fd", fdset_id=9)
+        check([s["fdset-id"] for s in c.command("query-fdsets")] == [3, 4, 5, 6], c.command("query-fdsets"))
+        check("SCM_RIGHTS" in c.error("add-fd")["desc"], "add-fd without a descriptor")
+        c.command("quit")
+        m.ends()
+    run = subprocess.run([t.program, "qemu-system-x86_64", "-add-fd", "fd=63,set=1"], capture_output=True, text=True)
+    check(run.returncode == 1 and "no descriptor 63" in run.stderr, run.stderr)
+    run = subprocess.run([t.program, "qemu-system-x86_64", "-serial", "file:/dev/fdset/1"], capture_output=True, text=True)
+    check(run.returncode == 1 and "-add-fd" in run.stderr, run.stderr)
+
+
+HEADER = 21  # bytes of the client's own before the state, as libvirt's files have
+
+
+def test_migration(t):
+    """A machine goes to a file, a program and a descriptor, and comes back in another process."""
+    what = ("-fda", t.boot_sector())
+    events = [{"capability": "events", "state": True}]
+    for way in ("file", "exec", "fd"):
+        file = t.dir / f"moved.{way}"
+        with Machine(t, *what) as m:
+            c = m.client()
+            wait_until("the boot sector's text", lambda: "FLOPPY-BOOT-OK" in c.hmp("info screen"), 60)
+            check(c.command("query-migrate") == {} and "no migration" in c.hmp("info migrate"), "there was none")
+            check("no way" in c.error("migrate", uri="nowhere")["desc"] and "not built" in c.error("migrate", uri="tcp:localhost:1")["desc"], "ways that are none")
+            c.command("migrate-set-capabilities", capabilities=events)
+            c.command("migrate-set-parameters", max_bandwidth=1 << 30)
+            check(c.command("query-migrate-parameters")["max-bandwidth"] == 1 << 30, "a parameter")
+            if way == "fd":
+                fd = os.open(file, os.O_WRONLY | os.O_CREAT)
+                os.write(fd, b"h" * HEADER)
+                pass_fd(c, fd, {"execute": "getfd", "arguments": {"fdname": "migrate"}})
+                os.close(fd)
+            c.command("migrate", uri={"file": f"file:{file},offset={HEADER}", "exec": f"exec:(printf %{HEADER}s; cat) > {file}", "fd": "fd:migrate"}[way])
+            states = []
+            while not states or states[-1] not in ("completed", "failed"):
+                states.append(c.event("MIGRATION")["data"]["status"])
+            info = c.command("query-migrate")
+            check(states == ["setup", "active", "completed"] and info["status"] == "completed" and info["ram"]["remaining"] == 0 and info["total-time"] >= 0, f"{way}: {states} {info}")
+            check("completed" in c.hmp("info migrate") and c.command("query-status")["status"] == "postmigrate", c.command("query-status"))
+            c.command("quit")
+            m.ends()
+        fd = os.open(file, os.O_RDONLY)
+        os.lseek(fd, HEADER, os.SEEK_SET)
+        source = {"file": f"file:{file},offset={HEADER}", "exec": f"exec:tail -c +{HEADER + 1} {file}", "fd": f"fd:{fd}"}[way]
+        with Machine(t, *what, "-incoming", "defer", pass_fds=[fd]) as m:
+            c = m.client()
+            check(c.command("query-status") == {"status": "inmigrate", "running": False}, "waiting")
+            check("waits" in c.error("cont")["desc"] and "waits" in c.error("migrate", uri=f"file:{file}")["desc"], "a machine that waits")
+            c.command("migrate-set-capabilities", capabilities=events)
+            c.command("migrate-incoming", uri=source)
+            while (state := c.event("MIGRATION")["data"]["status"]) not in ("completed", "failed"):
+                pass
+            check(state == "completed", c.command("query-migrate"))
+            wait_until("the machine to run", lambda: c.command("query-status")["running"], 10)
+            check("FLOPPY-BOOT-OK" in c.hmp("info screen"), "what was on the screen")
+            check("does not wait" in c.error("migrate-incoming", uri=source)["desc"], "twice")
+            c.command("quit")
+            m.ends()
+        os.close(fd)
+    with Machine(t, *what, "-S", "-incoming", f"file:{t.dir / 'moved.file'},offset={HEADER}") as m:
+        c = m.client()
+        wait_until("the state", lambda: c.command("query-status")["status"] == "paused", 20)
+        c.command("cont")
+        c.command("quit")
+        m.ends()
+    # Another machine, a damaged state, no state.
+    damaged = bytearray((t.dir / "moved.file").read_bytes()[HEADER:])
+    damaged[len(damaged) // 2] ^= 1
+    (t.dir / "damaged").write_bytes(damaged)
+    for words, said in ((("-smp", "2", "-incoming", f"file:{t.dir / 'moved.file'},offset={HEADER}"), "-smp 1"), (("-incoming", f"file:{t.dir / 'damaged'}"), "damaged"),
+                        (("-incoming", f"file:{t.dir / 'none'}"), "none"), (("-incoming", "exec:true"), "no state")):
+        run = subprocess.run([t.program, "qemu-system-x86_64", "-display", "none", "-m", "32", *map(str, what), *words], capture_output=True, text=True, timeout=60)
+        check(run.returncode == 1 and said in run.stderr, f"{words}: {run.returncode} {run.stderr}")
+    # A reader that does not read: cancelled, the machine goes on.
+    with Machine(t, *what) as m:
+        c = m.client()
+        wait_until("the boot sector's text", lambda: "FLOPPY-BOOT-OK" in c.hmp("info screen"), 60)
+        c.command("migrate", uri="exec:sleep 5")
+        time.sleep(0.5)
+        c.command("migrate_cancel")
+        wait_until("the end of it", lambda: c.command("query-migrate")["status"] in ("cancelled", "completed"), 60)
+        c.command("quit")
+        m.ends()
+
+
+def test_throttle(t):
+    """block_set_io_throttle changes what query-block tells, and what a disk may do."""
+    disk = t.dir / "throttled.img"
+    disk.write_bytes(bytes(1 << 20))
+    with Machine(t, "-drive", f"file={disk},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d,id=v", "-cdrom", t.boot_sector(), "-S") as m:
+        c = m.client()
+        none = dict(bps=0, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+
+        def limits():
+            inserted = next(b for b in c.command("query-block") if b["device"] == "d")["inserted"]
+            return {k: v for k, v in inserted.items() if k.startswith(("bps", "iops")) and v}
+
+        def throttle(how, **arguments):
+            o = {"execute": "block_set_io_throttle", "arguments": {**none, **arguments}}
+            c.send(json.dumps(o))
+            answer = c.answer()
+            check(how in answer, f"{arguments}: {answer}")
+            return answer[how]
+        check(limits() == {}, limits())
+        for name in ("v", "/machine/peripheral/v", "/machine/peripheral/v/virtio-backend"):
+            throttle("return", id=name, bps=1000000, iops_rd=100, iops_rd_max=300)
+            check(limits() == {"bps": 1000000, "iops_rd": 100, "iops_rd_max": 300}, limits())
+            throttle("return", id=name)
+            check(limits() == {}, limits())
+        check("same time" in throttle("error", id="v", bps=1, bps_rd=1)["desc"], "total and reads")
+        check("not built" in throttle("error", id="v", bps=1, group="g")["desc"], "group")
+        check(throttle("error", id="nosuch", bps=1)["class"] == "DeviceNotFound", "no such drive")
+        check("hard disk" in throttle("error", id="ide1-cd0", bps=1)["desc"], "a CD drive")
+        c.command("quit")
+        m.ends()
+
+
 def test_memory_backends(t):
     """RAM on a file that others see, and memory of its own; both are objects."""
     shared = t.dir / "ram"

@@ -8,13 +8,23 @@ namespace doppel::hw {
 using block::ErrorRule;
 
 DiskPolicy::DiskPolicy(const block::Tuning& t) : read_rule_(t.read_error), write_rule_(t.write_error) {
-  const block::Limits& l = t.limits;
+  set_limits(t.limits);
+}
+
+void DiskPolicy::set_limits(const block::Limits& l) {
+  const std::lock_guard guard(lock_);
+  limits_ = l;
   limited_ = l.any();
   request_bytes_ = l.request_bytes;
   bytes_ = {bucket(l.bytes.total, l.bytes_burst.total), bucket(l.bytes.read, l.bytes_burst.read),
             bucket(l.bytes.write, l.bytes_burst.write)};
   requests_ = {bucket(l.requests.total, l.requests_burst.total), bucket(l.requests.read, l.requests_burst.read),
                bucket(l.requests.write, l.requests_burst.write)};
+}
+
+block::Limits DiskPolicy::limits() const {
+  const std::lock_guard guard(lock_);
+  return limits_;
 }
 
 DiskPolicy::Bucket DiskPolicy::bucket(u64 rate, u64 burst) {
@@ -35,6 +45,7 @@ DiskPolicy::Action DiskPolicy::failed(bool is_read, int error) const {
 }
 
 s64 DiskPolicy::wait(s64 now, bool is_read) const {
+  const std::lock_guard guard(lock_);
   if (!limited_) return 0;
   double longest = 0;
   for (const auto* kind : {&bytes_, &requests_}) {
@@ -47,6 +58,7 @@ s64 DiskPolicy::wait(s64 now, bool is_read) const {
 }
 
 void DiskPolicy::take(s64 now, bool is_read, u64 bytes) {
+  const std::lock_guard guard(lock_);
   if (!limited_) return;
   const u64 count = request_bytes_ != 0 ? std::max<u64>(1, (bytes + request_bytes_ - 1) / request_bytes_) : 1;
   for (const size_t i : {size_t{0}, size_t{is_read ? 1u : 2u}}) {

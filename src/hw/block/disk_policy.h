@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <functional>
+#include <mutex>
 
 #include "block/tuning.h"
 #include "hw/core/clock.h"
@@ -17,6 +18,10 @@ class DiskPolicy final {
   std::function<void(bool is_read, int error, Action action)> on_error;
   Action failed(bool is_read, int error) const;
 
+  // Any thread. Requests that wait already go at the time that they were told.
+  void set_limits(const block::Limits& limits);
+  block::Limits limits() const;
+
   // Leaky buckets. wait(): nanoseconds from `now` until a request may go; take() lets it go. One caller at a time.
   s64 wait(s64 now, bool is_read) const;
   void take(s64 now, bool is_read, u64 bytes);
@@ -30,6 +35,8 @@ class DiskPolicy final {
   };
   static Bucket bucket(u64 rate, u64 burst);
   block::ErrorRule read_rule_, write_rule_;
+  mutable std::mutex lock_;  // a leaf; guards the rest
+  block::Limits limits_;
   bool limited_ = false;
   u64 request_bytes_ = 0;
   std::array<Bucket, 3> bytes_, requests_;  // total, reads, writes

@@ -63,6 +63,7 @@ struct Medium {
   std::optional<std::string> node, backing;
   bool read_only = false, encrypted = false;
   s64 backing_depth = 0, zero = 0;
+  block::Limits limits;
   DetectZeroes detect_zeroes = DetectZeroes::off;
   Image image;
   Cache cache;
@@ -76,8 +77,23 @@ struct Medium {
     v("backing_file_depth", backing_depth, "images below this one");
     v("encrypted", encrypted);
     v("detect_zeroes", detect_zeroes);
-    for (const char* limit : {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"})
-      v(limit, zero, "0: not limited");
+    v("bps", limits.bytes.total, "0: not limited");
+    v("bps_rd", limits.bytes.read);
+    v("bps_wr", limits.bytes.write);
+    v("iops", limits.requests.total);
+    v("iops_rd", limits.requests.read);
+    v("iops_wr", limits.requests.write);
+    const auto burst = [&](const char* name, u64& value) {
+      std::optional<u64> given = value != 0 ? std::optional(value) : std::nullopt;
+      v(name, given);
+    };
+    burst("bps_max", limits.bytes_burst.total);
+    burst("bps_rd_max", limits.bytes_burst.read);
+    burst("bps_wr_max", limits.bytes_burst.write);
+    burst("iops_max", limits.requests_burst.total);
+    burst("iops_rd_max", limits.requests_burst.read);
+    burst("iops_wr_max", limits.requests_burst.write);
+    burst("iops_size", limits.request_bytes);
     v("image", image);
     v("cache", cache);
     v("write_threshold", zero);
@@ -133,6 +149,7 @@ Answer<std::vector<BlockInfo>> query_block(Context& c, Empty&) {
   for (const machine::DriveInfo& d : c.machine.drives()) {
     BlockInfo b{.device = d.is_node ? "" : d.id, .path = path_of(d), .removable = d.removable, .locked = d.locked};
     if (d.node) b.inserted = medium_of(*d.node, d.file);
+    if (d.node) b.inserted->limits = d.limits;
     if (d.node && !d.node_name.empty()) b.inserted->node = d.node_name;
     if (d.removable) b.tray_open = d.has_tray ? d.tray_open : d.node == nullptr;
     if (!d.removable || d.node) b.io_status = IoStatus::ok;

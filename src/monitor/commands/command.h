@@ -57,6 +57,7 @@ std::span<const Definition> status_commands();
 std::span<const Definition> version_commands();
 std::span<const Definition> cpu_commands();
 std::span<const Definition> block_commands();
+std::span<const Definition> block_limit_commands();
 std::span<const Definition> balloon_commands();
 std::span<const Definition> input_commands();
 std::span<const Definition> display_commands();

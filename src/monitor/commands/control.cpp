@@ -99,6 +99,25 @@ std::string hostfwd_remove(Context& c, const Words& w) {
 }
 
 // balloon MIB
+// migrate [-d] URI: without -d it waits.
+std::string migrate(Context& c, const Words& w) {
+  const bool detached = w.size() > 1 && w[1] == "-d";
+  if (w.size() < (detached ? 3 : 2)) return "migrate needs a way: fd:NAME, exec:COMMAND or file:PATH\n";
+  if (const std::string error = run_definition(c, "migrate", {{"uri", w.back()}}); !error.empty()) return error;
+  const auto goes_on = [&] {
+    const auto state = c.services.migrator.progress().state;
+    return state == MigrationState::Setup || state == MigrationState::Active;
+  };
+  while (!detached && goes_on()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::string error = c.services.migrator.progress().error;
+  return detached || error.empty() ? "" : "Error: " + error + "\n";
+}
+std::string migrate_incoming(Context& c, const Words& w) {
+  if (w.size() < 2) return "migrate_incoming needs a way: fd:N, exec:COMMAND or file:PATH\n";
+  return run_definition(c, "migrate-incoming", {{"uri", w[1]}});
+}
+std::string migrate_cancel(Context& c, const Words&) { return run_definition(c, "migrate_cancel", Input::object()); }
+
 std::string balloon(Context& c, const Words& w) {
   u64 mib = 0;
   if (w.size() < 2 || !parse_number(w[1], mib) || mib == 0 || mib > (u64{1} << 40))
@@ -173,6 +192,9 @@ constexpr HumanCommand kRows[] = {
     {"hostfwd_remove", "[netdev] tcp|udp:[addr]:port", "end a forwarding", hostfwd_remove},
     {"balloon", "MiB", "", balloon, "balloon"},
     {"nmi", "", "", nullptr, "inject-nmi", ""},
+    {"migrate", "[-d] uri", "write the machine's state to fd:NAME, exec:COMMAND or file:PATH", migrate},
+    {"migrate_cancel", "", "end a migration; the machine goes on", migrate_cancel},
+    {"migrate_incoming", "uri", "take the state that -incoming defer waits for", migrate_incoming},
     {"savevm", "[name]", "save the machine's state in its qcow2 disks", savevm},
     {"loadvm", "name", "go back to a saved state", loadvm},
     {"delvm", "name", "forget a saved state", delvm},

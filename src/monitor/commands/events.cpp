@@ -137,9 +137,9 @@ constexpr EventDefinition event() {
   return {E::kEvent, E::kHelp, [](TypeTable& table) { return Describer::of<E>(table); }};
 }
 constexpr EventDefinition kEvents[] = {event<BlockIoErrorEvent>(), event<DeviceDeletedEvent>(), event<TrayMovedEvent>(),
-                                       event<UnplugErrorEvent>(),  event<PowerdownEvent>(),     event<ResetEvent>(),
-                                       event<ResumeEvent>(),       event<RtcChangeEvent>(),     event<ShutdownEvent>(),
-                                       event<StopEvent>()};
+                                       event<MigrationEvent>(),    event<UnplugErrorEvent>(),   event<PowerdownEvent>(),
+                                       event<ResetEvent>(),        event<ResumeEvent>(),        event<RtcChangeEvent>(),
+                                       event<ShutdownEvent>(),     event<StopEvent>()};
 
 ShutdownReason reason_of(machine::ShutdownCause cause) {
   switch (cause) {

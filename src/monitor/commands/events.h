@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "machine/machine.h"
+#include "migration/migrator.h"
 #include "monitor/commands/visit.h"
 
 namespace doppel::monitor {
@@ -49,6 +50,26 @@ class EventHub {
   std::thread thread_;  // delivers what was kept; made when first needed
   bool stopping_ = false;
   int next_id_ = 0;
+};
+
+using MigrationState = migration::Migrator::State;
+template <>
+struct EnumNames<MigrationState> {
+  static constexpr const char* kType = "MigrationStatus";
+  static std::vector<std::string_view> names() {  // in the order of Migrator::State
+    return {"none", "setup", "active", "completed", "failed", "cancelled"};
+  }
+};
+// Told by the migrator, not by the machine.
+struct MigrationEvent {
+  static constexpr const char *kType = "MIGRATION-data", *kEvent = "MIGRATION";
+  static constexpr const char* kHelp = "a migration has come to another step (capability events)";
+  static constexpr bool kAtMostOnceASecond = false;
+  MigrationState status{};
+  template <class V>
+  void visit(V& v) {
+    v("status", status, "the step");
+  }
 };
 
 struct EventDefinition {

@@ -14,6 +14,15 @@ std::string status(Context& c, const Words&) {
   if (state == "running") return "VM status: running\n";
   return "VM status: paused" + (state == "paused" ? "" : " (" + state + ")") + "\n";
 }
+std::string migrate(Context& c, const Words&) {
+  const migration::Migrator::Progress p = c.services.migrator.progress();
+  if (p.state == MigrationState::None) return "there was no migration\n";
+  std::string text =
+      "Migration status: " + std::string(EnumNames<MigrationState>::names()[static_cast<size_t>(p.state)]) + "\n";
+  if (!p.error.empty()) text += "error: " + p.error + "\n";
+  return text + format("total time: %lld ms\nwritten: %llu bytes\n", static_cast<long long>(p.milliseconds),
+                       static_cast<unsigned long long>(p.written));
+}
 std::string version(Context&, const Words&) { return version_text() + "\n"; }
 std::string name(Context& c, const Words&) {
   const std::string& text = c.machine.config().name;
@@ -169,6 +178,7 @@ constexpr HumanCommand kRows[] = {
     {"irq", "", "interrupt controllers", pic},
     {"screen", "", "the characters of a text screen", screen},
     {"block", "", "drives and media", block},
+    {"migrate", "", "how a migration goes, or went", migrate},
     {"snapshots", "", "states saved in the disks", info_snapshots},
     {"blockstats", "", "what was read and written", blockstats},
     {"chardev", "", "the character devices", chardevs},

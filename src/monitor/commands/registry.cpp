@@ -9,9 +9,10 @@ namespace {
 std::vector<const Definition*> join() {
   std::vector<const Definition*> out;
   for (const auto table :
-       {status_commands(), version_commands(), cpu_commands(), block_commands(), balloon_commands(), input_commands(),
-        display_commands(), save_commands(), network_commands(), chardev_commands(), object_commands(), plug_commands(),
-        migration_commands(), pci_commands(), descriptor_commands(), snapshot_commands(), introspection_commands()}) {
+       {status_commands(), version_commands(), cpu_commands(), block_commands(), block_limit_commands(),
+        balloon_commands(), input_commands(), display_commands(), save_commands(), network_commands(),
+        chardev_commands(), object_commands(), plug_commands(), migration_commands(), pci_commands(),
+        descriptor_commands(), snapshot_commands(), introspection_commands()}) {
     for (const Definition& d : table) out.push_back(&d);
   }
   std::sort(out.begin(), out.end(),

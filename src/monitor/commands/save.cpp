@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/os/fd_sets.h"
 #include "monitor/commands/command.h"
 #include "monitor/commands/guest_bytes.h"
 
@@ -51,7 +52,7 @@ Answer<Empty> save(Context& c, const GuestPlace& place, u64 size, const std::str
   struct Close {
     void operator()(std::FILE* f) const { std::fclose(f); }
   };
-  const std::unique_ptr<std::FILE, Close> out(std::fopen(file.c_str(), "wb"));
+  const std::unique_ptr<std::FILE, Close> out(os::open_stream(file, "w"));
   if (!out) return CommandError{"Could not open '" + file + "': " + std::strerror(errno)};
   std::vector<u8> buffer(size_t{1} << 16);
   for (u64 done = 0; done < size;) {

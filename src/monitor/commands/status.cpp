@@ -14,7 +14,8 @@ template <>
 struct EnumNames<machine::RunState> {
   static constexpr const char* kType = "RunState";
   static std::vector<std::string_view> names() {  // in the order of machine::RunState
-    return {"prelaunch", "paused", "running", "shutdown", "debug", "guest-panicked", "internal-error", "io-error"};
+    return {"prelaunch",      "paused",         "running",  "shutdown",  "debug",
+            "guest-panicked", "internal-error", "io-error", "inmigrate", "postmigrate"};
   }
 };
 
@@ -55,6 +56,8 @@ Answer<Empty> stop(Context& c, Empty&) {
 Answer<Empty> cont(Context& c, Empty&) {
   if (c.machine.state() == machine::RunState::Shutdown)
     return CommandError{"The machine is shut down (reset it with system_reset first)"};
+  if (c.machine.state() == machine::RunState::InMigrate)
+    return CommandError{"The machine waits for its state (migrate-incoming brings it)"};
   c.machine.resume();
   return Empty{};
 }
