@@ -6,6 +6,7 @@ target_compile_options(doppel_options INTERFACE -Wall -Wextra -Wshadow -Wno-miss
 target_link_libraries(doppel_options INTERFACE Threads::Threads)
 target_compile_definitions(doppel_options INTERFACE $<$<CONFIG:Debug>:DOPPEL_DEBUG>)
 option(DOPPEL_SANITIZE "build with ASan and UBSan" OFF)
+option(DOPPEL_COVERAGE "devices tell which branches they take: target fuzz_devices only" OFF)
 if(DOPPEL_SANITIZE)
   target_compile_options(doppel_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
   target_link_options(doppel_options INTERFACE -fsanitize=address,undefined)
