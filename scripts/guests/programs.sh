@@ -20,6 +20,8 @@ tree() {    # FOLDER ARCH PACKAGE...
     case $folder in *-small-*) packages_tree "$arch" "$folder" prune "$@" ;;
         *) packages_tree "$arch" "$folder" prune $(packages_closure "$arch" "$@") ;; esac
     mkdir -p "$folder"/{etc,tmp}
+    # Links to absolute names would lead out of the tree.
+    find "$folder" -type l -lname '/*' | while read -r link; do ln -sfnr "$folder$(readlink "$link")" "$link"; done
     [ -e "$folder/usr/bin/awk" ] || ln -s gawk "$folder/usr/bin/awk"      # dpkg's alternatives are made when packages are configured
     echo "$key" > "$folder/.complete"
 }

@@ -1,5 +1,5 @@
-// The program that the test compiles itself for every CPU: what a C library asks of a kernel, in short. Each line of output is
-// "ok NAME" or says what was wrong; `own` runs all parts, `own child WORD` is what it starts itself as.
+// The program that the test compiles itself for every CPU: what a C library asks of a kernel, in short. Each line of
+// output is "ok NAME" or says what was wrong; `own` runs all parts, `own child WORD` is what it starts itself as.
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
 #include <dirent.h>
@@ -33,13 +33,13 @@
 
 static const char* g_part;
 static int g_bad;
-#define CHECK(condition)                                                            \
-  do {                                                                              \
-    if (!(condition)) {                                                             \
+#define CHECK(condition)                                                                          \
+  do {                                                                                            \
+    if (!(condition)) {                                                                           \
       printf("FAIL %s: line %d: %s (errno %s)\n", g_part, __LINE__, #condition, strerror(errno)); \
-      g_bad = 1;                                                                    \
-      return;                                                                       \
-    }                                                                               \
+      g_bad = 1;                                                                                  \
+      return;                                                                                     \
+    }                                                                                             \
   } while (0)
 
 // --- threads
@@ -172,7 +172,8 @@ static void queued(void) {
   CHECK(sigqueue(getpid(), first, (union sigval){.sival_int = 9}) == 0);
   CHECK(sigpending(&pending) == 0 && sigismember(&pending, first) && sigismember(&pending, second) && g_orders == 0);
   CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0);
-  CHECK(g_orders == 3 && g_order[0] == first * 1000 + 9 && g_order[1] == second * 1000 && g_order[2] == second * 1000 + 1);
+  CHECK(g_orders == 3 && g_order[0] == first * 1000 + 9 && g_order[1] == second * 1000 &&
+        g_order[2] == second * 1000 + 1);
 }
 static void on_alarm(int number) { g_seen = number; }
 static void interrupted(void) {
@@ -187,7 +188,10 @@ static void interrupted(void) {
   CHECK(read(pipes[0], &c, 1) == -1 && errno == EINTR && g_seen == SIGALRM);
   a.sa_flags = SA_RESTART;
   sigaction(SIGALRM, &a, NULL);
-  if (fork() == 0) { usleep(150000); _exit(write(pipes[1], "x", 1) == 1 ? 0 : 1); }
+  if (fork() == 0) {
+    usleep(150000);
+    _exit(write(pipes[1], "x", 1) == 1 ? 0 : 1);
+  }
   setitimer(ITIMER_REAL, &soon, NULL);
   CHECK(read(pipes[0], &c, 1) == 1 && c == 'x');
   CHECK(wait(NULL) > 0);
@@ -200,7 +204,11 @@ static void interrupted(void) {
 }
 static ucontext_t g_main, g_other;
 static int g_steps;
-static void other(void) { g_steps += 10; swapcontext(&g_other, &g_main); g_steps += 100; }
+static void other(void) {
+  g_steps += 10;
+  swapcontext(&g_other, &g_main);
+  g_steps += 100;
+}
 static void contexts(void) {
   static char stack[65536];
   CHECK(getcontext(&g_other) == 0);
@@ -211,7 +219,12 @@ static void contexts(void) {
 }
 // Registers, floating point among them, are as they were after a handler that used them all.
 static volatile double g_sink;
-static void on_tick(int number) { double x = number; for (int i = 0; i < 50; i++) x = sqrt(x * 3.5 + i); g_sink = x; g_seen++; }
+static void on_tick(int number) {
+  double x = number;
+  for (int i = 0; i < 50; i++) x = sqrt(x * 3.5 + i);
+  g_sink = x;
+  g_seen++;
+}
 static void registers(void) {
   signal(SIGALRM, on_tick);
   struct itimerval often = {.it_interval = {.tv_usec = 500}, .it_value = {.tv_usec = 500}}, off = {{0, 0}, {0, 0}};
@@ -230,7 +243,8 @@ static void registers(void) {
   setitimer(ITIMER_REAL, &off, NULL);
   double a2 = 1, b2 = 2;
   uint64_t h2 = 1;
-  for (long i = 0; i < rounds * 1000; i++) a2 = a2 * 1.0000001 + b2 * 1e-9, b2 = b2 + c * 1e-12, h2 = h2 * 6364136223846793005ull + 1;
+  for (long i = 0; i < rounds * 1000; i++)
+    a2 = a2 * 1.0000001 + b2 * 1e-9, b2 = b2 + c * 1e-12, h2 = h2 * 6364136223846793005ull + 1;
   CHECK(g_seen >= 20 && h == h2 && fabs(a - a2) < 1e-12 * a && fabs(b - b2) < 1e-12 * b);
 }
 
@@ -252,8 +266,12 @@ static void children(void) {
   CHECK(read(pipes[0], text, sizeof text - 1) > 0 && strcmp(text, "child hello inherited\n") == 0);
   close(pipes[0]);
   pid = fork();
-  if (pid == 0) { signal(SIGTERM, SIG_DFL); for (;;) pause(); }
-  CHECK(kill(pid, SIGTERM) == 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  if (pid == 0) {
+    signal(SIGTERM, SIG_DFL);
+    for (;;) pause();
+  }
+  CHECK(kill(pid, SIGTERM) == 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+        WTERMSIG(status) == SIGTERM);
   CHECK(execl("/nonexistent", "x", (char*)NULL) == -1 && errno == ENOENT);
   CHECK(system("exit 3") >> 8 == 3);
 }
@@ -365,7 +383,8 @@ static void numbers(void) {
 }
 static void clocks(void) {
   struct timespec a, b, nap = {0, 20000000};
-  CHECK(clock_gettime(CLOCK_MONOTONIC, &a) == 0 && nanosleep(&nap, NULL) == 0 && clock_gettime(CLOCK_MONOTONIC, &b) == 0);
+  CHECK(clock_gettime(CLOCK_MONOTONIC, &a) == 0 && nanosleep(&nap, NULL) == 0 &&
+        clock_gettime(CLOCK_MONOTONIC, &b) == 0);
   const long long ns = (b.tv_sec - a.tv_sec) * 1000000000ll + b.tv_nsec - a.tv_nsec;
   CHECK(ns >= 20000000 && time(NULL) > 1600000000);
   time_t t = 86400 * 365;
@@ -387,10 +406,14 @@ int main(int argc, char** argv) {
     return 42;
   }
   g_self = argc == 2 ? argv[1] : argv[0];
-  static const struct { const char* name; void (*run)(void); } kParts[] = {
-      {"threads", threads}, {"cancel", cancel}, {"timed_wait", timed_wait}, {"faults", faults}, {"queued", queued},
-      {"interrupted", interrupted}, {"contexts", contexts}, {"registers", registers}, {"children", children}, {"files", files},
-      {"sockets", sockets}, {"memory", memory}, {"numbers", numbers}, {"clocks", clocks}, {"library", library}};
+  static const struct {
+    const char* name;
+    void (*run)(void);
+  } kParts[] = {{"threads", threads},   {"cancel", cancel},       {"timed_wait", timed_wait},
+                {"faults", faults},     {"queued", queued},       {"interrupted", interrupted},
+                {"contexts", contexts}, {"registers", registers}, {"children", children},
+                {"files", files},       {"sockets", sockets},     {"memory", memory},
+                {"numbers", numbers},   {"clocks", clocks},       {"library", library}};
   setvbuf(stdout, NULL, _IONBF, 0);
   for (unsigned i = 0; i < sizeof kParts / sizeof kParts[0]; i++) {
     const int before = g_bad;

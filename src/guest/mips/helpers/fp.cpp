@@ -1,5 +1,6 @@
 // Floating point by src/fpu (vol. I-A, chapter 6): FCSR's causes, flags and traps exact. NaNs are those of FCSR.NAN2008
-// = 0: a signalling NaN has the top bit of its fraction set, and an invalid operation gives the default quiet NaN.
+// = 0: a signalling NaN has the top bit of its fraction set, and every result that is a NaN is the default quiet one
+// (IEEE 754-1985 leaves it open; as QEMU's CPUs have it).
 #include "fpu/fpu.h"
 #include "guest/mips/helpers/table.h"
 
@@ -64,14 +65,11 @@ struct Outcome {
 template <typename F>
 bool nan_result(std::initializer_list<F> operands, Outcome& out) {
   bool any = false, signaling = false;
-  F quiet = 0;
   for (const F a : operands) {
-    if (!is_nan(a)) continue;
+    any |= is_nan(a);
     signaling |= is_signaling(a);
-    if (!any) quiet = a;
-    any = true;
   }
-  if (any) out = {signaling ? Format<F>::kNan : quiet, signaling ? u32{FP_V} : 0};
+  if (any) out = {Format<F>::kNan, signaling ? u32{FP_V} : 0};
   return any;
 }
 
