@@ -265,7 +265,7 @@ static uint32_t random_word(const Row* r) {
     return r->match | (uint32_t)kBase << 21 | field(r, kRt, 16, below(32)) | (below(256) & 0xfffc);
   if (one_of(r->name, "movci")) return r->match | reg_any() << 21 | below(8) << 18 | below(2) << 16 | reg_any() << 11;
   if (one_of(r->name, "break")) {
-    static const uint8_t kCodes[] = {0, 99, 100, 1000};
+    static const uint8_t kCodes[] = {0, 99, 100, 200};
     return r->match | (uint32_t)kCodes[below(4)] << 16;
   }
   if (one_of(r->name, "tge tgeu tlt tltu teq tne"))
