@@ -70,6 +70,8 @@ def own(abi, static):
 
 
 def cross_prefix(abi):
+    if abi.name == "i386":   # the cross libc's loader would take the host's own 32-bit libc from ld.so.cache
+        return tree("small", abi)
     return pathlib.Path("/usr") / abi.prefix.removesuffix("-") if abi.name != "x86_64" else pathlib.Path("/")
 
 
