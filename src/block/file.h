@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/result.h"
+#include "block/pieces.h"
 
 namespace doppel::block {
 
@@ -22,6 +23,8 @@ class File {
   virtual std::string path() const = 0;
   virtual int read(u64 offset, std::span<u8> data) = 0;  // past the end: zeroes
   virtual int write(u64 offset, std::span<const u8> data) = 0;
+  virtual int read_pieces(u64 offset, Pieces data);
+  virtual int write_pieces(u64 offset, Pieces data);
   virtual int flush() = 0;                          // what was written is stable
   virtual int discard(u64 offset, u64 length) = 0;  // a hint: the bytes may stay
   virtual int write_zeroes(u64 offset, u64 length) = 0;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -87,6 +88,47 @@ int write_all(int fd, u64 offset, std::span<const u8> data) {
   return 0;
 }
 
+// preadv and pwritev until everything has moved. `move` (iovec*, int count, off_t) moves some; what it leaves at the
+// end of the file (0) is for `at_end`.
+template <typename Move, typename AtEnd>
+int move_pieces(u64 offset, Pieces data, Move move, AtEnd at_end) {
+  constexpr size_t kAtOnce = 1024;  // IOV_MAX
+  std::vector<iovec> left;
+  left.reserve(data.size());
+  for (const std::span<u8>& p : data) {
+    if (!p.empty()) left.push_back({p.data(), p.size()});
+  }
+  for (size_t i = 0; i < left.size();) {
+    const int count = static_cast<int>(std::min(kAtOnce, left.size() - i));
+    const ssize_t n = move(&left[i], count, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    if (n == 0) return at_end(std::span(left).subspan(i));
+    offset += static_cast<u64>(n);
+    for (auto moved = static_cast<size_t>(n); moved != 0;) {
+      const size_t part = std::min(moved, left[i].iov_len);
+      left[i].iov_base = static_cast<u8*>(left[i].iov_base) + part;
+      left[i].iov_len -= part;
+      moved -= part;
+      if (left[i].iov_len == 0) i++;
+    }
+  }
+  return 0;
+}
+
+int read_all(int fd, u64 offset, Pieces data) {
+  const auto move = [fd](iovec* v, int count, off_t at) { return preadv(fd, v, count, at); };
+  return move_pieces(offset, data, move, [](std::span<iovec> rest) {
+    for (const iovec& v : rest) std::memset(v.iov_base, 0, v.iov_len);
+    return 0;
+  });
+}
+
+int write_all(int fd, u64 offset, Pieces data) {
+  const auto move = [fd](iovec* v, int count, off_t at) { return pwritev(fd, v, count, at); };
+  return move_pieces(offset, data, move, [](std::span<iovec>) { return ENOSPC; });
+}
+
 // Transfers past the page cache: whole blocks, from memory at a block's start, through a buffer where they aren't.
 class DirectIo {
  public:
@@ -99,6 +141,9 @@ class DirectIo {
       if (error == 0) std::copy_n(buffer.begin() + static_cast<long>(inside), n, data.begin() + static_cast<long>(at));
       return error;
     });
+  }
+  static bool aligned(u64 offset, Pieces data) {
+    return std::all_of(data.begin(), data.end(), [&](const std::span<u8>& p) { return aligned(offset, p); });
   }
   // `size`: of the file before the write, which keeps its end.
   int write(u64 offset, std::span<const u8> data, u64 size) {
@@ -156,6 +201,8 @@ class HostFile final : public File {
   std::string path() const override { return path_; }
   int read(u64 offset, std::span<u8> data) override;
   int write(u64 offset, std::span<const u8> data) override;
+  int read_pieces(u64 offset, Pieces data) override;
+  int write_pieces(u64 offset, Pieces data) override;
   int flush() override;
   int discard(u64 offset, u64 length) override;
   int write_zeroes(u64 offset, u64 length) override;
@@ -203,6 +250,22 @@ int HostFile::write(u64 offset, std::span<const u8> data) {
   if (const int error = check_range(offset, data.size())) return error;
   if (const int error = write_bytes(offset, data)) return error;
   grow(offset + data.size());
+  return 0;
+}
+
+// Past the page cache whole blocks only may be in pieces; others go one by one.
+int HostFile::read_pieces(u64 offset, Pieces data) {
+  const bool one_by_one = options_.direct && !DirectIo::aligned(offset, data);
+  return one_by_one || offset > static_cast<u64>(INT64_MAX) ? File::read_pieces(offset, data)
+                                                            : read_all(fd_, offset, data);
+}
+
+int HostFile::write_pieces(u64 offset, Pieces data) {
+  if (options_.direct && !DirectIo::aligned(offset, data)) return File::write_pieces(offset, data);
+  const u64 size = block::size_of(data);
+  if (const int error = check_range(offset, size)) return error;
+  if (const int error = write_all(fd_, offset, data)) return error;
+  grow(offset + size);
   return 0;
 }
 

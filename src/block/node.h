@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/result.h"
 #include "block/counters.h"
+#include "block/pieces.h"
 
 namespace doppel::block {
 
@@ -36,6 +37,9 @@ class Node {
   virtual std::string filename() const = 0;
   virtual void read(u64 offset, std::span<u8> data, Completion done) = 0;  // past the end: zeroes
   virtual void write(u64 offset, std::span<const u8> data, Completion done) = 0;
+  // The same with memory in pieces, which stay until the completion. By default through a buffer.
+  virtual void read_pieces(u64 offset, Pieces data, Completion done);
+  virtual void write_pieces(u64 offset, Pieces data, Completion done);
   virtual void flush(Completion done) = 0;
   virtual void discard(u64 offset, u64 length, Completion done) = 0;
   virtual void write_zeroes(u64 offset, u64 length, Completion done) = 0;

@@ -16,6 +16,11 @@ void Raw::write(u64 offset, std::span<const u8> data, Completion done) {
   done(error != 0 ? error : file_->write(offset, data));
 }
 
+void Raw::write_pieces(u64 offset, Pieces data, Completion done) {
+  const int error = check(offset, size_of(data));
+  done(error != 0 ? error : file_->write_pieces(offset, data));
+}
+
 void Raw::discard(u64 offset, u64 length, Completion done) {
   const int error = check(offset, length);
   done(error != 0 ? error : file_->discard(offset, length));

@@ -15,6 +15,8 @@ class Raw final : public Node {
   std::string format() const override { return "raw"; }
   void read(u64 offset, std::span<u8> data, Completion done) override { done(file_->read(offset, data)); }
   void write(u64 offset, std::span<const u8> data, Completion done) override;
+  void read_pieces(u64 offset, Pieces data, Completion done) override { done(file_->read_pieces(offset, data)); }
+  void write_pieces(u64 offset, Pieces data, Completion done) override;
   void flush(Completion done) override { done(file_->flush()); }
   void discard(u64 offset, u64 length, Completion done) override;
   void write_zeroes(u64 offset, u64 length, Completion done) override;

@@ -24,6 +24,12 @@ class Switch final : public Node {
   void write(u64 offset, std::span<const u8> data, Completion done) override {
     node_ ? node_->write(offset, data, std::move(done)) : done(EIO);
   }
+  void read_pieces(u64 offset, Pieces data, Completion done) override {
+    node_ ? node_->read_pieces(offset, data, std::move(done)) : done(EIO);
+  }
+  void write_pieces(u64 offset, Pieces data, Completion done) override {
+    node_ ? node_->write_pieces(offset, data, std::move(done)) : done(EIO);
+  }
   void flush(Completion done) override { node_ ? node_->flush(std::move(done)) : done(EIO); }
   void discard(u64 offset, u64 length, Completion done) override {
     node_ ? node_->discard(offset, length, std::move(done)) : done(EIO);

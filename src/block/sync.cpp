@@ -72,6 +72,19 @@ int write_sync(Node& node, u64 offset, std::span<const u8> data) {
   return error;
 }
 
+int read_sync(Node& node, u64 offset, Pieces data) {
+  return counted(node, Counters::Read, size_of(data),
+                 [&](Completion done) { node.read_pieces(offset, data, std::move(done)); });
+}
+
+int write_sync(Node& node, u64 offset, Pieces data) {
+  const u64 size = size_of(data);
+  const int error =
+      counted(node, Counters::Write, size, [&](Completion done) { node.write_pieces(offset, data, std::move(done)); });
+  if (error == 0) reached(node, offset + size);
+  return error;
+}
+
 int flush_sync(Node& node) {
   return counted(node, Counters::Flush, 0, [&](Completion done) { node.flush(std::move(done)); });
 }

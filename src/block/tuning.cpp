@@ -24,6 +24,15 @@ class Tuned final : public Node {
     if (tuning_.detect_zeroes && all_zero(data)) return node_->write_zeroes(offset, data.size(), std::move(done));
     node_->write(offset, data, std::move(done));
   }
+  void read_pieces(u64 offset, Pieces data, Completion done) override {
+    node_->read_pieces(offset, data, std::move(done));
+  }
+  void write_pieces(u64 offset, Pieces data, Completion done) override {
+    done = through(std::move(done));
+    const bool zero = tuning_.detect_zeroes && std::all_of(data.begin(), data.end(), all_zero);
+    if (zero) return node_->write_zeroes(offset, size_of(data), std::move(done));
+    node_->write_pieces(offset, data, std::move(done));
+  }
   void flush(Completion done) override { node_->flush(std::move(done)); }
   void discard(u64 offset, u64 length, Completion done) override {
     if (!tuning_.discard) return done(0);
@@ -49,6 +58,15 @@ class Tuned final : public Node {
 };
 
 }  // namespace
+
+Result<ErrorRule> parse_error_rule(const std::string& word, bool of_writes) {
+  if (word == "report") return ErrorRule::Report;
+  if (word == "ignore") return ErrorRule::Ignore;
+  if (word == "stop") return ErrorRule::Stop;
+  if (word == "enospc" && of_writes) return ErrorRule::StopIfFull;
+  return Error{(of_writes ? "werror=" : "rerror=") + word + " is not known",
+               std::string("it is one of: report, stop, ignore") + (of_writes ? ", enospc" : "")};
+}
 
 std::shared_ptr<Node> tuned(std::shared_ptr<Node> node, const Tuning& tuning) {
   if (node == nullptr || (tuning.discard && !tuning.detect_zeroes && !tuning.write_through)) return node;

@@ -20,6 +20,9 @@ struct Limits {
 
 enum class ErrorRule : u8 { Report, Ignore, Stop, StopIfFull };
 
+// report, ignore, stop, and of writes enospc.
+Result<ErrorRule> parse_error_rule(const std::string& word, bool of_writes);
+
 struct Tuning {
   bool direct = false;         // past the host's page cache
   bool write_through = false;  // every write is flushed

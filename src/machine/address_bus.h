@@ -37,9 +37,11 @@ class MemoryDma final : public hw::DmaPort {
   explicit MemoryDma(mem::AddressSpace& memory) : memory_(memory) {}
   bool read(u64 pa, void* out, u64 size) override { return memory_.read(pa, out, size); }
   bool write(u64 pa, const void* data, u64 size) override { return memory_.write(pa, data, size); }
+  u8* map(u64 pa, u64 size, bool write) override { return memory_.lasting_ram(pa, size, write); }
+  void wrote(const u8* host, u64 pa, u64 size) override { memory_.wrote(host, pa, size); }
 
  private:
-  mem::AddressSpace& memory_;  // map() stays null: writes must pass the code and dirty tracking
+  mem::AddressSpace& memory_;
 };
 
 }  // namespace doppel::machine

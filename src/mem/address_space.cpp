@@ -312,6 +312,34 @@ u8* AddressSpace::ram_pointer(u64 pa, u64 size, bool write) {
   return f->ram->host + f->offset + (pa - f->start);
 }
 
+u8* AddressSpace::lasting_ram(u64 pa, u64 size, bool write) {
+  const Flat* f = find(pa);
+  return f && f->ram && f->ram->owned ? ram_pointer(pa, size, write) : nullptr;
+}
+
+void AddressSpace::wrote(const u8* host, u64 pa, u64 size) {
+  RamBlock* block = nullptr;
+  {
+    const std::lock_guard lock(lock_);
+    for (const auto& b : blocks_) {
+      if (b->owned && host >= b->host && host + size <= b->host + b->size) block = b.get();
+    }
+  }
+  ASSERT_MSG(block != nullptr, "wrote() is for what lasting_ram() gave");
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // who translates marks the page, then reads it
+  u64 at = static_cast<u64>(host - block->host);
+  while (size > 0) {
+    const u64 n = std::min(size, kPageSize - (at & (kPageSize - 1)));
+    std::atomic<u8>& flags = block->flags[at >> kPageBits];
+    const u8 now = flags.load(std::memory_order_relaxed);
+    if ((now & kPageCode) && on_code_write) on_code_write(pa, n);
+    if (now & kPageDirtyLog) flags.fetch_or(kPageDirty);
+    at += n;
+    pa += n;
+    size -= n;
+  }
+}
+
 void AddressSpace::take_dirty(RamBlock& block, u64 offset, u64 size, std::vector<bool>& pages) {
   const u64 first = offset >> kPageBits, count = (size + kPageSize - 1) >> kPageBits;
   pages.assign(count, false);

@@ -86,6 +86,10 @@ class AddressSpace {
   // address space made, in whole pages; the rest of the range stays as it is.
   void discard(u64 pa, u64 size);
   u8* ram_pointer(u64 pa, u64 size, bool write);  // plain RAM in one range, else null
+  // The same of memory that stays there as long as the address space does, to be written past it; then
+  // wrote() does for code and dirty logs what write() would have done, whatever is mapped at `pa` by now.
+  u8* lasting_ram(u64 pa, u64 size, bool write);
+  void wrote(const u8* host, u64 pa, u64 size);
   u64 io_read(const Flat& range, u64 pa, unsigned size);
   void io_write(const Flat& range, u64 pa, u64 value, unsigned size);
   // RAM pages. `host` lies in the block of `range`.

@@ -2,6 +2,7 @@
 // sectors written since the last flush are missing, check finds no corruption, and what was flushed is there.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -88,9 +89,21 @@ class RandomRun {
       case 5: return snapshot();
       case 6: return compare(first, number);
       default:
-        ASSERT_EQ(write_sync(*node_, first * kSector, sectors_of(stamp, number)), 0);
+        std::vector<u8> data = sectors_of(stamp, number);
+        ASSERT_EQ(write_sync(*node_, first * kSector, Pieces(in_pieces(data))), 0);
         model_.set(first, number, stamp, false);
     }
+  }
+
+  // Whole or cut at any bytes.
+  std::vector<std::span<u8>> in_pieces(std::span<u8> data) {
+    std::vector<std::span<u8>> out;
+    while (!data.empty()) {
+      const size_t n = below(2) == 0 ? data.size() : 1 + below(data.size());
+      out.push_back(data.first(n));
+      data = data.subspan(n);
+    }
+    return out;
   }
 
   // A discarded sector reads as zero, as before or as the backing image's; what it is is read back.
@@ -252,7 +265,12 @@ class RandomRun {
   u32 stamp_ = 0;
 };
 
-unsigned effort() { return std::getenv("DOPPEL_TEST_FULL") != nullptr && *std::getenv("DOPPEL_TEST_FULL") ? 20 : 1; }
+// DOPPEL_TEST_FULL=1: twenty times as many seeds, and cuts for each; a larger number: so many.
+unsigned effort() {
+  const char* full = std::getenv("DOPPEL_TEST_FULL");
+  const int n = full != nullptr ? std::atoi(full) : 0;
+  return n <= 0 ? 1 : n == 1 ? 20 : static_cast<unsigned>(n);
+}
 
 TEST(Qcow2Random, AgreesWithAnArray) {
   for (const ImageKind& kind : image_kinds()) {
@@ -271,13 +289,17 @@ TEST(Qcow2Random, AgreesWithAnArray) {
 }
 
 TEST(Qcow2PowerCut, LosesNothingThatWasFlushed) {
+  u64 cuts = 0;
   for (const ImageKind& kind : image_kinds()) {
     for (u64 seed = 1; seed <= effort() && !HasFailure(); seed++) {
       RandomRun run(kind, seed);
       run.power_cuts(60, 40 * effort());
+      cuts += 40 * effort();
       if (HasFailure()) FAIL() << kind.name << " seed " << seed;
     }
   }
+  std::printf("power cuts: %llu, in %zu kinds of images; nothing that was flushed was lost, no corruption\n",
+              static_cast<unsigned long long>(cuts), image_kinds().size());
 }
 
 }  // namespace

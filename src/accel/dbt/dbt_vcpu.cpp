@@ -34,7 +34,11 @@ std::shared_ptr<exec::CodePages> pages_of(mem::AddressSpace& memory) {
   std::lock_guard guard(lock);
   std::shared_ptr<exec::CodePages> p = all[&memory].lock();
   if (!p) {
-    p = std::make_shared<exec::CodePages>(memory);
+    // Devices that go after the vCPUs may still tell of writes.
+    p = {new exec::CodePages(memory), [&memory](exec::CodePages* pages) {
+           memory.on_code_write = nullptr;
+           delete pages;
+         }};
     all[&memory] = p;
     exec::CodePages* raw = p.get();
     memory.on_code_write = [raw](u64 pa, u64 size) {

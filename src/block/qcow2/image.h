@@ -74,13 +74,20 @@ class Image {
   int lookup(u64 offset, u64 length, Piece& piece);
   // What lookup found; of kinds but Compressed also while other threads look things up.
   int read_piece(const Piece& piece, u64 offset, std::span<u8> data);
+  int read_piece(const Piece& piece, u64 offset, Pieces data);
   int read_whole_compressed(u64 entry, std::span<u8> cluster);
+  // How much of a write, from its start, goes to where it is (`host` in the data file); 0: none.
+  int find_in_place(u64 offset, u64 length, u64& host, u64& done);
   int preallocate(u64 offset, u64 length);  // clusters for a range that has none
   Status resize(u64 size);
   int close();
 
   int commit();  // the tables, in order
   int barrier();
+  bool clean() const {  // commit() would do nothing
+    return writable_ && !refcounts.dirty() && !refcounts.has_releases() && !l2.dirty() &&
+           first_dirty_l1_ >= end_dirty_l1_;
+  }
   int write_fields();       // the header's first sector
   Status rewrite_header();  // all of it, extensions too
   // Compressed clusters may be freed by other ways than writes: begin new ones, read old ones again.
@@ -134,6 +141,7 @@ class Image {
   bool in_place(const L2Entry& e) const;
   int write_some(u64 offset, std::span<const u8> data, u64& done);
   int write_in_place(u64 offset, std::span<const u8> data, u64 table, const L2Entry& e, u64& done);
+  int run_in_place(u64 offset, u64 length, u64 table, const L2Entry& e, u64& host, u64& done);
   int write_subclusters(u64 offset, std::span<const u8> data, u64 table, L2Entry e);
   int write_new(u64 offset, std::span<const u8> data, u64 table, u64& done);
   int fill_around(const Span& s, std::span<const u8> data, bool fresh);

@@ -85,6 +85,22 @@ int Image::read_piece(const Piece& piece, u64 offset, std::span<u8> data) {
   return EIO;
 }
 
+int Image::read_piece(const Piece& piece, u64 offset, Pieces data) {
+  const u64 length = size_of(data);
+  const u64 below = backing_ == nullptr ? 0 : std::min(backing_->size(), header.size);
+  if (piece.kind == Kind::Data) return data_file().read_pieces(piece.host, data);
+  if (piece.kind == Kind::Unallocated && offset <= below && length <= below - offset)
+    return read_sync(*backing_, offset, data);
+  if (piece.kind == Kind::Zero || (piece.kind == Kind::Unallocated && offset >= below)) {
+    clear(data);
+    return 0;
+  }
+  std::vector<u8> buffer(length);
+  const int error = read_piece(piece, offset, buffer);
+  if (error == 0) copy_in(data, buffer);
+  return error;
+}
+
 int Image::read_backing(u64 offset, std::span<u8> data) {
   // VM state lies behind the disk; the backing image's has nothing to do with it.
   const u64 size = backing_ == nullptr ? 0 : std::min(backing_->size(), header.size);

@@ -89,21 +89,41 @@ int Image::own_table(u64 offset, u64& table) {
   return 0;
 }
 
-int Image::write_in_place(u64 offset, std::span<const u8> data, u64 table, const L2Entry& e, u64& done) {
+int Image::run_in_place(u64 offset, u64 length, u64 table, const L2Entry& e, u64& host, u64& done) {
   const u64 first = index_of(offset), inside = offset % cluster_size();
   u64 n = cluster_size() - inside;
-  for (u64 k = 1; n < data.size() && first + k < l2_entries(); k++, n += cluster_size()) {
+  for (u64 k = 1; n < length && first + k < l2_entries(); k++, n += cluster_size()) {
     L2Entry next;
     if (const int error = entry_at(table, first + k, next)) return error;
     if (!in_place(next) || next.offset() != e.offset() + k * cluster_size()) break;
   }
-  done = std::min<u64>(n, data.size());
-  if (!has_data_file() && overlaps_metadata(e.offset() + inside, done)) {
+  done = std::min<u64>(n, length);
+  host = e.offset() + inside;
+  if (!has_data_file() && overlaps_metadata(host, done)) {
     mark_corrupt();
     return EIO;
   }
   unstable_ = true;
-  return data_file().write(e.offset() + inside, data.first(done));
+  return 0;
+}
+
+int Image::write_in_place(u64 offset, std::span<const u8> data, u64 table, const L2Entry& e, u64& done) {
+  u64 host = 0;
+  if (const int error = run_in_place(offset, data.size(), table, e, host, done)) return error;
+  return data_file().write(host, data.first(done));
+}
+
+int Image::find_in_place(u64 offset, u64 length, u64& host, u64& done) {
+  done = 0;
+  const u64 index = offset >> (header.cluster_bits + header.l2_bits());
+  if (index >= l1.size() || (l1[index] & kCopied) == 0 || !started_ || !writable_) return 0;
+  const u64 table = l1[index] & kOffsetMask;
+  if (table == 0 || table % cluster_size() != 0) return 0;
+  L2Entry e;
+  if (const int error = entry_at(table, index_of(offset), e)) return error;
+  if (!in_place(e) || e.offset() % cluster_size() != 0) return 0;
+  if (on_write) on_write(offset, length);
+  return run_in_place(offset, length, table, e, host, done);
 }
 
 // Into a cluster of the image's own, some of whose subclusters are not there yet.

@@ -94,7 +94,7 @@ Result<std::shared_ptr<Qcow2>> Qcow2::open_image(std::shared_ptr<File> file, con
 }
 
 int Qcow2::close() {
-  const std::lock_guard hold(lock_);
+  const std::lock_guard alone(gate_);
   if (!image_.writable()) return 0;
   const int stored = bitmaps_ ? bitmaps_->store() : 0;
   const int closed = image_.close();
@@ -109,54 +109,90 @@ int Qcow2::check_range(u64 offset, u64 length) const {
   return offset > size() || length > size() - offset ? EIO : 0;
 }
 
-void Qcow2::read(u64 offset, std::span<u8> data, Completion done) {
-  const u64 n = offset < size() ? std::min<u64>(data.size(), size() - offset) : 0;
-  std::fill(data.begin() + static_cast<std::ptrdiff_t>(n), data.end(), u8{0});
-  done(read_unlocked(offset, data.first(n)));
+void Qcow2::read(u64 offset, std::span<u8> data, Completion done) { read_pieces(offset, {&data, 1}, std::move(done)); }
+
+void Qcow2::read_pieces(u64 offset, Pieces data, Completion done) {
+  const u64 length = size_of(data), n = offset < size() ? std::min<u64>(length, size() - offset) : 0;
+  if (n == length) return done(read_beside(offset, data));
+  clear(slice(data, n, length - n));
+  done(read_beside(offset, slice(data, 0, n)));
 }
 
-// Of an image that nobody writes to, data is read, and whole clusters unpacked, without the lock: by several threads at
-// once.
-int Qcow2::read_unlocked(u64 offset, std::span<u8> data) {
-  while (!data.empty()) {
+// Only looking the bytes up needs the lock, and parts of compressed clusters, which are kept unpacked.
+int Qcow2::read_beside(u64 offset, Pieces data) {
+  const std::shared_lock inside(gate_);
+  for (u64 at = 0, left = size_of(data); left != 0;) {
     Piece piece;
-    size_t n;
-    {
-      const std::lock_guard hold(lock_);
-      if (writable_) return image_.read(offset, data);
-      if (const int error = image_.lookup(offset, data.size(), piece)) return error;
-      n = piece.length;
-      const bool alone = piece.kind == Kind::Data || piece.kind == Kind::Unallocated ||
-                         (piece.kind == Kind::Compressed && n == image_.cluster_size());
-      if (!alone) {
-        if (const int error = image_.read(offset, data.first(n))) return error;
-        piece.kind = Kind::Zero;  // done
-      }
-    }
-    if (piece.kind != Kind::Zero) {
-      const int error = piece.kind == Kind::Compressed ? image_.read_whole_compressed(piece.entry.entry, data.first(n))
-                                                       : image_.read_piece(piece, offset, data.first(n));
-      if (error != 0) return error;
-    }
-    offset += n;
-    data = data.subspan(n);
+    std::unique_lock hold(lock_);
+    if (const int error = image_.lookup(offset + at, left, piece)) return error;
+    const auto part = slice(data, at, piece.length);
+    const bool packed = piece.kind == Kind::Compressed;
+    const bool whole = packed && piece.length == image_.cluster_size() && part.size() == 1;
+    if (!packed || whole) hold.unlock();
+    const int error = whole ? image_.read_whole_compressed(piece.entry.entry, part.front())
+                            : image_.read_piece(piece, offset + at, Pieces(part));
+    if (error != 0) return error;
+    at += piece.length;
+    left -= piece.length;
   }
   return 0;
 }
 
 void Qcow2::write(u64 offset, std::span<const u8> data, Completion done) {
-  int error = check_range(offset, data.size());
-  if (error == 0) {
-    const std::lock_guard hold(lock_);
-    error = image_.write(offset, data);
+  // SAFETY: a write only reads what the pieces point to.
+  const std::span<u8> piece(const_cast<u8*>(data.data()), data.size());
+  write_pieces(offset, {&piece, 1}, std::move(done));
+}
+
+void Qcow2::write_pieces(u64 offset, Pieces data, Completion done) {
+  const u64 length = size_of(data);
+  u64 written = 0;
+  int error = check_range(offset, length);
+  if (error == 0) error = write_beside(offset, data, written);
+  if (error != 0 || written == length) return done(error);
+  std::vector<u8> buffer;
+  const auto rest = slice(data, written, length - written);
+  std::span<const u8> bytes = rest.front();
+  if (rest.size() != 1) {
+    buffer.resize(length - written);
+    copy_out(rest, buffer);
+    bytes = buffer;
+  }
+  {
+    const std::lock_guard alone(gate_);
+    error = image_.write(offset + written, bytes);
   }
   done(error);
 }
 
+// From the start on, as far as the clusters are the image's own already.
+int Qcow2::write_beside(u64 offset, Pieces data, u64& written) {
+  const std::shared_lock inside(gate_);
+  for (u64 left = size_of(data); left != 0;) {
+    u64 host = 0, n = 0;
+    {
+      const std::lock_guard hold(lock_);
+      if (const int error = image_.find_in_place(offset + written, left, host, n)) return error;
+    }
+    if (n == 0) return 0;
+    if (const int error = image_.data_file().write_pieces(host, slice(data, written, n))) return error;
+    written += n;
+    left -= n;
+  }
+  return 0;
+}
+
 void Qcow2::flush(Completion done) {
+  {
+    const std::shared_lock inside(gate_);
+    std::unique_lock hold(lock_);
+    const bool clean = image_.clean();
+    hold.unlock();
+    if (clean) return done(image_.barrier());
+  }
   int error = 0;
   {
-    const std::lock_guard hold(lock_);
+    const std::lock_guard alone(gate_);
     error = image_.flush();
   }
   done(error);
@@ -165,7 +201,7 @@ void Qcow2::flush(Completion done) {
 void Qcow2::discard(u64 offset, u64 length, Completion done) {
   int error = check_range(offset, length);
   if (error == 0) {
-    const std::lock_guard hold(lock_);
+    const std::lock_guard alone(gate_);
     error = image_.discard(offset, length);
   }
   done(error);
@@ -174,18 +210,19 @@ void Qcow2::discard(u64 offset, u64 length, Completion done) {
 void Qcow2::write_zeroes(u64 offset, u64 length, Completion done) {
   int error = check_range(offset, length);
   if (error == 0) {
-    const std::lock_guard hold(lock_);
+    const std::lock_guard alone(gate_);
     error = image_.write_zeroes(offset, length);
   }
   done(error);
 }
 
 int Qcow2::write_compressed(u64 offset, std::span<const u8> packed) {
-  const std::lock_guard hold(lock_);
+  const std::lock_guard alone(gate_);
   return image_.write_compressed(offset, packed);
 }
 
 Extent Qcow2::extent(u64 offset, u64 length) {
+  const std::shared_lock inside(gate_);
   const std::lock_guard hold(lock_);
   Extent e{.length = offset < size() ? std::min(length, size() - offset) : 0};
   if (e.length == 0) return e;
@@ -217,7 +254,7 @@ Extent Qcow2::extent(u64 offset, u64 length) {
 }
 
 Status Qcow2::resize(u64 size) {
-  const std::lock_guard hold(lock_);
+  const std::lock_guard alone(gate_);
   if (!writable_) return Error{"'" + path_ + "' is opened read-only", ""};
   if (image_.header.bitmaps)
     return Error{"'" + path_ + "' has persistent bitmaps: it can't be resized", "remove the bitmaps first"};
@@ -225,7 +262,7 @@ Status Qcow2::resize(u64 size) {
 }
 
 Status Qcow2::set_backing(const std::string& file, const std::string& format) {
-  const std::lock_guard hold(lock_);
+  const std::lock_guard alone(gate_);
   if (!file.empty() && (image_.header.autoclear & kRawDataFile) != 0)
     return Error{"'" + path_ + "' has a raw external data file: it can have no backing image", ""};
   image_.header.backing_file = file;
@@ -235,13 +272,13 @@ Status Qcow2::set_backing(const std::string& file, const std::string& format) {
 }
 
 void Qcow2::replace_backing(std::shared_ptr<Node> node) {
-  const std::lock_guard hold(lock_);
+  const std::lock_guard alone(gate_);
   backing_ = node;
   image_.set_backing(std::move(node));
 }
 
 ImageInfo Qcow2::info() const {
-  const std::lock_guard hold(lock_);
+  const std::lock_guard alone(gate_);
   const Header& h = image_.header;
   ImageInfo i{.format = "qcow2",
               .virtual_size = h.size,

@@ -1,8 +1,10 @@
-// Qcow2: a qcow2 image as a Node. One lock around the image; requests run on the caller's thread. Tools use the image
-// itself through locked().
+// Qcow2: a qcow2 image as a Node. Requests run on the caller's thread: reads, and writes to clusters that are there
+// already, side by side; what changes the tables alone. Tools use the image itself through locked().
 #pragma once
 #include <mutex>
+#include <shared_mutex>
 
+#include "block/gate.h"
 #include "block/image_info.h"
 #include "block/qcow2/bitmaps.h"
 #include "block/qcow2/check.h"
@@ -21,6 +23,8 @@ class Qcow2 final : public Node {
   std::string format() const override { return "qcow2"; }
   void read(u64 offset, std::span<u8> data, Completion done) override;
   void write(u64 offset, std::span<const u8> data, Completion done) override;
+  void read_pieces(u64 offset, Pieces data, Completion done) override;
+  void write_pieces(u64 offset, Pieces data, Completion done) override;
   void flush(Completion done) override;
   void discard(u64 offset, u64 length, Completion done) override;
   void write_zeroes(u64 offset, u64 length, Completion done) override;
@@ -39,7 +43,7 @@ class Qcow2 final : public Node {
   void replace_backing(std::shared_ptr<Node> node);
   template <typename Fn>
   auto locked(Fn&& fn) {
-    const std::lock_guard hold(lock_);
+    const std::lock_guard hold(gate_);
     return fn(image_);
   }
   // Writes everything and closes; the destructor does the same but can't tell errors.
@@ -48,8 +52,10 @@ class Qcow2 final : public Node {
  private:
   explicit Qcow2(Image::Params p);
   int check_range(u64 offset, u64 length) const;
-  int read_unlocked(u64 offset, std::span<u8> data);
-  mutable std::mutex lock_;
+  int read_beside(u64 offset, Pieces data);
+  int write_beside(u64 offset, Pieces data, u64& written);
+  mutable Gate gate_;
+  mutable std::mutex lock_;  // of the caches, for those inside the gate together
   mutable Image image_;
   std::string path_, data_path_;
   std::shared_ptr<Node> backing_;

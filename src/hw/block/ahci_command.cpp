@@ -7,6 +7,7 @@
 #include "block/sync.h"
 #include "hw/block/ahci_port.h"
 #include "hw/block/ata_disk.h"
+#include "hw/block/disk_memory.h"
 
 namespace doppel::hw {
 
@@ -26,8 +27,7 @@ struct AhciPort::Queued {
   u32 generation = 0;
   bool write = false, flush_after = false;
   u64 lba = 0, bytes = 0;
-  std::unique_ptr<u8[]> data;
-  std::vector<Segment> segments;
+  std::unique_ptr<DiskMemory> memory;
 };
 
 void AhciPort::process() {
@@ -67,7 +67,7 @@ bool AhciPort::load_segments(u64 limit) {
 size_t AhciPort::to_memory(std::span<const u8> data) {
   size_t done = 0;
   while (done < data.size() && segment_ < segments_.size()) {
-    const Segment& s = segments_[segment_];
+    const DmaSegment& s = segments_[segment_];
     const size_t n = static_cast<size_t>(std::min<u64>(data.size() - done, s.length - inside_));
     p_.dma().write(s.address + inside_, data.data() + done, n);
     done += n;
@@ -81,7 +81,7 @@ size_t AhciPort::to_memory(std::span<const u8> data) {
 size_t AhciPort::from_memory(std::span<u8> data) {
   size_t done = 0;
   while (done < data.size() && segment_ < segments_.size()) {
-    const Segment& s = segments_[segment_];
+    const DmaSegment& s = segments_[segment_];
     const size_t n = static_cast<size_t>(std::min<u64>(data.size() - done, s.length - inside_));
     p_.dma().read(s.address + inside_, data.data() + done, n);
     done += n;
@@ -172,17 +172,17 @@ void AhciPort::dma_phase() {
   IdeDrive& drive = *p_.drive;
   const bool in = drive.phase() == Phase::DmaIn;
   u64 table = 0;
-  for (const Segment& s : segments_) table += s.length;
+  for (const DmaSegment& s : segments_) table += s.length;
   const auto request = drive.disk_request();
   if (request && request->bytes <= table) {
-    const auto data = std::make_shared<std::vector<u8>>(request->bytes);
-    if (!in) from_memory(*data);
+    const std::shared_ptr<DiskMemory> memory = take_memory(request->bytes, in);
     with_disk_ = true;
-    queue_.submit([request = *request, data, in] { return request.run(*data, in); },
-                  [this, data, in, generation = generation_](int error) {
+    queue_.submit([request = *request, memory, in] { return request.run(memory->pieces(), in); },
+                  [this, memory, in, generation = generation_](int error) {
                     if (generation != generation_) return;
                     with_disk_ = false;
-                    if (error == 0 && in) to_memory(*data);
+                    if (error == 0) memory->deliver();
+                    if (error == 0 || !in) moved_ += memory->size();
                     p_.drive->disk_done(error);
                     p_.drive->dma_end();
                     run();
@@ -203,6 +203,21 @@ void AhciPort::dma_phase() {
     }
   }
   drive.dma_end();
+}
+
+// The first `bytes` of what the table has left, which holds so many.
+std::unique_ptr<DiskMemory> AhciPort::take_memory(u64 bytes, bool to_guest) {
+  std::vector<DmaSegment> segments;
+  for (u64 left = bytes; left != 0 && segment_ < segments_.size();) {
+    const DmaSegment& s = segments_[segment_];
+    const u64 n = std::min(left, s.length - inside_);
+    segments.push_back({s.address + inside_, n});
+    left -= n;
+    inside_ += n;
+    if (inside_ == s.length) segment_++, inside_ = 0;
+  }
+  return std::make_unique<DiskMemory>(p_.dma(), std::move(segments),
+                                      to_guest ? DiskMemory::Direction::ToGuest : DiskMemory::Direction::FromGuest);
 }
 
 // The registers come back in a frame; after a read by PIO that is the PIO setup frame.
@@ -270,11 +285,9 @@ void AhciPort::start_queued(unsigned slot, std::span<const u8> frame) {
   if (q->write && disk_->node().read_only()) return finish_queued(*q, EROFS);
   if (!load_segments(q->bytes)) return abandon(kHbfs);
   u64 table = 0;
-  for (const Segment& s : segments_) table += s.length;
+  for (const DmaSegment& s : segments_) table += s.length;
   if (table < q->bytes) return abandon(kOfs);
-  q->data.reset(new u8[q->bytes]);
-  if (q->write) from_memory({q->data.get(), q->bytes});
-  q->segments = std::exchange(segments_, {});
+  q->memory = take_memory(q->bytes, !q->write);
   submit_queued(std::move(q));
 }
 
@@ -284,10 +297,10 @@ void AhciPort::submit_queued(std::unique_ptr<Queued> command) {
   const std::shared_ptr<Queued> q = std::move(command);
   queue_.submit(
       [q, node = disk_->shared_node()] {
-        const std::span<u8> bytes(q->data.get(), q->bytes);
-        const int error = q->write ? block::write_sync(*node, q->lba * ata::kSectorSize, bytes)
-                                   : block::read_sync(*node, q->lba * ata::kSectorSize, bytes);
-        if (error != 0 && !q->write) std::fill(bytes.begin(), bytes.end(), u8{0});  // it may be passed over
+        const block::Pieces pieces = q->memory->pieces();
+        const int error = q->write ? block::write_sync(*node, q->lba * ata::kSectorSize, pieces)
+                                   : block::read_sync(*node, q->lba * ata::kSectorSize, pieces);
+        if (error != 0 && !q->write) q->memory->clear();  // it may be passed over
         return error == 0 && q->flush_after ? block::flush_sync(*node) : error;
       },
       [this, q](int error) {
@@ -304,12 +317,7 @@ void AhciPort::finish_queued(Queued& q, int error) {
   queued_ &= ~bit;
   issued_ &= ~bit;
   if (halted_) return;
-  if (error == 0 && !q.write) {
-    segments_ = std::move(q.segments);
-    segment_ = 0;
-    inside_ = moved_ = 0;
-    to_memory({q.data.get(), q.bytes});
-  }
+  if (error == 0 && q.memory) q.memory->deliver();
   TaskFile& t = disk_->task();
   t.status = kDrdy | kDsc;
   t.error = 0;

@@ -15,6 +15,7 @@
 namespace doppel::hw {
 
 class AtaDisk;
+class DiskMemory;
 
 class AhciPort final : public IdeHost {
  public:
@@ -40,10 +41,6 @@ class AhciPort final : public IdeHost {
   void drive_ready(IdeDrive& drive) override;
 
  private:
-  struct Segment {
-    u64 address = 0;
-    u64 length = 0;
-  };
   struct Header {
     u32 flags = 0, table_length = 0;
     u64 table = 0;
@@ -77,6 +74,7 @@ class AhciPort final : public IdeHost {
   void abandon(u32 interrupts);
   bool load_header(unsigned slot);
   bool load_segments(u64 limit);
+  std::unique_ptr<DiskMemory> take_memory(u64 bytes, bool to_guest);
   size_t to_memory(std::span<const u8> data);
   size_t from_memory(std::span<u8> data);
 
@@ -88,7 +86,7 @@ class AhciPort final : public IdeHost {
   // The command that is not queued; slot_ < 0: none.
   int slot_ = -1;
   Header header_;
-  std::vector<Segment> segments_;
+  std::vector<DmaSegment> segments_;
   size_t segment_ = 0;
   u64 inside_ = 0, moved_ = 0;
   bool with_disk_ = false, processing_ = false, pio_ = false;

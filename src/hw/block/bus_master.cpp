@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "hw/block/disk_memory.h"
 #include "hw/block/disk_queue.h"
 
 namespace doppel::hw {
@@ -52,14 +53,14 @@ void BusMaster::on_dma(IdeDrive& drive) {
 }
 
 // The memory that the table gives a transfer of so many bytes; false: not enough.
-bool BusMaster::gather(u32 bytes, std::vector<Segment>& segments, bool& last) {
+bool BusMaster::gather(u32 bytes, std::vector<DmaSegment>& segments, bool& last) {
   u32 at = table_;
   for (u32 done = 0; done < bytes; at += 8) {
     u32 descriptor[2];
     if (last || !dma_().read(at, descriptor, sizeof descriptor)) return false;
     const u32 count = (descriptor[1] & 0xfffe) != 0 ? descriptor[1] & 0xfffe : 65536;
     segments.push_back({descriptor[0] & ~u32{1}, std::min(count, bytes - done)});
-    done += segments.back().length;
+    done += static_cast<u32>(segments.back().length);
     last = (descriptor[1] & kEndOfTable) != 0;
   }
   return true;
@@ -69,23 +70,15 @@ bool BusMaster::gather(u32 bytes, std::vector<Segment>& segments, bool& last) {
 bool BusMaster::start(IdeDrive& drive, bool to_memory) {
   DiskQueue* queue = drive.disk_queue();
   const auto request = drive.disk_request();
-  auto segments = std::make_shared<std::vector<Segment>>();
+  std::vector<DmaSegment> segments;
   bool last = false;
-  if (queue == nullptr || !request || !gather(request->bytes, *segments, last)) return false;
-  const auto data = std::make_shared<std::vector<u8>>(request->bytes);
-  u8* to = data->data();
-  for (const Segment& s : *segments) {
-    if (!to_memory) dma_().read(s.address, to, s.length);
-    to += s.length;
-  }
+  if (queue == nullptr || !request || !gather(request->bytes, segments, last)) return false;
+  const auto memory = std::make_shared<DiskMemory>(
+      dma_(), std::move(segments), to_memory ? DiskMemory::Direction::ToGuest : DiskMemory::Direction::FromGuest);
   drive.wait_for_disk();
-  queue->submit([request = *request, data, to_memory] { return request.run(*data, to_memory); },
-                [this, &drive, segments, data, to_memory, last](int error) {
-                  const u8* from = data->data();
-                  for (const Segment& s : *segments) {
-                    if (to_memory && error == 0) dma_().write(s.address, from, s.length);
-                    from += s.length;
-                  }
+  queue->submit([request = *request, memory, to_memory] { return request.run(memory->pieces(), to_memory); },
+                [this, &drive, memory, last](int error) {
+                  if (error == 0) memory->deliver();
                   if (last) status_ = static_cast<u8>(status_ & ~kActive);  // a longer table leaves the channel active
                   drive.disk_done(error);
                   drive.dma_end();

@@ -27,11 +27,8 @@ class BusMaster final {
   void archive(StateArchive& ar);
 
  private:
-  struct Segment {
-    u32 address = 0, length = 0;
-  };
   void run(IdeDrive& drive);
-  bool gather(u32 bytes, std::vector<Segment>& segments, bool& last);
+  bool gather(u32 bytes, std::vector<DmaSegment>& segments, bool& last);
   bool start(IdeDrive& drive, bool to_memory);
   std::function<DmaPort&()> dma_;
   std::function<IdeDrive*()> selected_;

@@ -171,10 +171,10 @@ void DiskQueue::drain() {
 
 void DiskQueue::cancel() {
   finish_work();
-  std::deque<Job> forgotten;
+  std::deque<Job> forgotten, given_up;  // they end when lock_ is free: their memory tells what was written to it
   const std::lock_guard guard(lock_);
   forgotten.swap(done_);
-  kept_.clear();
+  given_up.swap(kept_);
 }
 
 void DiskQueue::resume() {

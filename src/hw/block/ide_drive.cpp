@@ -20,8 +20,9 @@ void IdeDrive::leave_data_phase() {
   dma_done_ = busy_ = false;
 }
 
-int DiskRequest::run(std::span<u8> data, bool read) const {
+int DiskRequest::run(block::Pieces data, bool read) const {
   const int error = read ? block::read_sync(*node, offset, data) : block::write_sync(*node, offset, data);
+  if (error != 0 && read) block::clear(data);  // it may be passed over
   return error == 0 && flush_after ? block::flush_sync(*node) : error;
 }
 

@@ -38,7 +38,7 @@ struct DiskRequest {
   u32 bytes = 0;
   bool flush_after = false;
   std::shared_ptr<DiskPolicy> policy = nullptr;
-  int run(std::span<u8> data, bool read) const;  // 0 or an errno value; no lock is needed
+  int run(block::Pieces data, bool read) const;  // 0 or an errno value; no lock is needed
 };
 
 // The registers of one device. Each has a current and a previous ("hob") byte for 48-bit commands.

@@ -40,10 +40,6 @@ class Nvme final : public PciDevice, private MmioHandler {
 
  private:
   using Command = nvme::Command;
-  struct Segment {
-    u64 address = 0;
-    u64 length = 0;
-  };
   struct Completion {
     u32 result = 0;
     u16 sq = 0, head = 0, id = 0, status = 0;
@@ -87,7 +83,7 @@ class Nvme final : public PciDevice, private MmioHandler {
   void publish();
   bool ready() const { return (status_ & nvme::kCstsReady) != 0 && (status_ & nvme::kCstsFatal) == 0; }
   u32 page_size() const { return 4096u << std::min(control_ >> 7 & 15, 4u); }
-  u16 map_prp(u64 prp1, u64 prp2, u64 length, std::vector<Segment>& out);
+  u16 map_prp(u64 prp1, u64 prp2, u64 length, std::vector<DmaSegment>& out);
   u16 send(const Command& c, std::span<const u8> data);  // to the buffer of a command
   void async_event(u8 type, u8 information, u8 log);
   void answer_events();

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "block/sync.h"
+#include "hw/block/disk_memory.h"
 #include "hw/block/nvme.h"
 
 namespace doppel::hw {
@@ -29,31 +30,30 @@ struct Nvme::Io {
   u16 sq = 0, id = 0;
   u8 opcode = 0;
   u64 offset = 0, size = 0;  // bytes of the disk
-  u64 buffer = 0;            // bytes of `data` that count as in flight
-  std::unique_ptr<u8[]> data, found;
-  std::vector<Segment> segments;
+  u64 buffer = 0;            // bytes of `memory` that count as in flight
+  std::unique_ptr<DiskMemory> memory;
   struct Range {
     u64 offset, length;
   };
   std::vector<Range> ranges;
   bool flush_after = false;
   bool differs = false;  // compare
-  std::span<u8> bytes() const { return {data.get(), buffer}; }
 
   int run(block::Node& node) {
     int error = 0;
     switch (opcode) {
       case kRead:
-        error = block::read_sync(node, offset, bytes());
-        if (error != 0) std::fill_n(data.get(), buffer, u8{0});  // it may be passed over
+        error = block::read_sync(node, offset, memory->pieces());
+        if (error != 0) memory->clear();  // it may be passed over
         break;
-      case kWrite: error = block::write_sync(node, offset, bytes()); break;
+      case kWrite: error = block::write_sync(node, offset, memory->pieces()); break;
       case kWriteZeroes: error = block::write_zeroes_sync(node, offset, size); break;
       case kFlush: error = node.read_only() ? 0 : block::flush_sync(node); break;
       case kCompare: {
-        found = std::make_unique<u8[]>(buffer);
-        error = block::read_sync(node, offset, {found.get(), buffer});
-        differs = error == 0 && std::memcmp(found.get(), data.get(), buffer) != 0;
+        std::vector<u8> found(buffer), given(buffer);
+        error = block::read_sync(node, offset, found);
+        block::copy_out(memory->pieces(), given);
+        differs = error == 0 && found != given;
         break;
       }
       default:
@@ -107,26 +107,23 @@ u16 Nvme::start_transfer(const Command& c, const std::shared_ptr<Io>& io) {
   io->size = count * kBlock;
   io->flush_after = writes && (!write_cache_ || (c.dword12 & kForceUnitAccess) != 0);
   if (c.opcode == kWriteZeroes) return kSuccess;
-  if (const u16 status = map_prp(c.prp1, c.prp2, io->size, io->segments)) return status;
+  std::vector<DmaSegment> segments;
+  if (const u16 status = map_prp(c.prp1, c.prp2, io->size, segments)) return status;
   io->buffer = io->size;
-  io->data.reset(new u8[io->size]);
-  if (c.opcode == kRead) return kSuccess;
-  u8* to = io->data.get();
-  for (const Segment& s : io->segments) {
-    if (!dma().read(s.address, to, s.length)) return kDataTransferError;
-    to += s.length;
-  }
-  return kSuccess;
+  io->memory = std::make_unique<DiskMemory>(
+      dma(), std::move(segments),
+      c.opcode == kRead ? DiskMemory::Direction::ToGuest : DiskMemory::Direction::FromGuest);
+  return io->memory->good() ? kSuccess : kDataTransferError;
 }
 
 u16 Nvme::start_ranges(const Command& c, const std::shared_ptr<Io>& io) {
   const size_t count = (c.dword10 & 0xff) + size_t{1};
   if (p_.node->read_only()) return kWriteProtected | kDnr;
-  std::vector<Segment> segments;
+  std::vector<DmaSegment> segments;
   if (const u16 status = map_prp(c.prp1, c.prp2, count * kRange, segments)) return status;
   std::vector<u8> raw(count * kRange);
   u8* to = raw.data();
-  for (const Segment& s : segments) {
+  for (const DmaSegment& s : segments) {
     if (!dma().read(s.address, to, s.length)) return kDataTransferError;
     to += s.length;
   }
@@ -155,13 +152,7 @@ void Nvme::finish(Io& io, int error) {
   u16 status = status_of(error, reads);
   if (error != 0) DOPPEL_LOG(GuestErrors, "nvme: command 0x%02x failed, errno %d\n", io.opcode, error);
   if (io.differs) status = kCompareFailure;
-  if (status == kSuccess && io.opcode == kRead) {
-    const u8* from = io.data.get();
-    for (const Segment& s : io.segments) {
-      if (!dma().write(s.address, from, s.length)) status = kDataTransferError;
-      from += s.length;
-    }
-  }
+  if (status == kSuccess && io.opcode == kRead && !io.memory->deliver()) status = kDataTransferError;
   complete(io.sq, io.id, status);
 }
 

@@ -89,7 +89,7 @@ void Nvme::publish() {
 
 // A transfer's buffer: PRP1, then PRP2 as the second page or as a list of pages whose last entry leads to the next
 // list.
-u16 Nvme::map_prp(u64 prp1, u64 prp2, u64 length, std::vector<Segment>& out) {
+u16 Nvme::map_prp(u64 prp1, u64 prp2, u64 length, std::vector<DmaSegment>& out) {
   const u64 page = page_size();
   const auto add = [&out](u64 address, u64 n) {
     if (!out.empty() && out.back().address + out.back().length == address) {
@@ -135,9 +135,9 @@ u16 Nvme::map_prp(u64 prp1, u64 prp2, u64 length, std::vector<Segment>& out) {
 
 u16 Nvme::send(const Command& c, std::span<const u8> data) {
   if (data.empty()) return kSuccess;
-  std::vector<Segment> segments;
+  std::vector<DmaSegment> segments;
   if (const u16 status = map_prp(c.prp1, c.prp2, data.size(), segments)) return status;
-  for (const Segment& s : segments) {
+  for (const DmaSegment& s : segments) {
     if (!dma().write(s.address, data.data(), s.length)) return kDataTransferError;
     data = data.subspan(s.length);
   }

@@ -50,14 +50,18 @@ void ScsiCd::run() {
     } else if (const auto request = cd_.disk_request()) {
       with_disk_ = true;
       task.in.resize(request->bytes);
-      queue_->submit([request = *request, t = tasks_.front()] { return request.run(t->in, true); },
-                     [this](int error) {
-                       with_disk_ = false;
-                       cd_.disk_done(error);
-                       cd_.dma_end();
-                       finish();
-                       if (!running_) start();
-                     });
+      queue_->submit(
+          [request = *request, t = tasks_.front()] {
+            const std::span<u8> piece(t->in);
+            return request.run({&piece, 1}, true);
+          },
+          [this](int error) {
+            with_disk_ = false;
+            cd_.disk_done(error);
+            cd_.dma_end();
+            finish();
+            if (!running_) start();
+          });
       return;
     } else {
       while (!cd_.dma_done()) {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "block/sync.h"
+#include "hw/block/disk_memory.h"
 
 namespace doppel::hw {
 
@@ -68,7 +69,7 @@ struct VirtioBlk::Request {
   u32 type = 0;
   u64 offset = 0, size = 0;  // bytes
   u64 counted = 0;           // in flight
-  std::unique_ptr<u8[]> data;
+  std::unique_ptr<DiskMemory> memory;
   struct Range {
     u64 offset, length;
     bool unmap;
@@ -76,7 +77,6 @@ struct VirtioBlk::Request {
   std::vector<Range> ranges;
   bool flush_after = false;
   u8 status = kOk;
-  std::span<u8> bytes() const { return {data.get(), size}; }
 };
 
 VirtioBlk::VirtioBlk(Params p)
@@ -161,8 +161,11 @@ bool VirtioBlk::prepare(Request& r) {
         r.size = 0;
         return false;
       }
-      r.data.reset(new u8[r.size]);
-      if (r.type == kOut) r.chain.read(kHeader, r.bytes());
+      const bool reads = r.type == kIn;
+      r.memory = std::make_unique<DiskMemory>(
+          r.chain.dma(), reads ? r.chain.writable_at(0, r.size) : r.chain.readable_at(kHeader, r.size),
+          reads ? DiskMemory::Direction::ToGuest : DiskMemory::Direction::FromGuest);
+      if (!r.memory->good()) r.chain.set_faulty();
       break;
     }
     case kFlushType: break;
@@ -209,8 +212,8 @@ int VirtioBlk::run(Request& r) const {
   block::Node& node = *p_.node;
   int error = 0;
   switch (r.type) {
-    case kIn: error = block::read_sync(node, r.offset, r.bytes()); break;
-    case kOut: error = block::write_sync(node, r.offset, r.bytes()); break;
+    case kIn: error = block::read_sync(node, r.offset, r.memory->pieces()); break;
+    case kOut: error = block::write_sync(node, r.offset, r.memory->pieces()); break;
     case kFlushType: error = block::flush_sync(node); break;
     default:
       for (const Request::Range& range : r.ranges) {
@@ -219,14 +222,17 @@ int VirtioBlk::run(Request& r) const {
                                        : block::write_zeroes_sync(node, range.offset, range.length);
       }
   }
-  if (error != 0 && r.type == kIn) std::fill(r.bytes().begin(), r.bytes().end(), u8{0});  // it may be passed over
+  if (error != 0 && r.type == kIn) r.memory->clear();  // it may be passed over
   return error == 0 && r.flush_after ? block::flush_sync(node) : error;
 }
 
 // The status is the last byte that the driver gave room for.
 void VirtioBlk::complete(Request& r) {
   u32 written = 1;
-  if (r.type == kIn && r.status == kOk) written += static_cast<u32>(r.chain.write(0, r.bytes()));
+  if (r.type == kIn && r.status == kOk) {
+    if (!r.memory->deliver()) r.chain.set_faulty();
+    written += static_cast<u32>(r.size);
+  }
   r.chain.write(r.chain.writable() - 1, {&r.status, 1});
   queue(r.queue).push(r.chain, written);
   touched_[r.queue] = true;

@@ -23,6 +23,10 @@ class PciDevice::GatedDma final : public DmaPort {
   }
   bool write(u64 pa, const void* data, u64 size) override { return enabled() && d_.bus_->dma().write(pa, data, size); }
   u8* map(u64 pa, u64 size, bool write) override { return enabled() ? d_.bus_->dma().map(pa, size, write) : nullptr; }
+  // Also of a transfer that began before the guest took the mastership away.
+  void wrote(const u8* host, u64 pa, u64 size) override {
+    if (d_.bus_ != nullptr) d_.bus_->dma().wrote(host, pa, size);
+  }
 
  private:
   bool enabled() const { return d_.bus_ != nullptr && (d_.command() & kBusMaster) != 0; }

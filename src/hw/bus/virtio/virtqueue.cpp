@@ -43,6 +43,15 @@ size_t VirtqChain::write(u64 offset, std::span<const u8> data) const {
               [&](u64 pa, size_t at, size_t n) { return dma_->write(pa, &data[at], n); });
 }
 
+std::vector<DmaSegment> VirtqChain::segments(size_t first, size_t last, u64 offset, u64 size) const {
+  std::vector<DmaSegment> out;
+  walk(first, last, offset, size, [&](u64 pa, size_t, size_t n) {
+    out.push_back({pa, n});
+    return true;
+  });
+  return out;
+}
+
 void Virtqueue::reset() {
   setup_ = {.size = max_size_};
   dma_ = nullptr;

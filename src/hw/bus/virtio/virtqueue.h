@@ -25,6 +25,13 @@ class VirtqChain {
   size_t read(u64 offset, std::span<u8> out) const;
   size_t write(u64 offset, std::span<const u8> data) const;
   bool faulty() const { return faulty_; }
+  void set_faulty() const { faulty_ = true; }
+  // Where the bytes lie in guest memory, unchecked, and the way there.
+  std::vector<DmaSegment> readable_at(u64 offset, u64 size) const { return segments(0, writable_from_, offset, size); }
+  std::vector<DmaSegment> writable_at(u64 offset, u64 size) const {
+    return segments(writable_from_, segments_.size(), offset, size);
+  }
+  DmaPort& dma() const { return *dma_; }
   // The writable buffers as the driver gave them: guest addresses and sizes, unchecked.
   template <typename Body>
   void each_writable(Body body) const {
@@ -37,6 +44,7 @@ class VirtqChain {
     u64 address = 0;
     u32 length = 0;
   };
+  std::vector<DmaSegment> segments(size_t first, size_t last, u64 offset, u64 size) const;
   template <typename Move>
   size_t walk(size_t first, size_t last, u64 offset, size_t size, Move move) const;
   DmaPort* dma_ = nullptr;
