@@ -1,10 +1,11 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-root] [amd64-plug] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-fat] [amd64-root] [amd64-plug] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
 #   guests/amd64-virtio/{vmlinuz,initrd.gz}   the same with the virtio drivers and ext4
 #   guests/amd64-disk/{vmlinuz,initrd.gz}     the same with the drivers of all disk controllers and ext4
+#   guests/amd64-fat/{vmlinuz,initrd.gz}      the same with FAT, floppy and virtio disks
 #   guests/amd64-root/disk.img            a raw disk of 4 GiB (sparse) with MBR, GRUB and a Debian root on ext4
 #   guests/amd64-plug/{vmlinuz,initrd.gz}   the same with the drivers of cards that are plugged in, and of the power button
 #   guests/amd64-share/{vmlinuz,initrd.gz}    the same with 9P and virtio-input
@@ -50,6 +51,11 @@ amd64_virtio() {
 # The amd64 guest with the drivers of all disk controllers.
 amd64_disk() {
     pc amd64-disk amd64 linux-image-amd64 ahci nvme ext4 crc32c_generic isofs virtio_pci virtio_blk virtio_scsi
+}
+
+# The amd64 guest that reads FAT disks.
+amd64_fat() {
+    pc amd64-fat amd64 linux-image-amd64 vfat nls_cp437 nls_iso8859-1 nls_utf8 floppy virtio_pci virtio_blk
 }
 
 # A disk with a Debian userland. Its ext4 file system is made from a folder, without root: the files' owner is whoever runs this.
@@ -213,6 +219,7 @@ for guest; do
         amd64-virtio) amd64_virtio ;;
         amd64-share) amd64_share ;;
         amd64-disk) amd64_disk ;;
+        amd64-fat) amd64_fat ;;
         amd64-root) amd64_root ;;
         amd64-plug) amd64_plug ;;
         mipsel-malta) mipsel_malta ;;
@@ -221,6 +228,6 @@ for guest; do
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
         installers-mips) installer_malta mipsel && installer_malta mips64el ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-root amd64-plug mipsel-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-fat amd64-root amd64-plug mipsel-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
     esac
 done

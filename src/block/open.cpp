@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "block/fat/fat.h"
 #include "block/file.h"
 #include "block/formats/read_only_image.h"
 #include "block/image_info.h"
@@ -114,6 +115,7 @@ Result<std::shared_ptr<Node>> open_at_depth(const std::string& path, const OpenO
   if (depth > kMaxDepth)
     return Error{"the chain of backing images of '" + path + "' is longer than " + std::to_string(kMaxDepth),
                  "perhaps an image backs itself: img rebase -u mends that"};
+  if (fat::is_name(path)) return fat::open_folder(path, options);
   const std::string& format = options.format;
   if (!format.empty() && !is_format(format))
     return Error{"unknown image format '" + format + "'", "use format=raw or format=qcow2"};

@@ -165,6 +165,41 @@ def test_disk_grub(t):
            "-drive", f"file={GUESTS / 'pc-disk/disk.img'},format=raw,snapshot=on", arch="i386").exited().need("Doppel i386 guest", *GOOD).never(*BAD)
 
 
+# --- folders of the host as FAT disks
+
+FAT = ("mkdir /a /b /c; mount -t vfat -o ro,iocharset=utf8 /dev/vda1 /a; mount -t vfat -o iocharset=utf8 /dev/sda1 /b; mount -t vfat -o iocharset=utf8 /dev/fd0 /c; "
+       "for d in /a /b /c; do cd $d; echo FAT-BEGIN; find . -type f | while read -r f; do sha256sum \"$f\"; done; echo FAT-END; done; cd /; "
+       "echo written > /b/new.txt; mv \"/b/Some Folder\" /b/moved; rm /b/UPPER.TXT; umount /b; mount -t vfat -o iocharset=utf8 /dev/sda1 /b; cat /b/new.txt; ls /b/moved; "
+       "ls /b/UPPER.TXT; touch /a/x; umount /b; echo FAT-OVER")
+
+
+def test_fat_folders(t):
+    """A guest reads folders as FAT16, FAT32 and floppy disks, by their long names, and writes to one; the folder stays as it was."""
+    folder, small = t.dir / "Share", t.dir / "small"
+    for top in (folder, small):
+        shutil.rmtree(top, ignore_errors=True)
+        (top / "Some Folder/and one below").mkdir(parents=True)
+        for name, data in (("UPPER.TXT", b"upper"), ("a long name, with spaces.text", b"long" * 3000), ("\u00e4\u00f6\u00fc \u4e2d\u6587.txt", b"unicode"), ("empty", b""),
+                           ("Some Folder/inner", os.urandom(100000)), ("Some Folder/and one below/deep.bin", os.urandom(70001))):
+            (top / name).write_bytes(data)
+    for n in range(300):
+        (folder / "Some Folder" / f"file number {n}").write_text(str(n))
+    (folder / "big").write_bytes(os.urandom(5 << 20))
+
+    def listing(top):
+        return {"./" + str(f.relative_to(top)): hashlib.sha256(f.read_bytes()).hexdigest() for f in top.rglob("*") if f.is_file()}
+    before = listing(folder)
+    run = t.guest("amd64-fat", "-drive", f"file=fat:{folder},format=raw,if=virtio,readonly=on", "-drive", f"file=fat:rw:32:{folder},format=raw,if=ide", "-fda",
+                  f"fat:floppy:{small}", append="quiet guest_quiet guest_run=" + FAT.replace(" ", "+"), timeout=300).exited()
+    found = [dict(line.split("  ", 1)[::-1] for line in part.split("FAT-END")[0].splitlines() if "  " in line) for part in run.text.split("FAT-BEGIN")[1:]]
+    check(len(found) == 3, run.text[-1500:])
+    for got, top in zip(found, (folder, folder, small)):
+        want = listing(top)
+        check(got == want, f"{top}: missing {sorted(set(want) - set(got))[:5]}, more {sorted(set(got) - set(want))[:5]}")
+    run.need("written\n", r"and one below", r"UPPER.TXT: No such file", r"touch: /a/x: Read-only", "FAT-OVER").never(*BAD, "FAT-fs .*error")
+    check(listing(folder) == before, "the guest has changed the folder")
+
+
 # --- a Debian root on every disk controller
 
 CONTROLLERS = {
@@ -235,13 +270,15 @@ def test_full_root_2gib(t):
         image.unlink()
 
 
-def write_until_killed(t, image, controller, first, more):
-    """Kills the emulator while the guest writes, some time after `more` files; returns the last that the guest had synced."""
-    p = subprocess.Popen([t.program, "qemu-system-x86_64", *map(str, root_command(image, controller, f"guest_files={first}"))],
+def write_until_killed(t, image, controller, last, more):
+    """A boot on a disk that was cut off: the files up to `last` are verified, then more are written, and the emulator is killed some time after
+    that. Returns the last file that the guest had synced."""
+    words = (f"guest_verify={last} " if last else "") + f"guest_files={last + 1}"
+    p = subprocess.Popen([t.program, "qemu-system-x86_64", *map(str, root_command(image, controller, words))],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    text, end = "", time.time() + 180
+    text, end = "", time.time() + 300
     try:
-        while f"GUEST-WROTE {first + more}\r" not in text and time.time() < end and select.select([p.stdout], [], [], 30)[0]:
+        while f"GUEST-WROTE {last + more}\r" not in text and time.time() < end and select.select([p.stdout], [], [], 120)[0]:
             part = os.read(p.stdout.fileno(), 65536)
             if not part:
                 break
@@ -252,17 +289,35 @@ def write_until_killed(t, image, controller, first, more):
     text += p.stdout.read().decode(errors="replace")
     p.wait()
     wrote = [int(n) for n in re.findall(r"GUEST-WROTE (\d+)\r", text)]
-    check(wrote and wrote[-1] >= first + more, "the guest does not write:\n" + text[-1500:])
+    check(wrote and wrote[-1] >= last + more, "the guest does not write:\n" + text[-1500:])
+    if last:
+        Run(0, text.replace("\r", "")).need(rf"GUEST-VERIFIED {last}\b").never(*BAD, "GUEST-LOST")
     return wrote[-1]
 
 
+def check_journal(t, image):
+    """The journal of a file system that was cut off is replayed, and nothing else is to be mended."""
+    raw = t.dir / "root.raw"
+    status, text = image_tool(t, "dd", "-O", "raw", "bs=1M", "skip=1", f"if={image}", f"of={raw}")  # the partition
+    check(status == 0, text)
+    for flag, good in (("-fp", (0, 1)), ("-fn", (0,))):
+        p = subprocess.run(["/sbin/e2fsck", flag, raw], capture_output=True, text=True)
+        check(p.returncode in good, f"e2fsck {flag} says {p.returncode}:\n{p.stdout[-3000:]}{p.stderr}")
+    raw.unlink()
+
+
 def kill_rounds(t, controller, rounds):
-    image, last = root_image(t, controller), 0
-    for _ in range(rounds):
-        last = write_until_killed(t, image, controller, last + 1, random.randrange(3, 30))
+    """Each boot verifies what the one before had synced when it was killed."""
+    image, last, begin = root_image(t, controller), 0, time.time()
+    for n in range(rounds):
+        last = write_until_killed(t, image, controller, last, random.randrange(2, 8))
         check_image(t, image, leaks_allowed=True)
-        t.boot(*root_command(image, controller, f"guest_verify={last}"), timeout=180).exited().need(rf"GUEST-VERIFIED {last}\b").never(*BAD, "GUEST-LOST")
-        check_file_system(t, image)
+        if n % 5 == 0:
+            check_journal(t, image)
+    t.boot(*root_command(image, controller, f"guest_verify={last}"), timeout=300).exited().need(rf"GUEST-VERIFIED {last}\b").never(*BAD, "GUEST-LOST")
+    check_image(t, image, leaks_allowed=True)
+    check_file_system(t, image)
+    print(f"      {controller}: killed {rounds} times, {last} files synced and found again, {time.time() - begin:.0f} s", flush=True)
     image.unlink()
 
 

@@ -350,6 +350,109 @@ def test_foreign_fuzz(t):
     check(p.returncode == 0 and "SKIPPED" not in p.stdout, p.stdout[-2000:] + p.stderr[-2000:])
 
 
+def row(*cells):
+    print("      " + " | ".join(str(c) for c in cells), flush=True)
+
+
+def test_interop_table(t):
+    """Every format and feature, each program's images by the other; printed as a table."""
+    size = 3 << 20
+    t.raw("source.raw", 90, size)
+    row(f"{'format':44}", "they write, we read", "we write, they read", "checks of both")
+    kinds = {**KINDS, "data file": "data_file=d.raw,data_file_raw=on", "compressed": "", "compressed zstd": "compression_type=zstd", "metadata preallocated": "preallocation=metadata",
+             "full": "preallocation=full"}
+    for name, options in kinds.items():
+        flags = ["-c"] if name.startswith("compressed") else []
+        for image, writer in (("t.qcow2", t.theirs), ("o.qcow2", t.run)):
+            writer("convert", *flags, "-O", "qcow2", *options_of(options.replace("d.raw", image + ".data")), "source.raw", image)
+            for reader in (t.run, t.theirs):
+                reader("check", image)
+                reader("compare", "source.raw", image)
+        row(f"{'qcow2 ' + (options if options and name != 'compressed zstd' else name):44}", f"{'same':19}", f"{'same':19}", "clean")
+    for number, (fmt, options) in enumerate(FOREIGN):
+        image = f"{number}.{fmt}"
+        t.theirs("convert", "-O", fmt, *options_of(options), "source.raw", image)
+        t.run("compare", "-f", fmt, image, "source.raw")
+        t.run("create", "-f", "qcow2", "-b", image, "-F", fmt, "over.qcow2")
+        t.scribble("over.qcow2", number, size)
+        t.run("convert", "-O", "raw", "over.qcow2", "over.raw")
+        t.theirs("compare", "over.qcow2", "over.raw")
+        t.theirs("check", "over.qcow2")
+        row(f"{fmt + ' ' + options:44}", f"{'same':19}", f"{'below an overlay':19}", "clean")
+    make_dmg(t.path("a.dmg"), t.path("source.raw").read_bytes())
+    for reader in (t.run, t.theirs):
+        reader("compare", "a.dmg", "source.raw")
+    row(f"{'dmg':44}", f"{'same':19}", f"{'-':19}", "-")
+    row(f"{'raw':44}", f"{'same':19}", f"{'same':19}", "-")
+
+
+def make_folder(top, seed, files):
+    """Names and sizes by chance, of all kinds that FAT can and can't have."""
+    r = random.Random(seed)
+    folders, names = [top], ["CON", "a b", ".hidden", "UPPER.TXT", "lower.txt", "two.dots.txt", "x" * 200, "trailing.", "\u00e4\u00f6\u00fc", "\u4e2d\u6587.txt", "q?*<>|\"x", "A.B.C", "~1", "FOO~1.TXT"]
+    top.mkdir()
+    for n in range(files):
+        parent = r.choice(folders)
+        name = r.choice(names) if r.random() < 0.4 else "".join(r.choices("abcXYZ019 ._-+,;=[]~\u00e9\u03b1\u0416", k=r.randrange(1, 40)))
+        path = parent / name
+        if name in (".", "..") or path.exists():
+            continue
+        if r.random() < 0.15 and len(path.parts) < 20:
+            path.mkdir()
+            folders.append(path)
+        else:
+            path.write_bytes(r.randbytes(r.choice([0, 1, 511, 512, 2048, 8192, 8193, 70000])))
+    return top
+
+
+def volume(t, image, floppy):
+    """The file system of an image, without the partition table's track."""
+    data = t.path(image).read_bytes()
+    t.path("volume").write_bytes(data if floppy else data[63 * 512:])
+
+
+def test_fat(t):
+    """Folders as FAT disks: fsck finds nothing, mtools reads every file back; QEMU's driver shows the same files."""
+    for number, (words, floppy, files) in enumerate((("", False, 60), ("16:", False, 150), ("32:", False, 300), ("12:", False, 40), ("floppy:", True, 12), ("floppy:12:", True, 8))):
+        top = make_folder(t.path(f"folder{number}"), 100 + number, files)
+        t.run("convert", "-O", "raw", f"fat:{words}{top}", "disk.raw")
+        volume(t, "disk.raw", floppy)
+        p = subprocess.run(["fsck.fat", "-n", t.path("volume")], capture_output=True, text=True)
+        check(p.returncode == 0, f"fat:{words}: fsck.fat says {p.returncode}: {p.stdout}{p.stderr}")
+        shutil.rmtree(t.path("back"), ignore_errors=True)
+        t.path("back").mkdir()
+        p = subprocess.run(["mcopy", "-s", "-n", "-Q", "-m", "-i", t.path("volume"), "::*", t.path("back")], capture_output=True, text=True,
+                           env={**os.environ, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"})
+        check(p.returncode == 0, f"fat:{words}: mcopy: {p.stderr}")
+        ours, theirs = (sorted(f.read_bytes() for f in d.rglob("*") if f.is_file()) for d in (top, t.path("back")))
+        check(ours == theirs, f"fat:{words}: {len(ours)} files, mtools found {len(theirs)}")
+    check(json.loads(t.run("info", "--output=json", f"fat:{top}"))["format"] == "vvfat", "info")
+    for words, pattern in (("fat:", "names no folder"), ("fat:/nonesuch", "No such file"), ("fat:floppy:32:/tmp", "FAT32"), (f"fat:{t.path('disk.raw')}", "no folder")):
+        p = subprocess.run([t.program, "img", "convert", "-O", "raw", words, t.path("x.raw")], capture_output=True, text=True)
+        check(p.returncode == 1 and pattern in p.stderr, f"{words}: {p.stderr}")
+
+
+def test_fat_fuzz(t):
+    """Folders of any content, in all shapes: a sound file system or a clear error, never anything else."""
+    rounds = 60 if os.environ.get("DOPPEL_TEST_FULL") else 8
+    made = 0
+    for seed in range(rounds):
+        r = random.Random(seed)
+        top = make_folder(t.path(f"fuzz{seed}"), 1000 + seed, r.choice([0, 1, 5, 30, 200, 700]))
+        words = r.choice(["", "12:", "16:", "32:", "floppy:", "floppy:12:", "floppy:16:"])
+        p = subprocess.run([t.program, "img", "convert", "-O", "raw", f"fat:{words}{top}", t.path("disk.raw")], capture_output=True, text=True)
+        if p.returncode == 1:
+            check("can't show the folder" in p.stderr and "fit" in p.stderr, f"seed {seed}: {p.stderr}")
+        else:
+            check(p.returncode == 0, f"seed {seed}: status {p.returncode}: {p.stderr}")
+            volume(t, "disk.raw", "floppy" in words)
+            p = subprocess.run(["fsck.fat", "-n", t.path("volume")], capture_output=True, text=True)
+            check(p.returncode == 0, f"seed {seed} fat:{words}: fsck.fat says {p.returncode}: {p.stdout[-1500:]}{p.stderr}")
+            made += 1
+        shutil.rmtree(top)
+    check(made >= rounds // 2, f"only {made} of {rounds} folders fitted")
+
+
 def test_bitmaps(t):
     t.theirs("create", "-f", "qcow2", "a.qcow2", "16M")
     t.theirs("bitmap", "--add", "--disable", "a.qcow2", "off")

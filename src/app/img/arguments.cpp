@@ -141,7 +141,7 @@ int complain(const Error& error) { return complain(error.text()); }
 
 Result<std::shared_ptr<block::Node>> open_image(const std::string& path, const block::OpenOptions& options) {
   auto node = block::open(path, options);
-  if (!node && access(path.c_str(), F_OK) != 0)  // scripts look for these words
+  if (!node && !path.starts_with("fat:") && access(path.c_str(), F_OK) != 0)  // scripts look for these words
     return Error{"Could not open '" + path + "': Could not open '" + path + "': " + std::strerror(errno), ""};
   if (!node) return Error{"Could not open '" + path + "': " + node.error().cause, node.error().fix};
   return node;
