@@ -25,16 +25,9 @@ Status take_cache(block::Tuning& t, const std::string& value) {
 }
 
 Status take_error_rule(ErrorRule& rule, const std::string& key, const std::string& value) {
-  if (value == "report")
-    rule = ErrorRule::Report;
-  else if (value == "ignore")
-    rule = ErrorRule::Ignore;
-  else if (value == "stop")
-    rule = ErrorRule::Stop;
-  else if (value == "enospc" && key == "werror")
-    rule = ErrorRule::StopIfFull;
-  else
-    return bad_value(key, value, key == "werror" ? "report, stop, ignore, enospc" : "report, stop, ignore");
+  auto given = block::parse_error_rule(value, key == "werror");
+  if (!given) return Error{"-drive " + given.error().cause, given.error().fix, 1};
+  rule = *given;
   return success();
 }
 

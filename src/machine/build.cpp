@@ -74,7 +74,7 @@ const std::vector<DeviceHelp>& devices() {
       {"ide-hd",
        "IDE",
        "hard disk: drive=, bus=ide.0|ide.1, unit=, serial=, bootindex=",
-       {"drive", "bus", "unit", "serial", "bootindex"}},
+       {"drive", "bus", "unit", "serial", "bootindex", "werror", "rerror"}},
       {"isa-debug-exit", "ISA", "a write ends the emulator: iobase=0x501, iosize=2", {"iobase", "iosize"}},
       {"isa-serial", "ISA", "serial port, a 16550A: chardev=, index=0 to 3", {"chardev", "index"}},
       {"piix3-usb-uhci",

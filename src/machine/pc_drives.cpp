@@ -51,6 +51,18 @@ std::string ide_name(int channel, int unit, bool is_cdrom) {
   return "ide" + std::to_string(channel) + (is_cdrom ? "-cd" : "-hd") + std::to_string(unit);
 }
 
+// -device werror= and rerror= of a disk; "auto", or none: what its drive says.
+Status take_error_rules(const DeviceConfig& device, block::Tuning& tuning) {
+  for (const bool of_writes : {false, true}) {
+    const std::string word = property(device, of_writes ? "werror" : "rerror");
+    if (word.empty() || word == "auto") continue;
+    auto rule = block::parse_error_rule(word, of_writes);
+    if (!rule.ok()) return Error{"-device " + device.driver + ": " + rule.error().cause, rule.error().fix + ", auto"};
+    (of_writes ? tuning.write_error : tuning.read_error) = *rule;
+  }
+  return success();
+}
+
 class Planner {
  public:
   explicit Planner(const MachineConfig& config) : config_(config) {}
@@ -184,6 +196,7 @@ class Planner {
       return Error{"-device " + device.driver + " needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
     }
     if (is_virtio) return add_virtio(drive, device);
+    if (Status s = take_error_rules(device, drive.tuning); !s.ok()) return s;
     BusDrive bus_drive{.place = {}, .device = device};
     if (is_nvme) {
       for (DiskController& c : out_.controllers) {
@@ -219,6 +232,7 @@ class Planner {
 Result<VirtioDisk> plan_virtio_disk(const DeviceConfig& device, DriveConfig drive) {
   if (drive.media == "cdrom") return Error{"a virtio disk is no CD drive", "use if=ide,media=cdrom"};
   drive.device_id = property(device, "id");
+  if (Status s = take_error_rules(device, drive.tuning); !s.ok()) return s.error();
   auto place = open_place(drive, false, drive.id);
   if (!place.ok()) return place.error();
   const std::string boot = property(device, "bootindex");

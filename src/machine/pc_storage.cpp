@@ -189,7 +189,7 @@ const std::vector<StorageModel>& storage_models() {
        "SCSI",
        "SCSI disk: drive=, bus=, scsi-id=, lun=, serial=, bootindex=",
        {"drive", "bus", "channel", "scsi-id", "lun", "serial", "device_id", "vendor", "product", "ver", "wwn",
-        "removable", "bootindex"}},
+        "removable", "bootindex", "werror", "rerror"}},
       {"scsi-cd",
        "SCSI",
        "SCSI CD-ROM drive: drive=, bus=, scsi-id=, lun=, bootindex=",

@@ -35,7 +35,7 @@ const std::vector<Model>& models() {
       {"virtio-blk",
        "virtio disk: drive=, num-queues=, serial=, bootindex=",
        {"drive", "num-queues", "queue-size", "serial", "bootindex", "discard", "write-zeroes", "config-wce",
-        "write-cache"}},
+        "write-cache", "werror", "rerror"}},
       {"virtio-scsi",
        "virtio SCSI adapter with a bus for scsi-hd and scsi-cd: num_queues=",
        {"num_queues", "virtqueue_size", "max_sectors", "cmd_per_lun"}},

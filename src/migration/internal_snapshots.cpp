@@ -37,6 +37,28 @@ Result<std::vector<Disk>> snapshot_disks(machine::Machine& machine) {
   return disks;
 }
 
+Result<std::vector<Disk>> chosen_disks(machine::Machine& machine, const ChosenDisks& wanted) {
+  std::vector<Disk> disks;
+  const std::vector<machine::DriveInfo> drives = machine.drives();
+  for (const std::string& name : wanted.names) {
+    const auto d = std::find_if(drives.begin(), drives.end(), [&](const machine::DriveInfo& drive) {
+      return drive.node && (drive.id == name || drive.node_name == name);
+    });
+    if (d == drives.end()) return Error{"No block device node '" + name + "'", "query-block lists them"};
+    auto image = std::dynamic_pointer_cast<Qcow2>(block::behind_switch(d->node));
+    if (!image || image->read_only() || !image->data_file().empty())
+      return Error{"Device '" + name + "' is writable but does not support snapshots", "use a qcow2 image"};
+    const auto same = [&](const Disk& disk) { return disk.image == image; };
+    if (std::any_of(disks.begin(), disks.end(), same)) continue;
+    const bool first = name == wanted.vmstate;
+    disks.insert(first ? disks.begin() : disks.end(), {name, std::move(image)});
+  }
+  if (!wanted.vmstate.empty() && (disks.empty() || disks.front().id != wanted.vmstate))
+    return Error{"vmstate block device '" + wanted.vmstate + "' does not exist", "it has to be one of the devices"};
+  if (disks.empty()) return Error{"No block device can accept snapshots", "name a qcow2 disk"};
+  return disks;
+}
+
 Result<std::vector<Snapshot>> rows_of(const Disk& disk) {
   return disk.image->locked([](Image& image) -> Result<std::vector<Snapshot>> {
     auto table = load_snapshots(image);
@@ -98,10 +120,8 @@ Status create_all(const std::vector<Disk>& disks, const std::string& name, block
   return success();
 }
 
-Status write_state(machine::Machine& machine, const std::string& name, bool&) {
-  auto disks = snapshot_disks(machine);
-  if (!disks) return disks.error();
-  BehindDisk medium(disks->front());
+Status write_state(machine::Machine& machine, const std::string& name, const std::vector<Disk>& disks) {
+  BehindDisk medium(disks.front());
   auto bytes = save_state(machine, medium);
   if (!bytes) return bytes.error();
   if (const int error = medium.finish())
@@ -109,7 +129,7 @@ Status write_state(machine::Machine& machine, const std::string& name, bool&) {
   block::qcow2::MachineFacts facts{.state_bytes = *bytes, .clock_ns = static_cast<u64>(machine.clock().now())};
   facts.icount.reset();
   if (machine.config().accel.icount_shift >= 0) facts.icount = machine.vcpus().front()->icount();
-  return create_all(*disks, name, facts);
+  return create_all(disks, name, facts);
 }
 
 std::string generated_name() {
@@ -140,15 +160,13 @@ Result<BehindDisk> find_state(const std::vector<Disk>& disks, const std::string&
   return std::move(*found);
 }
 
-Status read_state(machine::Machine& machine, const std::string& name, bool& stay) {
-  auto disks = snapshot_disks(machine);
-  if (!disks) return disks.error();
-  auto medium = find_state(*disks, name);
+Status read_state(machine::Machine& machine, const std::string& name, const std::vector<Disk>& disks, bool& stay) {
+  auto medium = find_state(disks, name);
   if (!medium) return medium.error();
   auto load = StateLoad::prepare(machine, *medium);
   if (!load) return load.error();
   stay = true;  // until all is there
-  for (const Disk& disk : *disks) {
+  for (const Disk& disk : disks) {
     Status s = disk.image->locked([&](Image& image) { return apply_snapshot(image, name); });
     if (!s) return Error{"Error while activating snapshot on '" + disk.id + "': " + s.error().cause, s.error().fix};
   }
@@ -157,34 +175,77 @@ Status read_state(machine::Machine& machine, const std::string& name, bool& stay
   return success();
 }
 
+Status remove_from(const std::vector<Disk>& disks, const std::string& name) {
+  bool any = false;
+  for (const Disk& disk : disks) {
+    auto rows = rows_of(disk);
+    if (!rows) return rows.error();
+    const Snapshot* row = named(*rows, name);
+    if (row == nullptr) continue;
+    any = true;
+    Status s = disk.image->locked([&](Image& image) { return block::qcow2::delete_snapshot(image, row->info.id); });
+    if (!s) return Error{"Error while deleting snapshot on '" + disk.id + "': " + s.error().cause, s.error().fix};
+  }
+  if (any) return success();
+  return Error{"Snapshot '" + name + "' does not exist in one or more devices", "info snapshots lists them"};
+}
+
+// Runs `work` on the disks that `find` gives, with the machine stopped.
+template <typename Find, typename Work>
+Status on_disks(machine::Machine& machine, Find find, Work work) {
+  return machine.while_stopped([&](bool& stay) -> Status {
+    auto disks = find();
+    if (!disks) return disks.error();
+    return work(*disks, stay);
+  });
+}
+
 }  // namespace
 
 Status save_snapshot(machine::Machine& machine, const std::string& name) {
   const std::string given = name.empty() ? generated_name() : name;
-  return machine.while_stopped([&](bool& stay) { return write_state(machine, given, stay); });
+  return on_disks(
+      machine, [&] { return snapshot_disks(machine); },
+      [&](const std::vector<Disk>& disks, bool&) { return write_state(machine, given, disks); });
 }
 
 Status load_snapshot(machine::Machine& machine, const std::string& name) {
-  return machine.while_stopped([&](bool& stay) { return read_state(machine, name, stay); });
+  return on_disks(
+      machine, [&] { return snapshot_disks(machine); },
+      [&](const std::vector<Disk>& disks, bool& stay) { return read_state(machine, name, disks, stay); });
 }
 
 Status delete_snapshot(machine::Machine& machine, const std::string& name) {
-  return machine.while_stopped([&](bool&) -> Status {
-    auto disks = snapshot_disks(machine);
-    if (!disks) return disks.error();
-    bool any = false;
-    for (const Disk& disk : *disks) {
-      auto rows = rows_of(disk);
-      if (!rows) return rows.error();
-      const Snapshot* row = named(*rows, name);
-      if (row == nullptr) continue;
-      any = true;
-      Status s = disk.image->locked([&](Image& image) { return block::qcow2::delete_snapshot(image, row->info.id); });
-      if (!s) return Error{"Error while deleting snapshot on '" + disk.id + "': " + s.error().cause, s.error().fix};
-    }
-    if (any) return success();
-    return Error{"Snapshot '" + name + "' does not exist in one or more devices", "info snapshots lists them"};
-  });
+  return on_disks(
+      machine, [&] { return snapshot_disks(machine); },
+      [&](const std::vector<Disk>& disks, bool&) { return remove_from(disks, name); });
+}
+
+Status save_snapshot_on(machine::Machine& machine, const std::string& name, const ChosenDisks& wanted) {
+  return on_disks(
+      machine, [&] { return chosen_disks(machine, wanted); },
+      [&](const std::vector<Disk>& disks, bool&) -> Status {
+        for (const Disk& disk : disks) {
+          auto rows = rows_of(disk);
+          if (!rows) return rows.error();
+          if (named(*rows, name) != nullptr)
+            return Error{"Snapshot '" + name + "' already exists in one or more devices",
+                         "delete it, or take another name"};
+        }
+        return write_state(machine, name, disks);
+      });
+}
+
+Status load_snapshot_on(machine::Machine& machine, const std::string& name, const ChosenDisks& wanted) {
+  return on_disks(
+      machine, [&] { return chosen_disks(machine, wanted); },
+      [&](const std::vector<Disk>& disks, bool& stay) { return read_state(machine, name, disks, stay); });
+}
+
+Status delete_snapshot_on(machine::Machine& machine, const std::string& name, const ChosenDisks& wanted) {
+  return on_disks(
+      machine, [&] { return chosen_disks(machine, wanted); },
+      [&](const std::vector<Disk>& disks, bool&) { return remove_from(disks, name); });
 }
 
 SnapshotList list_snapshots(machine::Machine& machine) {

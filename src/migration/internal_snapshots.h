@@ -13,6 +13,16 @@ namespace doppel::migration {
 Status save_snapshot(machine::Machine& machine, const std::string& name);  // takes the place of one of that name
 Status load_snapshot(machine::Machine& machine, const std::string& name);
 Status delete_snapshot(machine::Machine& machine, const std::string& name);
+// The same on disks that are named (by node or drive), whatever the others are: what QMP's jobs ask for. `vmstate` is
+// the one of them that holds the machine's state. A snapshot of that name is not replaced.
+struct ChosenDisks {
+  std::string vmstate;  // not needed for deleting
+  std::vector<std::string> names;
+};
+Status save_snapshot_on(machine::Machine& machine, const std::string& name, const ChosenDisks& disks);
+Status load_snapshot_on(machine::Machine& machine, const std::string& name, const ChosenDisks& disks);
+Status delete_snapshot_on(machine::Machine& machine, const std::string& name, const ChosenDisks& disks);
+
 struct SnapshotList {
   bool possible = false;                    // a disk is there that can have snapshots
   std::vector<block::SnapshotInfo> on_all;  // on every disk: can be loaded

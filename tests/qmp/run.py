@@ -622,6 +622,75 @@ def test_blockdev_and_json(t):
         check(p.returncode in (1, 2) and words in p.stderr and len(p.stderr.splitlines()) == 1, f"{wrong}: {p}")
 
 
+def test_snapshot_jobs(t):
+    """snapshot-save, -load and -delete as jobs: their steps, what they leave behind, what can't be done."""
+    disks = []
+    for n in range(2):
+        disks.append(t.dir / f"job{n}.qcow2")
+        disks[n].unlink(missing_ok=True)
+        subprocess.run([t.program, "img", "create", "-q", "-f", "qcow2", disks[n], "8M"], check=True)
+    raw = t.dir / "job.raw"
+    raw.write_bytes(bytes(1 << 20))
+    drives = [w for n, d in enumerate(disks) for w in ("-drive", f"file={d},if=virtio,id=disk{n}")]
+    with Machine(t, "-nic", "none", *drives, "-drive", f"file={raw},format=raw,if=virtio,id=raw") as m:
+        c = m.client()
+
+        def job(command, job_id, **arguments):
+            """Runs one to its end; the steps it went through and how it is listed then."""
+            c.events.clear()
+            c.command(command, job_id=job_id, **arguments)
+            steps = []
+            while "concluded" not in steps:
+                e = c.event("JOB_STATUS_CHANGE")
+                check(e["data"]["id"] == job_id, e)
+                steps.append(e["data"]["status"])
+            info = [j for j in c.command("query-jobs") if j["id"] == job_id]
+            check(len(info) == 1 and info[0]["type"] == command and info[0]["current-progress"] == info[0]["total-progress"], info)
+            c.events.clear()
+            c.command("job-dismiss", id=job_id)
+            check(c.event("JOB_STATUS_CHANGE")["data"] == {"id": job_id, "status": "null"}, "null")
+            check(c.command("query-jobs") == [], "query-jobs after job-dismiss")
+            return steps, info[0].get("error")
+
+        def good(command, job_id, **arguments):
+            steps, error = job(command, job_id, **arguments)
+            check(error is None and steps == ["created", "running", "waiting", "pending", "concluded"], f"{command}: {steps} {error}")
+
+        def bad(pattern, command, job_id, **arguments):
+            steps, error = job(command, job_id, **arguments)
+            check(steps == ["created", "running", "aborting", "concluded"] and error and re.search(pattern, error), f"{command}: {steps} {error}")
+
+        both = {"vmstate": "disk1", "devices": ["disk0", "disk1"]}
+        good("snapshot-save", "save0", tag="first", **both)
+        good("snapshot-save", "save1", tag="one-disk", vmstate="disk0", devices=["disk0"])
+        check(c.command("query-status")["status"] == "running", "after saving")
+        bad("already exists", "snapshot-save", "s", tag="first", **both)
+        bad("No block device node 'nonesuch'", "snapshot-save", "s", tag="x", vmstate="nonesuch", devices=["nonesuch"])
+        bad("does not support snapshots", "snapshot-save", "s", tag="x", vmstate="raw", devices=["raw"])
+        bad("vmstate block device 'disk1'", "snapshot-save", "s", tag="x", vmstate="disk1", devices=["disk0"])
+        bad("does not exist in one or more devices", "snapshot-load", "s", tag="x", **both)
+        good("snapshot-load", "load0", tag="first", **both)
+        c.command("stop")
+        good("snapshot-load", "load1", tag="first", **both)
+        check(c.command("query-status")["status"] == "paused", "a stopped machine stays so")
+        c.command("cont")
+        good("snapshot-delete", "delete0", tag="one-disk", devices=["disk0"])
+        bad("does not exist", "snapshot-delete", "delete1", tag="one-disk", devices=["disk0"])
+        for job_id in ("", "0x", "a b", "\u00e4"):
+            check("Invalid job ID" in c.error("snapshot-delete", job_id=job_id, tag="x", devices=["disk0"])["desc"], job_id)
+        check("Job not found" in c.error("job-dismiss", id="nope")["desc"], "job-dismiss")
+        c.command("snapshot-save", job_id="twice", tag="second", **both)
+        check("already in use" in c.error("snapshot-save", job_id="twice", tag="third", **both)["desc"], "an id twice")
+        c.command("quit")  # while the job may be at work
+        m.ends()
+    for disk, sizes in zip(disks, ([0, 0], [1, 1])):
+        info = json.loads(subprocess.run(["qemu-img", "info", "--output=json", disk], capture_output=True, check=True).stdout)
+        found = {s["name"]: s["vm-state-size"] for s in info["snapshots"]}
+        check("first" in found and "one-disk" not in found and bool(found["first"]) == bool(sizes[0]), f"{disk}: {found}")
+        p = subprocess.run(["qemu-img", "check", disk], capture_output=True, text=True)
+        check("No errors" in p.stdout, p.stdout)
+
+
 def test_documentation(t):
     """docs/qmp.md is what the definitions say (scripts/qmp_docs.sh writes it)."""
     made = subprocess.run([t.program, "list", "qmp"], capture_output=True, text=True, check=True).stdout

@@ -66,6 +66,7 @@ std::span<const Definition> network_commands();
 std::span<const Definition> chardev_commands();
 std::span<const Definition> object_commands();
 std::span<const Definition> plug_commands();
+std::span<const Definition> job_commands();
 std::span<const Definition> migration_commands();
 std::span<const Definition> descriptor_commands();
 std::span<const Definition> pci_commands();

@@ -13,6 +13,7 @@
 #include "monitor/commands/builder.h"
 #include "monitor/commands/descriptors.h"
 #include "monitor/commands/events.h"
+#include "monitor/commands/jobs.h"
 
 namespace doppel::chardev {
 class Factory;
@@ -56,6 +57,7 @@ struct Services {
   u64 migration_bandwidth = u64{128} << 20, migration_downtime = 300;  // as clients set them
   u64 balloon_polling = 0;                                             // seconds, as a client set it
   PointerState pointer;                                                // as input-send-event left it
+  JobList jobs;                                                        // the last: its threads use what stands above
 };
 
 // One client of a monitor.

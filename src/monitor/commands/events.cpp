@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "monitor/commands/jobs.h"
+
 namespace doppel::monitor {
 
 enum class ShutdownReason { host_qmp_quit, host_signal, host_ui, guest_shutdown, guest_reset, guest_panic };
@@ -132,14 +134,27 @@ struct UnplugErrorEvent : DeviceEvent {
   static constexpr const char *kEvent = "DEVICE_UNPLUG_GUEST_ERROR", *kHelp = "the guest does not let go of a device";
 };
 
+struct JobStatusChangeEvent {
+  static constexpr const char *kType = "JOB_STATUS_CHANGE-data", *kEvent = "JOB_STATUS_CHANGE",
+                              *kHelp = "a job has come to another state";
+  static constexpr bool kAtMostOnceASecond = false;
+  std::string id;
+  JobStatus status{};
+  template <class V>
+  void visit(V& v) {
+    v("id", id, "name of the job");
+    v("status", status, "what it is in now");
+  }
+};
+
 template <typename E>
 constexpr EventDefinition event() {
   return {E::kEvent, E::kHelp, [](TypeTable& table) { return Describer::of<E>(table); }};
 }
-constexpr EventDefinition kEvents[] = {event<BlockIoErrorEvent>(), event<DeviceDeletedEvent>(), event<TrayMovedEvent>(),
-                                       event<MigrationEvent>(),    event<UnplugErrorEvent>(),   event<PowerdownEvent>(),
-                                       event<ResetEvent>(),        event<ResumeEvent>(),        event<RtcChangeEvent>(),
-                                       event<ShutdownEvent>(),     event<StopEvent>()};
+constexpr EventDefinition kEvents[] = {
+    event<BlockIoErrorEvent>(), event<DeviceDeletedEvent>(),   event<TrayMovedEvent>(), event<MigrationEvent>(),
+    event<UnplugErrorEvent>(),  event<JobStatusChangeEvent>(), event<PowerdownEvent>(), event<ResetEvent>(),
+    event<ResumeEvent>(),       event<RtcChangeEvent>(),       event<ShutdownEvent>(),  event<StopEvent>()};
 
 ShutdownReason reason_of(machine::ShutdownCause cause) {
   switch (cause) {
@@ -157,6 +172,10 @@ ShutdownReason reason_of(machine::ShutdownCause cause) {
 }  // namespace
 
 std::span<const EventDefinition> all_events() { return kEvents; }
+
+void tell_job_status(EventHub& hub, const std::string& id, JobStatus status) {
+  hub.emit(JobStatusChangeEvent{id, status});
+}
 
 void report_machine_events(machine::Machine& machine, EventHub& hub) {
   machine.on_event = [&hub](const machine::MachineEvent& e) {

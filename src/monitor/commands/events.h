@@ -79,6 +79,9 @@ struct EventDefinition {
 };
 std::span<const EventDefinition> all_events();
 
+enum class JobStatus;
+void tell_job_status(EventHub& hub, const std::string& id, JobStatus status);
+
 // Turns what the machine reports into events.
 void report_machine_events(machine::Machine& machine, EventHub& hub);
 

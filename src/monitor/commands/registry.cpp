@@ -11,7 +11,7 @@ std::vector<const Definition*> join() {
   for (const auto table :
        {status_commands(), version_commands(), cpu_commands(), block_commands(), block_limit_commands(),
         balloon_commands(), input_commands(), display_commands(), save_commands(), network_commands(),
-        chardev_commands(), object_commands(), plug_commands(), migration_commands(), pci_commands(),
+        chardev_commands(), object_commands(), plug_commands(), job_commands(), migration_commands(), pci_commands(),
         descriptor_commands(), snapshot_commands(), introspection_commands()}) {
     for (const Definition& d : table) out.push_back(&d);
   }
