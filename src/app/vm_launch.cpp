@@ -185,6 +185,7 @@ int run_plan(VmPlan plan, const RunWords& w) {
     for (const auto& d : before) complain(block::set_current(d.disk, d.layer));
     if (!before.empty()) migration::collect_layers(folder);
   }
+  if (!w.throwaway) migration::collect_layers(folder);  // what was in use until now
   return status;
 }
 
@@ -195,6 +196,8 @@ Result<VmPlan> plan_vm(const std::string& file, const std::vector<std::string>& 
   plan.launch.folder = block::layers_folder(file);
   const std::string name = restore.empty() ? migration::pending(plan.launch.folder) : restore;
   if (!name.empty()) {
+    const auto say = [] { std::fprintf(stderr, "waiting for the clone's memory to be written\n"); };
+    if (Status s = migration::wait_for_snapshot(plan.launch.folder, name, say); !s) return s.error();
     auto record = migration::read_record(plan.launch.folder, name);
     if (!record) return record.error();
     plan.record = record.take();

@@ -57,18 +57,22 @@ Result<u64> size_of(const Layer& layer) {
   return (*node)->size();
 }
 
+// Beside each other they may be moved together.
+std::string name_from(const std::string& file, const std::string& base) {
+  const fs::path from = absolute(file).parent_path(), to = absolute(base);
+  const bool near = to.parent_path() == from || to.parent_path() == from.parent_path();
+  return near ? to.lexically_relative(from).string() : to.string();
+}
+
 Status create_on(const std::string& file, const Layer& base, u64 size) {
   auto out = create_file(file, {});
   if (!out) return out.error();
-  // Beside each other they may be moved together.
-  const fs::path from = absolute(file).parent_path(), to = absolute(base.file);
-  const bool near = to.parent_path() == from || to.parent_path() == from.parent_path();
   qcow2::CreateOptions options;
   options.size = size;
-  options.backing_file = near ? to.lexically_relative(from).string() : to.string();
+  options.backing_file = name_from(file, base.file);
   options.backing_format = base.format;
   if (Status s = qcow2::create(**out, options); !s) return s;
-  return os::sync_path(from.string());
+  return os::sync_path(absolute(file).parent_path().string());
 }
 
 Result<Layer> add_layer(const std::string& disk, const Layer& base, u64 size) {

@@ -30,6 +30,12 @@ Status check_writable(const std::string& file);
 Result<std::shared_ptr<Node>> open_unguarded(const std::string& file, const OpenOptions& options);
 // A qcow2 image on `base`, anywhere.
 Status create_on(const std::string& file, const Layer& base, u64 size);
+// How an image names another one as what it stands on: relative to itself when they lie beside each other.
+std::string name_from(const std::string& file, const std::string& base);
+// Takes `layer` out of a chain, on which only `child` stands: what the child does not say itself is copied up. The
+// child reads the same before, meanwhile and afterwards; the layer's file stays, and nothing needs it any more. Error:
+// one of them is in use, or the layer has snapshots of its own.
+Status take_out(const std::string& child, const std::string& layer);
 // The virtual size of an image, whoever uses it.
 Result<u64> size_of(const Layer& layer);
 // The layers below an image, itself first; only names are looked at.

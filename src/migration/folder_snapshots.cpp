@@ -4,11 +4,14 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "base/os/files.h"
 #include "block/overlay.h"
 #include "block/switch.h"
 #include "block/sync.h"
+#include "migration/copied_process.h"
 #include "migration/file_medium.h"
 #include "migration/machine_state.h"
 
@@ -44,6 +47,7 @@ class Draft {
     if (ec) return Error{"can't make the folder '" + where() + "': " + ec.message(), "check the permissions there"};
     return success();
   }
+  void leave() { done_ = true; }  // another process finishes it
   // Stable on the disk, then there.
   Status finish(const Record& record, bool stable = true) {
     if (Status s = write_record(where(), record); !s) return s;
@@ -79,6 +83,11 @@ Result<std::vector<Drive>> writable_drives(machine::Machine& machine) {
     auto place = std::dynamic_pointer_cast<block::Switch>(d.node);
     if (!place)
       return Error{"the disk of '" + d.id + "' can't be changed while the machine runs", "give it with -drive"};
+    const auto* overlay = dynamic_cast<const block::Overlay*>(place->current().get());
+    if (overlay != nullptr && overlay->base()->format() == "vvfat")
+      return Error{"'" + overlay->base()->filename() +
+                       "' is a folder of the host: no snapshot can hold what the guest wrote there",
+                   "give it without 'rw:' and with readonly=on"};
     out.push_back({d.id, std::move(place)});
   }
   return out;
@@ -330,31 +339,65 @@ std::vector<Record::Disk> disks_of_clone(const std::vector<Launch::Replacement>&
 }
 }  // namespace
 
+namespace {
+constexpr const char* kWriting = "/writing";  // held by the process that writes the clone's memory
+
+// What is left when the disks are there: the state and the memory, and the snapshot with its record.
+Status finish_clone(Draft& draft, const Record& record, const StateParts& parts, const mem::RamBlock* ram) {
+  auto medium = FileMedium::create(draft.where() + "/state");
+  if (!medium) return medium.error();
+  auto bytes = write_parts(parts, ram, **medium, {.ram_file = draft.where() + "/ram"});
+  if (!bytes) return bytes.error();
+  std::error_code ec;
+  fs::remove(draft.where() + kWriting, ec);
+  // It may start at once; the host writes its memory to the disk in its own time.
+  return draft.finish(record, false);
+}
+
+// The clone's disks, on what the machine's are now.
+Status make_clone(machine::Machine& machine, const Launch& launch, const std::string& file, Record& record) {
+  auto disks = freeze_all(machine);
+  if (!disks) return disks.error();
+  if (Status s = protect_bases(*disks); !s) return s;
+  auto replaced = make_clone_disks(*disks, file);
+  if (!replaced) return replaced.error();
+  record = record_for(&machine, launch, kStart);
+  record.ram = Record::Ram::File;
+  record.parent.clear();
+  record.launch = clone_launch(launch, file, replaced.take());
+  record.disks = disks_of_clone(record.launch.replaced);
+  return success();
+}
+}  // namespace
+
+// The machine stands still while its disks get new layers; its memory is written by a copy of the process.
 Status clone_machine(machine::Machine& machine, const Launch& launch, const std::string& file) {
   if (Status s = check_new(file); !s) return s;
   Draft draft(block::layers_folder(file), kStart);
   if (Status s = draft.begin(); !s) return s;
-  std::vector<Record::Disk> frozen;
-  Record record;
-  Status s = machine.while_stopped([&](bool&) -> Status {
-    record = record_for(&machine, launch, kStart);
-    record.ram = Record::Ram::File;
-    if (Status written = write_state(machine, draft.where(), false); !written) return written;
-    auto disks = freeze_all(machine);
-    if (!disks) return disks.error();
-    frozen = disks.take();
-    return success();
+  return machine.while_stopped([&](bool&) -> Status {
+    auto parts = take_parts(machine);
+    if (!parts) return parts.error();
+    Record record;
+    if (Status s = make_clone(machine, launch, file, record); !s) return s;
+    const mem::RamBlock* ram = machine.ram();
+    const bool shared = ram != nullptr && ram->backing == mem::RamBlock::Backing::File;
+    const auto finish = [&] { return finish_clone(draft, record, *parts, ram); };
+    if (!shared && run_in_copy(draft.where() + kWriting, finish)) {
+      draft.leave();
+    } else if (Status s = finish(); !s) {
+      return s;
+    }
+    return set_pending(record.launch.folder, kStart);
   });
-  if (s) s = protect_bases(frozen);
-  if (!s) return s;
-  auto replaced = make_clone_disks(frozen, file);
-  if (!replaced) return replaced.error();
-  record.parent.clear();
-  record.launch = clone_launch(launch, file, replaced.take());
-  record.disks = disks_of_clone(record.launch.replaced);
-  // It may start at once; the host writes its memory to the disk in its own time.
-  if (Status done = draft.finish(record, false); !done) return done;
-  return set_pending(record.launch.folder, kStart);
+}
+
+Status wait_for_snapshot(const std::string& folder, const std::string& name, const std::function<void()>& busy) {
+  std::error_code ec;
+  if (fs::exists(snapshot_folder(folder, name), ec)) return success();
+  if (Status s = wait_for_copy(snapshot_folder(folder, name) + ".partial" + kWriting, busy); !s)
+    return Error{"the memory of the clone could not be written: " + s.error().cause, "make the clone again"};
+  return success();
 }
 
 // --- without a machine
@@ -439,23 +482,45 @@ Status delete_from_folder(const std::string& folder, const std::string& name) {
   fs::rename(snapshot_folder(folder, name), gone, ec);
   if (ec) return Error{"can't delete '" + snapshot_folder(folder, name) + "': " + ec.message(), ""};
   remove_all(gone);
-  collect_layers(folder);
+  collect_layers(folder, record ? record->disks : std::vector<Record::Disk>());
   return success();
 }
 
-void collect_layers(const std::string& folder) {
-  std::vector<std::string> folders = {folder}, needed;
-  std::vector<Layer> roots;
-  const std::vector<Record> records = all_records(folder);
-  for (const Record& r : records) {
-    for (const Record::Disk& d : r.disks) {
-      roots.push_back(d.layer);
-      folders.push_back(block::layers_folder(d.disk));
+namespace {
+// What is there, and what is needed of it.
+struct LayerMap {
+  std::vector<std::string> folders;
+  std::set<std::string> roots, needed;                    // files that somebody names; those, and what they stand on
+  std::map<std::string, std::set<std::string>> children;  // that stand on a file
+};
+
+// Snapshots whose folders lie beside these: another machine may use the same disks.
+std::vector<Record> records_beside(const std::vector<std::string>& folders) {
+  std::set<fs::path> places;
+  for (const std::string& f : folders) places.insert(fs::path(f).parent_path());
+  std::vector<Record> out;
+  for (const fs::path& place : places) {
+    std::error_code ec;
+    for (const auto& entry : fs::directory_iterator(place, ec)) {
+      if (!entry.path().string().ends_with(".snapshots")) continue;
+      for (Record& r : all_records(entry.path().string())) out.push_back(std::move(r));
     }
   }
-  for (const std::string& f : folders) {
-    const std::string disk = f.substr(0, f.rfind('.'));
-    roots.push_back(block::current_layer({disk, "raw"}));
+  return out;
+}
+
+LayerMap map_layers(const std::string& folder, const std::vector<Record::Disk>& disks) {
+  LayerMap map{.folders = {folder}, .roots = {}, .needed = {}, .children = {}};
+  std::vector<Layer> roots;
+  for (const Record::Disk& d : disks) map.folders.push_back(block::layers_folder(d.disk));
+  for (const Record& r : all_records(folder)) {
+    for (const Record::Disk& d : r.disks) map.folders.push_back(block::layers_folder(d.disk));
+  }
+  for (const Record& r : records_beside(map.folders)) {
+    for (const Record::Disk& d : r.disks) roots.push_back(d.layer);
+  }
+  for (const std::string& f : map.folders) {
+    roots.push_back(block::current_layer({f.substr(0, f.rfind('.')), "raw"}));
     for (const std::string& clone : clones(f)) {
       roots.push_back({clone, "qcow2"});
       for (const Record& r : all_records(block::layers_folder(clone))) {
@@ -468,17 +533,52 @@ void collect_layers(const std::string& folder) {
     std::error_code ec;
     if (!fs::exists(root.file, ec)) continue;
     const auto chain = block::chain_of(root);
-    needed.insert(needed.end(), chain.begin(), chain.end());
+    map.needed.insert(chain.begin(), chain.end());
+    if (!chain.empty()) map.roots.insert(chain.front());
+    for (size_t i = 1; i < chain.size(); i++) map.children[chain[i]].insert(chain[i - 1]);
   }
-  for (const std::string& f : folders) {
+  return map;
+}
+
+// Calls fn for every layer's file.
+template <typename Fn>
+void for_layers(const LayerMap& map, Fn fn) {
+  for (const std::string& f : map.folders) {
     std::error_code ec;
     for (const auto& entry : fs::directory_iterator(f, ec)) {
-      const std::string path = entry.path().string(), name = entry.path().filename().string();
-      const bool is_layer = name.starts_with("layer-") && name.ends_with(".qcow2");
-      std::error_code gone;
-      if (is_layer && std::find(needed.begin(), needed.end(), path) == needed.end()) fs::remove(path, gone);
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("layer-") && name.ends_with(".qcow2")) fn(entry.path().string());
     }
   }
+}
+
+// A layer that nobody names and that only one other stands on goes into that one. False: there is none that can.
+bool merge_one(const LayerMap& map, std::set<std::string>& tried) {
+  std::string layer, child;
+  for_layers(map, [&](const std::string& file) {
+    const auto on_it = map.children.find(file);
+    const bool single = on_it != map.children.end() && on_it->second.size() == 1;
+    if (!single || map.roots.contains(file) || tried.contains(file)) return;
+    layer = file;
+    child = *on_it->second.begin();
+  });
+  if (layer.empty()) return false;
+  tried.insert(layer);
+  std::error_code ec;
+  if (block::take_out(child, layer)) fs::remove(layer, ec);  // else it is in use: another time
+  return true;
+}
+}  // namespace
+
+void collect_layers(const std::string& folder, const std::vector<Record::Disk>& disks) {
+  std::set<std::string> tried;
+  do {
+    const LayerMap map = map_layers(folder, disks);
+    for_layers(map, [&](const std::string& file) {
+      std::error_code ec;
+      if (!map.needed.contains(file)) fs::remove(file, ec);
+    });
+  } while (merge_one(map_layers(folder, disks), tried));
 }
 
 Status verify_in_folder(const std::string& folder, const Record& record) {

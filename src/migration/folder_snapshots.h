@@ -1,6 +1,8 @@
 // Snapshots in a folder, of any disks: the disks get a new layer each, the state lies beside them. RAM is a file that
 // is mapped when the snapshot is restored (docs/adr/0010), or packed into the state.
 #pragma once
+#include <functional>
+
 #include "machine/machine.h"
 #include "migration/record.h"
 
@@ -15,6 +17,8 @@ Status save_to_folder(machine::Machine& machine, const Launch& launch, const std
 Status restore_from_folder(machine::Machine& machine, const Launch& launch, const std::string& name);
 // `file`: the new machine's disk, or without a disk its name; the original goes on.
 Status clone_machine(machine::Machine& machine, const Launch& launch, const std::string& file);
+// Before a snapshot is read that a clone begins with: its memory may still be on its way. `busy` is called when it is.
+Status wait_for_snapshot(const std::string& folder, const std::string& name, const std::function<void()>& busy);
 // Of a machine that has ended: what its disks' temporary overlays hold becomes a snapshot, with its state unless the
 // guest had switched itself off.
 Status keep_throwaway(machine::Machine& machine, const Launch& launch, const std::string& name);
@@ -27,8 +31,9 @@ Status clone_disks(const Launch& launch, const std::vector<block::Layer>& disks,
 // New layers on those of the snapshot become current. Returns what was current before.
 Result<std::vector<Record::Disk>> return_disks(const Record& record);
 Status delete_from_folder(const std::string& folder, const std::string& name);
-// Deletes the layers that no snapshot, no clone and no present needs.
-void collect_layers(const std::string& folder);
+// Deletes the layers that no snapshot, no clone and no present needs, and merges those that only another layer needs.
+// `disks`: whose layers to look at beside those of the folder's snapshots.
+void collect_layers(const std::string& folder, const std::vector<Record::Disk>& disks = {});
 Status verify_in_folder(const std::string& folder, const Record& record);
 
 }  // namespace doppel::migration

@@ -51,25 +51,35 @@ Status load_ram(machine::Machine& machine, Medium& medium, const std::string& ra
 
 }  // namespace
 
-Result<u64> save_state(machine::Machine& machine, Medium& medium, const SaveOptions& options) {
+Result<StateParts> take_parts(machine::Machine& machine) {
   if (Status s = machine.can_archive(); !s) return s.error();
-  StateWriter out(medium);
-  if (Status s = out.begin(); !s) return s.error();
-  if (Status s = out.add(pack(Block::Facts, 0, bytes_of(to_json(facts_of(machine))))); !s) return s.error();
   StateArchive archive(StateArchive::Mode::Save);
   machine.archive(archive);
-  if (Status s = out.add(pack(Block::Devices, 0, archive.serialize())); !s) return s.error();
-  if (machine.ram() != nullptr && options.ram_file.empty()) {
-    if (Status s = save_ram(*machine.ram(), out); !s) return s.error();
-  } else if (machine.ram() != nullptr) {
+  return StateParts{to_json(facts_of(machine)), archive.serialize()};
+}
+
+Result<u64> write_parts(const StateParts& parts, const mem::RamBlock* ram, Medium& medium, const SaveOptions& options) {
+  StateWriter out(medium);
+  if (Status s = out.begin(); !s) return s.error();
+  if (Status s = out.add(pack(Block::Facts, 0, bytes_of(parts.facts))); !s) return s.error();
+  if (Status s = out.add(pack(Block::Devices, 0, parts.devices)); !s) return s.error();
+  if (ram != nullptr && options.ram_file.empty()) {
+    if (Status s = save_ram(*ram, out); !s) return s.error();
+  } else if (ram != nullptr) {
     std::vector<u64> hashes;
-    if (Status s = save_ram_file(*machine.ram(), options.ram_file, hashes); !s) return s.error();
+    if (Status s = save_ram_file(*ram, options.ram_file, hashes); !s) return s.error();
     std::vector<u8> raw(hashes.size() * 8);
     for (size_t i = 0; i < hashes.size(); i++) store_le<u64>(&raw[i * 8], hashes[i]);
     if (Status s = out.add(pack(Block::RamHashes, 0, raw)); !s) return s.error();
   }
   if (Status s = out.end(); !s) return s.error();
   return out.bytes();
+}
+
+Result<u64> save_state(machine::Machine& machine, Medium& medium, const SaveOptions& options) {
+  auto parts = take_parts(machine);
+  if (!parts) return parts.error();
+  return write_parts(*parts, machine.ram(), medium, options);
 }
 
 Result<StateLoad> StateLoad::prepare(machine::Machine& machine, Medium& medium, const std::string& ram_file) {

@@ -8,6 +8,14 @@ namespace doppel::migration {
 struct SaveOptions {
   std::string ram_file;  // RAM goes into this file, to be mapped; empty: packed into the state
 };
+// The same in two steps: all but RAM, taken from the machine; and written with RAM as it is then, by a copy of the
+// process perhaps.
+struct StateParts {
+  std::string facts;
+  std::vector<u8> devices;
+};
+Result<StateParts> take_parts(machine::Machine& machine);
+Result<u64> write_parts(const StateParts& parts, const mem::RamBlock* ram, Medium& medium, const SaveOptions& options);
 // Returns how many bytes the state has.
 Result<u64> save_state(machine::Machine& machine, Medium& medium, const SaveOptions& options = {});
 // Loading, in two steps: `prepare` verifies all of the state, and that it is this machine's, and changes nothing; after

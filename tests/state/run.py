@@ -23,6 +23,14 @@ WORK = ("echo 0 > /tmp/h; i=0; while [ $i -lt %d ]; do seq $i 3000 | cat /tmp/h 
         "j=$((j- -1)); done | sha256sum | cut -c1-64 > /tmp/d; echo RESULT-$(cat /tmp/h)-$(cat /tmp/d)-END")
 
 
+# Where a disk can be besides IDE and if=virtio: devices, and what Linux calls it.
+CONTROLLERS = {
+    "ahci": (["-device", "ahci,id=ahci", "-device", "ide-hd,drive=d,bus=ahci.0"], "/dev/sda"),
+    "nvme": (["-device", "nvme,drive=d,serial=state"], "/dev/nvme0n1"),
+    "virtio-scsi": (["-device", "virtio-scsi-pci,id=scsi0", "-device", "scsi-hd,drive=d,bus=scsi0.0"], "/dev/sda"),
+}
+
+
 def results(steps):
     h, blocks = b"0\n", b""
     for i in range(steps):
@@ -51,15 +59,19 @@ class Tester:
         check(status == 0, text)
         return path
 
-    def work(self, device="/dev/sda", steps=STEPS):
-        return ("console=ttyS0 quiet guest_quiet guest_run=" + WORK % (steps, device, steps, device)).replace(" ", "+").replace("+quiet", " quiet").replace(
+    def work(self, device="/dev/sda", steps=STEPS, first=""):
+        return ("console=ttyS0 quiet guest_quiet guest_run=" + first + WORK % (steps, device, steps, device)).replace(" ", "+").replace("+quiet", " quiet").replace(
             "+guest_", " guest_")
 
-    def guest(self, *args, disk=None, interface="ide", steps=STEPS, memory=256, guest="amd64-pc", kind="qcow2"):
-        device = {"ide": "/dev/sda", "virtio": "/dev/vda"}[interface]
-        drive = ["-drive", f"file={disk},if={interface},format={kind}"] if disk else []
+    def guest(self, *args, disk=None, interface="ide", steps=STEPS, memory=256, guest="amd64-pc", kind="qcow2", first="", writes=None):
+        if interface in CONTROLLERS:
+            devices, device = CONTROLLERS[interface]
+            drive = ["-drive", f"file={disk},if=none,id=d,format={kind}", *devices]
+        else:
+            device = {"ide": "/dev/sda", "virtio": "/dev/vda"}[interface]
+            drive = ["-drive", f"file={disk},if={interface},format={kind}"] if disk else []
         return Emulator(self.program, "-m", memory, "-no-reboot", "-kernel", GUESTS / guest / "vmlinuz", "-initrd", GUESTS / guest / "initrd.gz",
-                        "-append", self.work(device, steps), *drive, *args)
+                        "-append", self.work(writes or device, steps, first), *drive, *args)
 
 
 def finishes(m, steps=STEPS, timeout=300):
@@ -69,8 +81,9 @@ def finishes(m, steps=STEPS, timeout=300):
     m.exited()
 
 
-def savevm_once(t, at, *args, **kw):
+def savevm_once(t, at, *args, steps=STEPS, **kw):
     disk = t.disk("vm.qcow2")
+    kw["steps"] = steps
     with t.guest(*args, disk=disk, **kw) as m:
         m.wait_for_serial(rf"STEP-{at}\b")
         begin = time.time()
@@ -84,7 +97,7 @@ def savevm_once(t, at, *args, **kw):
     status, text = t.img("check", disk)
     check(status == 0 and "No errors" in text, text)
     with t.guest("-loadvm", "here", *args, disk=disk, **kw) as m:
-        finishes(m)
+        finishes(m, steps)
         check(f"STEP-{at}\r\n".encode() not in m.serial(), "it began anew")
     status, text = t.img("check", disk)
     check(status == 0 and "No errors" in text, text)
@@ -100,19 +113,66 @@ def test_savevm_smp(t):
     savevm_once(t, 20, "-smp", "2")
 
 
+def test_savevm_controllers(t):
+    """In the midst of writing to each of the other disk controllers."""
+    for controller in CONTROLLERS:
+        savevm_once(t, 5, steps=30, interface=controller, guest="amd64-disk")
+
+
+def test_savevm_share(t):
+    """In the midst of writing to a folder of the host (9p); what the guest has open is open again."""
+    folder = t.dir / "shared"
+    folder.mkdir()
+    share = ["-virtfs", f"local,path={folder},mount_tag=tag0,security_model=none"]
+    savevm_once(t, 5, *share, steps=30, guest="amd64-share", interface="virtio",
+                first="mount -t 9p -o trans=virtio,version=9p2000.L tag0 /mnt; exec 7>/mnt/open; (while sleep 0.1; do date >&7; done) & ", writes="/mnt/blocks")
+
+
+def test_savevm_plugged(t):
+    """With a disk that was plugged in while the guest ran: back in the same process; without it, or in another process without it, refused."""
+    disk = t.disk("plugged.qcow2")
+    drive = ["-drive", f"file={disk},if=none,id=extra,format=qcow2"]
+    with t.guest(*drive, guest="amd64-plug", writes="/dev/vda", steps=40, first="echo WAITS; while [ ! -b /dev/vda ]; do sleep 1; done; ") as m:
+        m.wait_for_serial("WAITS")
+        check(m.command("device_add virtio-blk-pci,drive=extra,id=plugged") == "", "device_add")
+        m.wait_for_serial(r"STEP-5\b")
+        check(m.command("savevm here") == "", "savevm")
+        step = last_step(m.serial()) + 2
+        m.wait_for_serial(rf"STEP-{step + 2}\r")
+        before = len(m.serial())
+        check(m.command("loadvm here") == "", "loadvm")
+        wait_until("the steps again", lambda: b"STEP-%d\r" % step in m.serial()[before:])
+        finishes(m, 40)
+    with t.guest(*drive, guest="amd64-plug", writes="/dev/vda", first="echo WAITS; sleep 1000; ") as m:
+        m.wait_for_serial("WAITS")
+        said = m.command("loadvm here")
+        check(said.startswith("Error: ") and ("No block device" in said or "devices" in said), said)
+        check("running" in m.command("info status"), "the machine goes on")
+    with t.guest("-device", "virtio-blk-pci,drive=extra,id=plugged", "-loadvm", "here", *drive, guest="amd64-plug", writes="/dev/vda") as m:
+        finishes(m, 40)
+
+
+def test_full_savevm_controllers_20(t):
+    for i in range(20):
+        for controller in CONTROLLERS:
+            savevm_once(t, 3 + 2 * i, *(["-smp", "2"] if i % 2 else []), interface=controller, guest="amd64-disk")
+
+
 class Home:
     """A folder with a kernel, a raw disk and what `doppel run` leaves there; its commands."""
 
-    def __init__(self, t, kind="raw"):
+    def __init__(self, t, kind="raw", interface="ide"):
         self.t = t
         self.dir = pathlib.Path(tempfile.mkdtemp(dir=t.dir))
         self.env = dict(os.environ, XDG_RUNTIME_DIR=str(self.dir))
         for name in ("vmlinuz", "initrd.gz"):
-            shutil.copy(GUESTS / "amd64-pc" / name, self.dir)
+            shutil.copy(GUESTS / ("amd64-disk" if interface in CONTROLLERS else "amd64-pc") / name, self.dir)
         self.disk = self.dir / "disk.img"
         status, text = t.img("create", "-f", kind, self.disk, "64M")
         check(status == 0, text)
-        self.options = ["-initrd", "initrd.gz", "-m", "256", "-no-reboot", "-append", t.work(), "-drive", f"file=disk.img,format={kind},if=ide"]
+        devices, node = CONTROLLERS.get(interface, (None, "/dev/sda"))
+        drive = ["-drive", f"file=disk.img,format={kind},if=none,id=d", *devices] if devices else ["-drive", f"file=disk.img,format={kind},if=ide"]
+        self.options = ["-initrd", "initrd.gz", "-m", "256", "-no-reboot", "-append", t.work(node), *drive]
 
     def cli(self, *args, status=0):
         p = subprocess.run([self.t.program, *map(str, args)], cwd=self.dir, env=self.env, capture_output=True, text=True)
@@ -164,8 +224,8 @@ class Run:
         self.process.stdout.close()
 
 
-def snapshots_of_a_raw_disk(t, at, *more):
-    home = Home(t)
+def snapshots_of_a_raw_disk(t, at, *more, interface="ide"):
+    home = Home(t, interface=interface)
     with home.start(*more, first=True) as r:
         r.wait_for(rf"STEP-{at}\b")
         home.cli("snapshot", "save", "vmlinuz", "one")
@@ -201,9 +261,63 @@ def test_snapshot_raw(t):
     check(home.cli("snapshot", "tree", "vmlinuz") == "two\n  * now\n", "tree")
     with home.start("--restore", "two") as r:
         r.finishes()
+    before = disk_bytes(home)
     home.cli("snapshot", "delete", "vmlinuz", "two")
     check(home.cli("snapshot", "list", "vmlinuz") == "there are no snapshots\n", "list")
-    check(len(home.layers()) <= 4, home.layers())
+    # What nobody names has gone into the layer that the machine writes to.
+    check(len(home.layers()) == 1, f"layers that could be merged: {home.layers()}")
+    check(disk_bytes(home) == before, "the disk has changed with the snapshots' end")
+    layer = home.dir / "disk.img.snapshots" / home.layers()[0]
+    status, text = t.img("check", layer)
+    check(status == 0 and json.loads(t.img("info", "--output=json", layer)[1])["full-backing-filename"].endswith("/disk.img"), text)
+
+
+def disk_bytes(home):
+    """A hash of the disk as the machine has it now."""
+    layer, raw = home.dir / "disk.img.snapshots" / (home.dir / "disk.img.snapshots" / "current").read_text().strip(), home.dir / "whole.raw"
+    status, text = home.t.img("convert", "-O", "raw", layer, raw)
+    check(status == 0, text)
+    found = home.hash(raw)
+    raw.unlink()
+    return found
+
+
+def test_snapshot_controllers(t):
+    snapshots_of_a_raw_disk(t, 5, interface="nvme")
+
+
+def test_full_snapshot_controllers(t):
+    for controller in CONTROLLERS:
+        for i in range(5):
+            snapshots_of_a_raw_disk(t, 3 + 4 * i, interface=controller)
+
+
+def test_merge_branches(t):
+    """Layers are merged where nobody needs them apart: not those that two stand on, nor those that are in use."""
+    home = Home(t)
+    with home.start(first=True) as r:
+        for i, name in enumerate(("a", "b", "c")):
+            r.wait_for(rf"STEP-{5 + 3 * i}\b")
+            home.cli("snapshot", "save", "vmlinuz", name)
+        home.cli("snapshot", "delete", "vmlinuz", "b")  # its layer is in use by the machine
+        check(len(home.layers()) == 3, home.layers())
+        r.process.kill()
+        r.process.wait()
+    with home.start("--restore", "a") as r:  # a second branch
+        r.wait_for(r"STEP-9\b")
+        r.process.kill()
+        r.process.wait()
+    home.cli("snapshot", "save", "vmlinuz", "d")
+    for name in ("c", "d"):
+        with home.start("--restore", name) as r:
+            if name == "c":
+                r.finishes()
+            else:
+                r.wait_for("GUEST|STEP")
+        home.cli("snapshot", "check", "vmlinuz")
+    for name in ("a", "c", "d"):
+        home.cli("snapshot", "delete", "vmlinuz", name)
+    check(len(home.layers()) == 1, home.layers())
 
 
 def test_snapshot_restore_while_it_runs(t):
