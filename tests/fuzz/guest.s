@@ -35,6 +35,10 @@
         .equ    PM_BASE, 0xb000
         .equ    E1000, 0xe2000000       # where they put the network cards' registers
         .equ    RTL_MMIO, 0xe2100000
+        .equ    AHCI, 0xe3000000        # ... and the disk controllers'
+        .equ    NVME, 0xe3100000
+        .equ    VBLK, 0xe3200000
+        .equ    VSCSI, 0xe3300000
 
         .text
         .code32
@@ -207,12 +211,16 @@ recover32:
 step:   call    rnd
         andl    $63, %eax
         movzbl  weights(%eax), %eax
-        andl    $15, %eax
+        andl    $31, %eax
         call    *kinds(,%eax,4)
         jmp     recover32
 
 kinds:  .long   k_template, k_raw, k_port, k_pci, k_ide, k_fdc, k_fwcfg, k_mmio
         .long   k_msr, k_control, k_apic, k_smm, k_far, k_fpu, k_fill, k_nic
+        .long   k_disk
+        .rept   15
+        .long   k_raw
+        .endr
 
 # EAX = 32 random bits (xorshift); other registers stay.
 rnd:    movl    STATE(%ebp), %eax
@@ -1298,6 +1306,382 @@ n_ne2k: movl    $0xd100, %edx
         movl    $0xd100, %edx
         movb    $0x26, %al              # send
         outb    %al, %dx
+        ret
+
+# ---------------------------------------------------------------- disk controllers in slots 8 to 11
+k_disk: movl    $disk_setup, %esi
+1:      movl    (%esi), %ecx
+        movl    4(%esi), %eax
+        addl    $8, %esi
+        call    pci_write
+        cmpl    $disk_setup_end, %esi
+        jb      1b
+        call    rnd
+        andl    $7, %eax
+        jmp     *disk_kinds(,%eax,4)
+disk_setup:
+        .long   0x80004024, AHCI, 0x80004004, 7
+        .long   0x80004810, NVME, 0x80004814, 0, 0x80004804, 7
+        .long   0x80005010, 0xd401, 0x80005020, VBLK, 0x80005024, 0, 0x80005004, 7
+        .long   0x80005810, 0xd501, 0x80005820, VSCSI, 0x80005824, 0, 0x80005804, 7
+disk_setup_end:
+disk_kinds: .long d_ahci, d_ahci, d_nvme, d_nvme, d_virtio_blk, d_virtio_scsi, d_virtio_blk, d_virtio_scsi
+
+# A command list of eight slots with tables of up to seven regions, issued; then any registers.
+d_ahci: call    ring_place
+        andl    $0x1fffc00, %eax
+        movl    %eax, %ebx
+        xorl    %esi, %esi
+1:      call    rnd
+        call    rnd_bit
+        jc      2f
+        andl    $0x00070040, %eax       # few regions, either direction, a frame of five dwords
+        orl     $5, %eax
+2:      movl    %eax, (%ebx,%esi)
+        leal    0x1000(%ebx,%esi,8), %edi
+        movl    %edi, 8(%ebx,%esi)
+        movl    $0, 12(%ebx,%esi)
+        call    rnd
+        testb   $0x1f, %al
+        jnz     3f
+        call    rnd_address
+        movl    %eax, 8(%ebx,%esi)
+3:      call    rnd
+        andl    $31, %eax
+        movb    ata_commands(%eax), %al
+        call    rnd_bit
+        jc      4f
+        call    rnd
+        andb    $1, %al
+        orb     $0x60, %al              # a queued command
+4:      movb    %al, 2(%edi)
+        movw    $0x8027, (%edi)
+        call    rnd
+        movb    %al, 3(%edi)
+        andl    $0x400007ff, %eax
+        movl    %eax, 4(%edi)
+        movl    $0, 8(%edi)
+        call    rnd
+        testb   $15, %al
+        jnz     5f
+        movl    %eax, 8(%edi)
+5:      andl    $0x1f, %eax
+        movl    %esi, %ecx
+        shrl    $2, %ecx                # the tag, where a queued command has it
+        orl     %ecx, %eax
+        movl    %eax, 12(%edi)
+        addl    $0x80, %edi
+        movl    $7, %ecx
+6:      call    rnd_address
+        stosl
+        xorl    %eax, %eax
+        stosl
+        stosl
+        call    rnd
+        call    rnd_bit
+        jc      7f
+        andl    $0x1fff, %eax
+7:      stosl
+        decl    %ecx
+        jnz     6b
+        addl    $32, %esi
+        cmpl    $256, %esi
+        jb      1b
+        movl    $(AHCI + 0x100), %esi
+        call    rnd
+        testb   $3, %al
+        jnz     8f
+        addl    $0x80, %esi
+8:      movl    $0x80000002, AHCI+4
+        movl    %ebx, (%esi)
+        movl    $0, 4(%esi)
+        leal    0x800(%ebx), %eax
+        movl    %eax, 8(%esi)
+        movl    $-1, 0x14(%esi)
+        movl    $0x11, 0x18(%esi)       # on
+        call    rnd
+        movzbl  %al, %eax
+        movl    %eax, 0x34(%esi)
+        movl    %eax, 0x38(%esi)
+        movl    $AHCI, %esi
+        jmp     any_registers
+
+# An I/O queue made, admin and I/O commands with wild pages; then any registers.
+d_nvme: movl    $0, NVME+0x14
+        call    ring_place
+        andl    $0x1fff000, %eax
+        movl    %eax, %ebx
+        movl    %eax, NVME+0x28
+        movl    $0, NVME+0x2c
+        addl    $0x4000, %eax
+        movl    %eax, NVME+0x30
+        movl    $0, NVME+0x34
+        call    rnd
+        testb   $15, %al
+        jz      1f
+        movl    $0x001f001f, %eax
+1:      movl    %eax, NVME+0x24
+        movl    $0x00460001, NVME+0x14
+        movl    %ebx, %edi
+        movb    $5, %al                 # completion queue 1, submission queue 1
+        call    nvme_command
+        leal    0x8000(%ebx), %eax
+        movl    $1, %ecx
+        call    nvme_queue
+        movb    $1, %al
+        call    nvme_command
+        leal    0x2000(%ebx), %eax
+        movl    $0x10001, %ecx
+        call    nvme_queue
+        movl    $6, %ecx
+2:      call    rnd
+        andl    $15, %eax
+        movb    nvme_admin(%eax), %al
+        call    nvme_command
+        decl    %ecx
+        jnz     2b
+        movl    $8, NVME+0x1000
+        leal    0x2000(%ebx), %edi
+        movl    $12, %ecx
+3:      call    rnd
+        andl    $15, %eax
+        movb    nvme_io(%eax), %al
+        call    nvme_command
+        decl    %ecx
+        jnz     3b
+        movl    $12, NVME+0x1008
+        call    rnd
+        andl    $15, %eax
+        movl    %eax, NVME+0x1004
+        movl    %eax, NVME+0x100c
+        call    rnd
+        testb   $3, %al
+        jz      4f
+        ret
+4:      movl    $NVME, %esi
+        jmp     any_registers
+nvme_admin: .byte 0x06, 0x06, 0x02, 0x09, 0x0a, 0x0c, 0x08, 0x00, 0x04, 0x05, 0x01, 0x10, 0x80, 0xff, 0x02, 0x0c
+nvme_io: .byte 0x01, 0x02, 0x01, 0x02, 0x01, 0x02, 0x00, 0x05, 0x08, 0x09, 0x02, 0x01, 0x04, 0x0d, 0xff, 0x02
+
+# The command AL at EDI, which moves on by 64.
+nvme_command:
+        movzbl  %al, %edx
+        call    rnd
+        andl    $0x00ff0000, %eax
+        orl     %edx, %eax
+        stosl
+        call    rnd
+        testb   $15, %al
+        jz      1f
+        movl    $1, %eax                # the namespace
+1:      stosl
+        xorl    %eax, %eax
+        stosl
+        stosl
+        stosl
+        stosl
+        call    rnd_address             # PRP 1 and 2
+        stosl
+        xorl    %eax, %eax
+        stosl
+        call    rnd_address
+        call    rnd_bit
+        jc      2f
+        andl    $0xfffff000, %eax
+2:      stosl
+        xorl    %eax, %eax
+        stosl
+        call    rnd
+        call    rnd_bit
+        jc      3f
+        andl    $0x7ff, %eax            # a block that is there
+3:      stosl
+        xorl    %eax, %eax
+        stosl
+        call    rnd
+        testb   $15, %al
+        jz      4f
+        andl    $0x1f, %eax
+4:      stosl
+        call    rnd
+        andl    $4, %eax
+        stosl
+        xorl    %eax, %eax
+        stosl
+        stosl
+        ret
+# The command before EDI makes queue 1 at EAX, with these flags in ECX.
+nvme_queue:
+        movl    %eax, -40(%edi)
+        movl    $0, -36(%edi)
+        movl    $0x001f0001, -24(%edi)
+        movl    %ecx, -20(%edi)
+        ret
+
+# A split ring by the legacy registers: chains of wild descriptors behind a header that may be sane.
+d_virtio_blk:
+        movl    $0xd400, %ebx
+        jmp     d_virtio
+d_virtio_scsi:
+        movl    $0xd500, %ebx
+d_virtio:
+        call    ring_place
+        andl    $0x1fff000, %eax
+        movl    %eax, %esi
+        leal    0x12(%ebx), %edx        # status: reset, seen, driver
+        xorl    %eax, %eax
+        outb    %al, %dx
+        movb    $3, %al
+        outb    %al, %dx
+        leal    4(%ebx), %edx
+        call    rnd
+        outl    %eax, %dx               # features
+        leal    14(%ebx), %edx
+        call    rnd
+        andl    $3, %eax
+        outw    %ax, %dx
+        movl    %eax, %ecx
+        leal    8(%ebx), %edx
+        movl    %esi, %eax
+        shrl    $12, %eax
+        outl    %eax, %dx
+        pushl   %ecx
+        movl    %esi, %edi              # descriptors: chains of four, even ones read, odd ones write; now and then anything
+        xorl    %ecx, %ecx
+1:      movl    %ecx, %eax              # the header, 64 bytes a chain
+        shll    $4, %eax
+        leal    0x4000(%esi,%eax), %eax
+        testb   $3, %cl
+        jz      2f
+        call    rnd_address
+2:      stosl
+        xorl    %eax, %eax
+        stosl
+        call    rnd
+        testb   $0xf0, %al
+        jz      4f
+        andl    $0xe00, %eax            # whole sectors
+        addl    $0x200, %eax
+        testb   $3, %cl
+        jz      3f
+        movl    %ecx, %edx
+        notb    %dl
+        testb   $3, %dl
+        jnz     4f
+        cmpl    $0xd400, %ebx
+        jne     4f
+        movl    $1, %eax                # the status
+        jmp     4f
+3:      movl    $16, %eax
+        cmpl    $0xd400, %ebx
+        je      4f
+        movl    $51, %eax
+4:      stosl
+        leal    1(%ecx), %edx           # the next one; every fourth ends the chain
+        shll    $16, %edx
+        orl     $3, %edx
+        testb   $3, %cl
+        jz      5f
+        testb   $4, %cl
+        jz      6f
+        testb   $2, %cl
+        jnz     6f
+5:      andb    $0xfd, %dl              # the device reads it
+6:      movl    %ecx, %eax
+        notb    %al
+        testb   $3, %al
+        jnz     7f
+        movl    $2, %edx
+7:      call    rnd
+        testb   $0x1e, %al
+        jz      8f
+        movl    %edx, %eax
+8:      stosl
+        incl    %ecx
+        cmpl    $64, %ecx
+        jb      1b
+        leal    0x4000(%esi), %edi      # headers. Block: type, sector; SCSI: LUN, tag, command block
+        xorl    %ecx, %ecx
+1:      movl    %ecx, %eax
+        andl    $1, %eax
+        cmpl    $0xd400, %ebx
+        je      2f
+        movl    $0x00400001, %eax
+2:      movl    %eax, (%edi)
+        call    rnd
+        testb   $0x38, %al
+        jnz     3f
+        andl    $15, %eax
+        movl    %eax, (%edi)
+3:      movl    $0, 4(%edi)
+        call    rnd
+        andl    $0x7ff, %eax
+        movl    %eax, 8(%edi)
+        movl    $0, 12(%edi)
+        movl    $0, 16(%edi)
+        call    rnd
+        andl    $15, %eax
+        movb    packet_commands(%eax), %al
+        call    rnd_bit
+        jc      4f
+        movb    $0x28, %al              # READ or WRITE
+        testb   $1, %cl
+        jz      4f
+        movb    $0x2a, %al
+4:      movb    %al, 19(%edi)
+        movb    $0, 20(%edi)
+        call    rnd
+        andl    $0x07000000, %eax
+        movl    %eax, 21(%edi)
+        call    rnd
+        andl    $0x070000, %eax
+        movl    %eax, 25(%edi)
+        addl    $64, %edi
+        incl    %ecx
+        cmpl    $16, %ecx
+        jb      1b
+        leal    0x1000(%esi), %edi      # available: flags, index, ring
+        movw    $0, (%edi)
+        call    rnd
+        movw    %ax, 2(%edi)
+        testb   $7, %al
+        jz      7f
+        andw    $31, 2(%edi)
+7:      movl    $32, %ecx
+8:      call    rnd
+        andl    $0x3c, %eax
+        movw    %ax, 2(%edi,%ecx,2)
+        decl    %ecx
+        jnz     8b
+        leal    0x12(%ebx), %edx
+        movb    $7, %al                 # runs
+        outb    %al, %dx
+        popl    %eax
+        leal    0x10(%ebx), %edx
+        outw    %ax, %dx                # the bell
+        call    rnd
+        testb   $7, %al
+        jz      9f
+        ret
+9:      movl    $VBLK, %esi
+        cmpl    $0xd400, %ebx
+        je      any_registers
+        movl    $VSCSI, %esi
+
+# Some registers of what is at ESI.
+any_registers:
+        movl    $8, %ebx
+1:      call    rnd
+        movl    %eax, %edi
+        andl    $0x31fc, %edi
+        testl   $0x70000, %eax
+        jz      2f
+        andl    $0x1fc, %edi
+2:      call    rnd_value
+        movl    %eax, (%esi,%edi)
+        movl    (%esi,%edi), %eax
+        decl    %ebx
+        jnz     1b
         ret
 
 # The floppy controller and its 8237 channel.

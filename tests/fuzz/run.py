@@ -118,8 +118,25 @@ class Fuzzer:
                 args += ["-netdev", f"hubport,hubid=0,id=h{slot}", "-device", f"{card},netdev=h{slot},addr={slot}"]
         else:
             args += ["-nic", "none"]
+        if profile in ("disk", "all", "devices") or r.random() < 0.2:
+            args += self.disks(r, folder)
         print(f"      case: {profile} {cpu} smp={smp} {' '.join(map(str, args[12:]))}", file=sys.stderr) if self.options.verbose else None
         return args, self.provoke
+
+    def disks(self, r, folder):
+        """The controllers where guest.s looks for them, with images of either format."""
+        args = []
+        for name in ("ahci", "nvme", "blk", "scsi"):
+            file, kind = folder / f"{name}.img", r.choice(["raw", "qcow2"])
+            if kind == "raw":
+                file.write_bytes(image.noise(r, 4096).ljust(1 << 20, b"\x5a"))
+            else:
+                subprocess.run([self.program, "img", "create", "-q", "-f", "qcow2", file, "1M"], check=True, env=self.environment)
+            args += ["-drive", f"if=none,id={name},file={file},format={kind},werror={r.choice(['report', 'ignore'])}"]
+        args += ["-device", "ahci,id=ahci,addr=8", "-device", "ide-hd,drive=ahci,bus=ahci.0", "-device", "ide-cd,bus=ahci.1",
+                 "-device", "nvme,drive=nvme,serial=fuzz,addr=9", "-device", f"virtio-blk-pci,drive=blk,num-queues={r.choice([1, 4])},addr=0xa",
+                 "-device", "virtio-scsi-pci,id=scsi,addr=0xb", "-device", "scsi-hd,drive=scsi,bus=scsi.0", "-device", "scsi-cd,bus=scsi.0"]
+        return args
 
     def provoke(self, monitor, process, folder, r):
         """Lets it run; wakes what has come to rest; asks the monitor things."""

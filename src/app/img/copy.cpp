@@ -1,6 +1,7 @@
 #include "app/img/copy.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -161,21 +162,25 @@ class Copier {
   }
 
   bool wait_for_turn(const Chunk& c) {
+    if (!job_.in_order) return !failed();
     std::unique_lock hold(turn_lock_);
-    if (job_.in_order) turn_changed_.wait(hold, [&] { return turn_ == c.number || result_.error != 0; });
+    turn_of(c.number).wait(hold, [&] { return turn_ == c.number || result_.error != 0; });
     return result_.error == 0;
   }
 
   void finish_turn() {
+    if (!job_.in_order) return;
     const std::lock_guard hold(turn_lock_);
-    turn_++;
-    turn_changed_.notify_all();
+    turn_of(++turn_).notify_one();
   }
+
+  // Threads have neighbouring chunks, so that each waits alone.
+  std::condition_variable& turn_of(u64 number) { return turn_changed_[number % turn_changed_.size()]; }
 
   void fail(const CopyError& e) {
     const std::lock_guard hold(turn_lock_);
     if (result_.error == 0) result_ = e;
-    turn_changed_.notify_all();
+    for (std::condition_variable& c : turn_changed_) c.notify_all();
   }
 
   bool failed() {
@@ -191,7 +196,7 @@ class Copier {
   size_t source_ = 0;
   Chunk::What what_ = Chunk::What::Data;
   std::mutex turn_lock_;
-  std::condition_variable turn_changed_;
+  std::array<std::condition_variable, 16> turn_changed_;
   u64 turn_ = 0;
   CopyError result_;
 };

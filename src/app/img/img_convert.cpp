@@ -83,7 +83,7 @@ class Convert {
     if (number < 1 || number > 16)
       return complain("Invalid number of coroutines. Allowed number of coroutines is between 1 and 16");
     job_.threads = copy_threads(static_cast<unsigned>(number));
-    job_.in_order = !a_.has("W");
+    job_.in_order = !a_.has("W") && output_.format != "raw";  // in a raw file each byte has its place anyhow
     job_.salvage = a_.has("salvage");
     return -1;
   }
