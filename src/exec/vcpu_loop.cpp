@@ -534,7 +534,9 @@ void VcpuLoop::run() {
   in_guest_.store(true, std::memory_order_seq_cst);
   wait_while_exclusive();  // who unwound out of a section was not in the guest meanwhile
   for (;;) {
-    if (h_.exit_request.exchange(0, std::memory_order_seq_cst)) {
+    // A single program's system call or fault comes before a signal for it: the registers are that moment's.
+    const bool event = config_.direct && cpu_.has_work();
+    if (!event && h_.exit_request.exchange(0, std::memory_order_seq_cst)) {
       wait_while_exclusive();
       handle_requests();
       if (config_.icount) begin_slice();  // a device may have armed an earlier timer
