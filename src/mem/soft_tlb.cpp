@@ -9,6 +9,7 @@ namespace doppel::mem {
 
 SoftTlb::SoftTlb(VcpuHeader& cpu, AddressSpace& memory, TlbOptions options)
     : cpu_(cpu), memory_(memory), options_(options), jumps_(cpu), victims_(kVictimSets * kVictimWays) {
+  spaces_.resize(options.spaces ? kSpaces : 1);
   for (auto& s : spaces_) {
     s = std::make_unique<Space>();
     s->epoch = ++epoch_;

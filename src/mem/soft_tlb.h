@@ -113,7 +113,7 @@ class SoftTlb {
   AddressSpace& memory_;
   const TlbOptions options_;
   std::atomic<u64> seen_generation_{0};
-  std::array<std::unique_ptr<Space>, kSpaces> spaces_;
+  std::vector<std::unique_ptr<Space>> spaces_;  // kSpaces, or one if they are not kept
   Space* current_ = nullptr;
   KeptSpaces kept_spaces_;
   KeptSpace* kept_ = nullptr;  // the current one, when the CPU has no tags

@@ -222,6 +222,7 @@ void Emitter::find_roots_and_groups() {
     const Op& op = ops[at];
     Val& v = vals_[at];
     has_fp_ |= op.code >= Opcode::vand && ir::sets_fp_flags(op);
+    if (direct_) continue;  // nothing is checked, so there is nothing to share
     if (op.code == Opcode::call) {
       std::fill(std::begin(open), std::end(open), u16{0});
       continue;
@@ -236,7 +237,7 @@ void Emitter::find_roots_and_groups() {
       }
       continue;
     }
-    if (direct_ || (op.code != Opcode::load && op.code != Opcode::store)) continue;
+    if (op.code != Opcode::load && op.code != Opcode::store) continue;
     const Value address = op.arg[0];
     const Val& a = vals_[address];
     if (is_const(address)) continue;

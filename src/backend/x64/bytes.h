@@ -41,6 +41,34 @@ class Bytes {
     rm(0xc7, wide, 0, base, disp);
     d(imm);
   }
+  // A place in guest memory that is the process's own: base + (index << scale) + disp, either register -1: none; in 64
+  // bits, or cut to 32.
+  struct Place {
+    bool wide;
+    int base, index;
+    unsigned scale;
+    s32 disp;
+  };
+  // op reg, [place]; `size`: bytes of the register operand; `escape`: 0F before the opcode.
+  void at_place(unsigned op, bool escape, unsigned size, int r, const Place& m) {
+    if (!m.wide) b(0x67);
+    if (size == 2 && !escape) b(0x66);
+    unsigned v = (size == 8 ? 8u : 0u) | (r >= 8 ? 4u : 0u) | (m.index >= 8 ? 2u : 0u) | (m.base >= 8 ? 1u : 0u);
+    if (v || (size == 1 && !escape && r >= 4)) b(0x40 | v);
+    if (escape) b(0x0f);
+    b(op);
+    const bool short_disp = m.disp == static_cast<s8>(m.disp);
+    const unsigned mod = m.base < 0 ? 0 : m.disp == 0 && (m.base & 7) != kRbp ? 0 : short_disp ? 1 : 2;
+    if (m.index < 0 && (m.base & 7) != kRsp) {
+      b(mod << 6 | (r & 7) << 3 | (m.base & 7));
+    } else {
+      b(mod << 6 | (r & 7) << 3 | 4);
+      b(m.scale << 6 | (m.index < 0 ? 4u : static_cast<unsigned>(m.index & 7)) << 3 |
+        (m.base < 0 ? 5u : static_cast<unsigned>(m.base & 7)));
+    }
+    if (mod == 1) b(static_cast<u8>(m.disp));
+    if (mod == 2 || m.base < 0) d(static_cast<u32>(m.disp));
+  }
   void and_imm(bool wide, int r, u32 imm) {
     rex(wide, 4, r);
     b(0x81);

@@ -18,6 +18,13 @@ Xbyak::RegExp address(bool wide, int base, int index, unsigned scale, s32 disp) 
 }
 }  // namespace
 
+namespace {
+template <typename Address>
+Bytes::Place place(const Address& m) {
+  return {m.wide, m.base, m.index, m.scale, m.offset};
+}
+}  // namespace
+
 Xbyak::RegExp Emitter::MemAddress::direct_at() const { return address(wide, base, index, scale, offset); }
 
 // 16 bytes that must be aligned: the host's own instruction looks.
@@ -100,19 +107,15 @@ void Emitter::direct_load(const Op& op) {
     d = def(cur_, true);
   }
   access_here();
-  const Xbyak::RegExp at = m.at();
   if (vector) {
+    const Xbyak::RegExp at = m.at();
     if (aligned)
       host_.avx ? c.vmovaps(Xbyak::Xmm(d), mem(128, at)) : c.movaps(Xbyak::Xmm(d), mem(128, at));
     else
       host_.avx ? c.vmovups(Xbyak::Xmm(d), mem(128, at)) : c.movups(Xbyak::Xmm(d), mem(128, at));
   } else {
-    switch (bits) {
-      case 8: c.movzx(r32(d), mem(8, at)); break;
-      case 16: c.movzx(r32(d), mem(16, at)); break;
-      case 32: c.mov(r32(d), mem(32, at)); break;
-      default: c.mov(r64(d), mem(64, at)); break;
-    }
+    const bool escape = bits < 32;  // MOVZX
+    Bytes(c).at_place(escape ? (bits == 8 ? 0xb6 : 0xb7) : 0x8b, escape, escape ? 4 : size, d, place(m));
   }
   SlowPath& s = slow_[number];
   s.vector = vector;
@@ -150,18 +153,18 @@ void Emitter::direct_store(const Op& op) {
   const MemAddress m = direct_address(op, check);
   SlowPath& s = slow_path(m, SlowKind::Store, op, size);
   access_here();
-  const Xbyak::RegExp at = m.at();
   if (has_imm) {
-    c.mov(mem(bits, at), static_cast<u64>(static_cast<s64>(imm)) & (bits == 64 ? ~u64{0} : mask_bits(bits)));
+    c.mov(mem(bits, m.at()), static_cast<u64>(static_cast<s64>(imm)) & (bits == 64 ? ~u64{0} : mask_bits(bits)));
     s.has_imm = true;
     s.imm = imm;
   } else if (vector) {
+    const Xbyak::RegExp at = m.at();
     if (aligned)
       host_.avx ? c.vmovaps(mem(128, at), Xbyak::Xmm(r)) : c.movaps(mem(128, at), Xbyak::Xmm(r));
     else
       host_.avx ? c.vmovups(mem(128, at), Xbyak::Xmm(r)) : c.movups(mem(128, at), Xbyak::Xmm(r));
   } else {
-    c.mov(mem(bits, at), reg(r, bits));
+    Bytes(c).at_place(bits == 8 ? 0x88 : 0x89, false, size, r, place(m));
   }
   s.vector = vector;
   if (!has_imm) s.value = static_cast<s8>(r);
@@ -174,11 +177,11 @@ void Emitter::direct_stub_begin(const SlowPath& s) {
     c.pushfq();
     c.pop(stack_mem(64, kStubOffset));
   }
-  c.mov(stack_mem(64, kStubOffset + 8), r64(kRax));
-  c.lea(s.wide_address ? static_cast<Xbyak::Reg>(r64(kRax)) : r32(kRax),
-        mem(s.wide_address ? 64 : 32, address(s.wide_address, s.base, s.index, s.scale, s.disp)));
-  c.mov(state_mem(64, field::slow_va), r64(kRax));
-  c.mov(r64(kRax), stack_mem(64, kStubOffset + 8));
+  Bytes o(c);
+  o.store(true, kRsp, kStubOffset + 8, kRax);
+  o.at_place(0x8d, false, s.wide_address ? 8 : 4, kRax, {s.wide_address, s.base, s.index, s.scale, s.disp});  // LEA
+  o.store(true, kRbp, header_disp(field::slow_va), kRax);
+  o.load(true, kRax, kRsp, kStubOffset + 8);
 }
 
 void Emitter::direct_stub_end(const SlowPath& s) {
