@@ -177,7 +177,7 @@ def test_life_of_a_domain(t):
     t.virsh("change-media", "one", "hdc", "--eject", "--live")
     t.virsh("screenshot", "one", t.dir / "run/shot")
     button = "$(sed -n '/Power Button/,/^$/s/.*\\(event[0-9]*\\).*/\\1/p' /proc/bus/input/devices)"
-    console.run(f"(head -c 24 /dev/input/{button} >/dev/null; poweroff -f) & true")
+    console.run(f"exec 3</dev/input/{button}; (head -c 24 <&3 >/dev/null; poweroff -f) & true")  # open before it is pressed
     t.virsh("shutdown", "one")
     t.until_state("shut off")
     console.close()
