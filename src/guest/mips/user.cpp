@@ -42,7 +42,8 @@ void MipsCpu::deliver_to_program() {
       // SAFETY: code that was just translated; a single program's memory is the process's own.
       std::memcpy(&word, reinterpret_cast<const void*>(at + s.h.direct->base), 4);
       if (model_.big_endian) word = __builtin_bswap32(word);
-      e.error = s.event_code == EXC_TR ? (word >> 6) & 0x3ff : (word >> 6) & 0xfffff;
+      // TEQI and its like have an immediate where the others have their code.
+      e.error = s.event_code != EXC_TR ? (word >> 6) & 0xfffff : word >> 26 == 0 ? (word >> 6) & 0x3ff : 0;
       if (s.event_code != EXC_SYS) break;
       e.number = e.error;
       e.error = 0;
