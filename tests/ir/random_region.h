@@ -31,6 +31,7 @@ inline const std::vector<Row>& rows() {
           Op op{code, t, lane, 0, 8 << 8, {}, 0};
           if (row.result[0] == 'X' && !std::strchr(row.args, 'T') && !std::strchr(row.args, 'N')) op.type = Type::V128;
           if (code == Opcode::vmovmsk) op.type = Type::I32;
+          if (code == Opcode::call_if) op.aux = kChoose;
           if (code == Opcode::vzext || code == Opcode::vsext) op.imm = 64;
           if (code == Opcode::cmp) op.sub = static_cast<u8>(Cond::Z);
           for (const char* p = row.args; *p; p++) {

@@ -1,6 +1,8 @@
 // Region entry, exits, calls, and the driver. Exits: a jump or conditional jump with a 32-bit displacement to a stub at
 // the region's end; link() makes it go straight to the other region. What may not be linked (another page) looks the
 // jump cache up inline.
+#include <algorithm>
+
 #include "backend/x64/bytes.h"
 #include "backend/x64/emitter.h"
 
@@ -328,6 +330,8 @@ void Emitter::op_call_if(const Op& op) {
     s.result = static_cast<s8>(d);
     s.function = reinterpret_cast<u64>(helpers_->rows[op.aux].fn);
     s.first = static_cast<u32>(op.imm);
+    s.types = static_cast<u32>(vals_[op.arg[2]].type) << 8 | static_cast<u32>(vals_[op.arg[3]].type) << 12 |
+              static_cast<u32>(op.type) << 16;
     s.xmm_live = any_xmm_live();
     s.insn = insn_;
     s.pc = insn_pc_;
@@ -335,6 +339,7 @@ void Emitter::op_call_if(const Op& op) {
     s.resume = static_cast<u32>(c.getSize());
     slow_.push_back(s);
   }
+  set_zx(cur_, std::max<unsigned>(vals_[cur_].zx, ir::type_bits(op.type)));  // the helper's may be wider than `fast`
   eflags_ = ebool_ = 0;
   eflags_af_ = false;
 }
@@ -350,7 +355,7 @@ void Emitter::call_stub(const SlowPath& s) {
     o.store_imm(false, kRbp, kVa + 4, static_cast<u32>(s.function >> 32));
     o.store(true, kRbp, kValue, s.value);
     o.store(true, kRbp, kValue + 8, s.extra);
-    o.store_imm(false, kRbp, kExtra, static_cast<u32>(SlowKind::Call));
+    o.store_imm(false, kRbp, kExtra, static_cast<u32>(SlowKind::Call) | s.types);
     o.store_imm(false, kRbp, kExtra + 4, s.first);
     relocs_.push_back({o.call(), 1, reinterpret_cast<u64>(thunks_.slow[s.xmm_live])});
     pc_map_.push_back({o.at(), s.insn, s.pc});

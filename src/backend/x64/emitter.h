@@ -179,8 +179,8 @@ class Emitter {
     s16 va_slot;
     s32 delta, lo, hi;
     s32 imm;
-    u64 function;  // Call: the helper, its first argument
-    u32 first;
+    u64 function;  // Call: the helper, its first argument, the types of the others and of the result
+    u32 first, types;
     u32 insn;
     u64 pc;
     XCache x;

@@ -187,7 +187,10 @@ u32 slow_access(VcpuHeader* cpu) {
   if (static_cast<SlowKind>(extra & 15) == SlowKind::Call) {
     // SAFETY: the helper that the region's call_if named; the state begins with the header.
     const auto fn = reinterpret_cast<u64 (*)(mem::VcpuHeader*, u64, u64, u64)>(va);
-    cpu->scratch[5] = fn(cpu, extra >> 32, cpu->scratch[5], cpu->scratch[6]);
+    const auto cut = [&](u64 v, unsigned at) {
+      return v & mask_bits(ir::type_bits(static_cast<ir::Type>(extra >> at & 15)));
+    };
+    cpu->scratch[5] = cut(fn(cpu, extra >> 32, cut(cpu->scratch[5], 8), cut(cpu->scratch[6], 12)), 16);
     return 0;
   }
   slow_access_once(cpu);
