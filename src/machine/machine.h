@@ -42,6 +42,7 @@ struct NicConfig {
   std::string rom_file;                           // empty: the model's own; "none": none
   std::map<std::string, std::string> properties;  // of -device, for models that have more
   int boot_index = -1;
+  bool mitigation = false;  // e1000
 };
 
 // -object memory-backend-*, used by -machine memory-backend=ID.

@@ -9,6 +9,7 @@
 #include "machine/firmware_search.h"
 #include "machine/pc_virtio.h"
 #include "net/network.h"
+#include "net/properties.h"
 
 namespace doppel::machine {
 namespace {
@@ -67,7 +68,9 @@ std::vector<std::string> nic_names() {
 
 std::vector<std::string> nic_properties(const std::string& driver) {
   std::vector<std::string> all = virtio_properties(driver);
-  if (all.empty()) all.assign(std::begin(kProperties), std::end(kProperties));
+  if (!all.empty()) return all;
+  all.assign(std::begin(kProperties), std::end(kProperties));
+  if (const Model* m = find_model(driver); m && m->make == kModels[0].make) all.emplace_back("mitigation");
   return all;
 }
 
@@ -95,7 +98,7 @@ Result<NicConfig> nic_of_device(const DeviceConfig& device) {
   for (const auto& [key, value] : device.properties) {
     if (std::find(known.begin(), known.end(), key) == known.end())
       return Error{device.driver + " has no property '" + key + "'",
-                   "it has: netdev, mac, addr, bus, id, romfile, bootindex"};
+                   "it has: netdev, mac, addr, bus, id, romfile, bootindex; e1000 has mitigation"};
     if (key == "netdev") nic.netdev = value;
     if (key == "mac") nic.mac = value;
     if (key == "addr") nic.address = value;
@@ -104,6 +107,10 @@ Result<NicConfig> nic_of_device(const DeviceConfig& device) {
     if (key == "romfile") nic.rom_file = value.empty() ? "none" : value;
     if (key == "rombar" && (value == "0" || value == "off")) nic.rom_file = "none";
     if (key == "bootindex") nic.boot_index = std::atoi(value.c_str());
+    if (key != "mitigation") continue;
+    auto on = net::parse_on_off(key, value);
+    if (!on.ok()) return on.error();
+    nic.mitigation = *on;
   }
   return nic;
 }
@@ -147,7 +154,11 @@ Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Cloc
     }
     return Nic{name, card.take()};
   }
-  return Nic{name, model.make({.port = port.take(), .clock = clock, .device_lock = device_lock, .rom = rom.take()})};
+  return Nic{name, model.make({.port = port.take(),
+                               .clock = clock,
+                               .device_lock = device_lock,
+                               .rom = rom.take(),
+                               .mitigation = nic.mitigation})};
 }
 
 }  // namespace doppel::machine

@@ -278,7 +278,8 @@ void E1000::raise(u32 causes) {
   update_interrupt();
 }
 
-// The throttle keeps rising edges apart; a line that is high stays so until its causes are gone.
+// With mitigation ITR keeps rising edges apart (Intel 317453, 13.4.18); a line that is high stays so until its causes
+// are gone. Without it frames that come together still raise one: a guest that waits for the throttle is just idle.
 void E1000::update_interrupt() {
   const bool wanted = (reg(kIcr) & reg(kIms)) != 0;
   if (!wanted) {
@@ -287,7 +288,7 @@ void E1000::update_interrupt() {
   }
   if (intx()) return;
   const s64 now = clock().now();
-  if (now < next_interrupt_ && reg(kItr) != 0) {
+  if (mitigation() && now < next_interrupt_ && reg(kItr) != 0) {
     if (!throttle_.armed()) throttle_.arm_at(next_interrupt_);
     return;
   }

@@ -14,13 +14,14 @@ struct NicParams {
   std::shared_ptr<net::NicPort> port;
   Clock& clock;
   std::mutex& device_lock;
-  std::vector<u8> rom;  // PXE; empty: none
+  std::vector<u8> rom;      // PXE; empty: none
+  bool mitigation = false;  // cards that have one: their interrupt throttle is obeyed
 };
 
 class PciNic : public PciDevice, public net::NicClient {
  public:
   PciNic(std::string name, const PciIds& ids, NicParams p)
-      : PciDevice(std::move(name), ids), port_(std::move(p.port)), clock_(p.clock) {
+      : PciDevice(std::move(name), ids), port_(std::move(p.port)), clock_(p.clock), mitigation_(p.mitigation) {
     if (!p.rom.empty()) add_rom(std::move(p.rom));
     port_->connect(*this, p.device_lock);
   }
@@ -36,10 +37,12 @@ class PciNic : public PciDevice, public net::NicClient {
   net::NicPort& port() { return *port_; }
   const net::NicPort& port() const { return *port_; }
   Clock& clock() const { return clock_; }
+  bool mitigation() const { return mitigation_; }
 
  private:
   std::shared_ptr<net::NicPort> port_;
   Clock& clock_;
+  const bool mitigation_;
 };
 
 }  // namespace doppel::hw
