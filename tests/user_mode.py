@@ -42,6 +42,8 @@ def emulator(program, abi):
     folder = ROOT / "build" / "user-aliases"
     folder.mkdir(parents=True, exist_ok=True)
     link, target = folder / f"qemu-{abi}", pathlib.Path(program).resolve()
+    if (own := target.with_name(target.name + "-user")).exists():   # what `doppel user` becomes
+        target = own
     if not (link.is_symlink() and os.readlink(link) == str(target)):
         link.unlink(missing_ok=True)
         link.symlink_to(target)

@@ -47,11 +47,18 @@ struct PcMapRow {
 // Belongs to the backend and lasts until its next emit().
 struct Emitted {
   std::span<const u8> code;  // position-independent until installed
+  // What install() resolves; it holds for every process of this build on this host (exec/code_store.h keeps it).
+  enum class RelocKind : u32 {
+    Thunk,       // rel32 to the thunk area + `to`
+    Link,        // 64 bits: the address of links[to]
+    HelperLow,   // the lower half of the address of helper number `to`
+    HelperHigh,  // the upper half
+  };
   struct Reloc {
     u32 at;
-    u8 kind;
-    u64 to;
-  };  // kind 0: absolute 64; 1: rel32 to an absolute address; 2: address of links[to]
+    RelocKind kind;
+    u32 to;
+  };
   std::vector<Reloc> relocs;
   std::vector<LinkSlot> links;
   std::vector<PcMapRow> pc_map;  // ascending host offsets
@@ -91,8 +98,11 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   virtual const Emitted& emit(const ir::Region& region, const EmitConfig& config) = 0;
-  // Copies `emitted` to `at` (executable and writable) and resolves relocations. `block.links` has its final addresses.
-  virtual void install(const Emitted& emitted, u8* at, CodeBlock& block) = 0;
+  // Copies `code` to `at` (executable and writable) and resolves relocations. `block.links` has its final addresses.
+  virtual void install(std::span<const u8> code, std::span<const Emitted::Reloc> relocs, u8* at, CodeBlock& block) = 0;
+  void install(const Emitted& emitted, u8* at, CodeBlock& block) { install(emitted.code, emitted.relocs, at, block); }
+  // What emitted code depends on but the region: the same number, the same code. 0: its code can't be kept.
+  virtual u64 code_identity() const { return 0; }
   virtual void link(LinkSlot& slot, CodeBlock& to) = 0;
   virtual void unlink(LinkSlot& slot) = 0;
   // For a target that may not be linked (it straddles two pages, whose mapping may change): from now on the exit looks

@@ -6,78 +6,10 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "exec/code_store.h"
+#include "exec/page_reader.h"
 
 namespace doppel::exec {
-
-// Reads guest code through the TLB and remembers which physical pages it came from.
-class Translator::PageReader final : public guest::CodeReader {
- public:
-  PageReader(mem::VcpuHeader& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory, const std::function<void(u64)>* before,
-             mem::DirectMemory* direct)
-      : cpu_(cpu), tlb_(tlb), memory_(memory), before_(before), direct_(direct) {}
-
-  size_t fetch(u64 va, u8* out, size_t size) override {
-    size_t done = 0;
-    while (done < size) {
-      const u64 at = va + done;
-      const Page* page = find(at & mem::kPageMask);
-      if (!page) break;
-      const u64 offset = at & (mem::kPageSize - 1);
-      const size_t n = std::min<size_t>(size - done, mem::kPageSize - offset);
-      if (page->host) {
-        std::memcpy(out + done, page->host + offset, n);
-      } else {
-        memory_.read(page->phys + offset, out + done, n);
-      }
-      done += n;
-    }
-    return done;
-  }
-
-  // Physical address of a linear one that was read; ~0 if it was not.
-  u64 phys_of(u64 va) const {
-    for (unsigned i = 0; i < count_; i++) {
-      if (pages_[i].va == (va & mem::kPageMask)) return pages_[i].phys + (va & (mem::kPageSize - 1));
-    }
-    return ~u64{0};
-  }
-
- private:
-  struct Page {
-    u64 va, phys;
-    const u8* host;
-  };
-  const Page* find(u64 va) {
-    for (unsigned i = 0; i < count_; i++) {
-      if (pages_[i].va == va) return &pages_[i];
-    }
-    if (count_ == pages_.size()) return nullptr;
-    if (direct_) {
-      if (before_ && *before_) (*before_)(va >> mem::kPageBits);
-      if (!direct_->watch_code(va)) return nullptr;
-      pages_[count_] = {va, va, reinterpret_cast<const u8*>(va + direct_->base)};
-      return &pages_[count_++];
-    }
-    const u32 mode = cpu_.mmu_mode;
-    mem::TlbEntry* e = &tlb_.entry(va, mode);
-    if ((e->exec.load(std::memory_order_relaxed) & (mem::kPageMask | mem::kTlbInvalid)) != va) {
-      e = tlb_.fill(va, mem::Access::Exec, mode);
-      if (!e) return nullptr;
-    }
-    const bool io = e->exec.load(std::memory_order_relaxed) & mem::kTlbIo;
-    const u64 phys = tlb_.aux(va, mode).phys;
-    if (before_ && *before_) (*before_)(phys >> mem::kPageBits);
-    pages_[count_] = {va, phys, io ? nullptr : reinterpret_cast<const u8*>(va + e->addend)};
-    return &pages_[count_++];
-  }
-  mem::VcpuHeader& cpu_;
-  mem::SoftTlb& tlb_;
-  mem::AddressSpace& memory_;
-  const std::function<void(u64)>* before_;
-  mem::DirectMemory* direct_;
-  std::array<Page, 4> pages_;
-  unsigned count_ = 0;
-};
 
 Translator::Translator(guest::GuestCpu& cpu, mem::SoftTlb& tlb, mem::AddressSpace& memory, const Config& config)
     : cpu_(cpu), tlb_(tlb), memory_(memory), config_(config) {}
@@ -94,6 +26,7 @@ Status Translator::create() {
                             cache_.thunk_area(),       CodeCache::kThunkBytes,     config_.direct != nullptr};
   interp_ = backend::make_interp_backend(bc);
   backend_ = config_.interpreter ? backend::make_interp_backend(bc) : backend::make_x64_backend(bc);
+  use_store_ = config_.store && config_.store->open(store_identity());
   cpu_.header().code_base = cache_.base();
   if (config_.perf_map) perf_ = std::fopen(("/tmp/perf-" + std::to_string(getpid()) + ".map").c_str(), "a");
   return success();
@@ -111,6 +44,9 @@ void make_exits_exact(ir::Region& region) {
 Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   PageReader reader(cpu_.header(), tlb_, memory_, &before_reading, config_.direct);
+  const bool stored = may_be_stored(options);
+  if (stored)
+    if (Installed* block = load(key, reader)) return block;
   ir::Region& region = scratch_;
   guest::TranslateRequest request{key.pc, key.mode & ~kOneShotMode, key.base, &reader, {}};
   request.limits = {options.single ? 1 : std::min(config_.max_insns, options.max_insns), options.single,
@@ -146,8 +82,10 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   u8* at = cache_.allocate(std::max<size_t>(host.code.size(), 1));
   if (!at) return nullptr;
   Installed& block = keep(region, key, host, at);
-  collect_ranges(region, reader, key.base, block);
+  collect_extents(region, reader, key.base);
+  collect_ranges(reader, block);
   backend_->install(host, at, block);
+  if (stored) put_in_store(block, host, reader);
 
   counters_.regions++;
   counters_.guest_insns += region.insn_count;
@@ -182,32 +120,41 @@ Installed& Translator::keep(const ir::Region& region, const RegionKey& key, cons
   return block;
 }
 
-// Which physical bytes the instructions came from; neighbours merge.
-void Translator::collect_ranges(const ir::Region& region, const PageReader& reader, u64 base, Installed& block) {
-  ranges_.clear();
-  auto add = [&](u64 first, u64 last) {
-    if (!ranges_.empty() && ranges_.back().last + 1 == first)
-      ranges_.back().last = last;
-    else
-      ranges_.push_back({first, last});
-  };
+namespace {
+void add_range(std::vector<CodeRange>& ranges, u64 first, u64 last) {
+  if (!ranges.empty() && ranges.back().last + 1 == first)
+    ranges.back().last = last;
+  else
+    ranges.push_back({first, last});
+}
+}  // namespace
+
+// Which linear addresses the instructions came from; neighbours merge.
+void Translator::collect_extents(const ir::Region& region, const PageReader& reader, u64 base) {
+  extents_.clear();
   for (const ir::Op& op : region.ops) {
     if (op.code != ir::Opcode::insn || op.aux == 0) continue;
     u64 linear = op.imm + base;
     if (reader.phys_of(linear) == ~u64{0}) linear &= 0xffffffffu;
-    const u64 first = reader.phys_of(linear);
-    if (first == ~u64{0}) continue;
-    const u64 room = mem::kPageSize - (linear & (mem::kPageSize - 1));
-    if (op.aux <= room) {
-      add(first, first + op.aux - 1);
-      continue;
+    add_range(extents_, linear, linear + op.aux - 1);
+  }
+}
+
+// Which physical bytes that is.
+void Translator::collect_ranges(const PageReader& reader, Installed& block) {
+  ranges_.clear();
+  for (const CodeRange& e : extents_) {
+    for (u64 from = e.first;;) {
+      const u64 to = std::min(e.last, from | (mem::kPageSize - 1));
+      u64 phys = reader.phys_of(from);
+      if (phys == ~u64{0}) phys = reader.phys_of(from & 0xffffffffu);
+      if (phys != ~u64{0}) {
+        add_range(ranges_, phys, phys + (to - from));
+        if (from != e.first) block.phys_page2 = phys & mem::kPageMask;
+      }
+      if (to == e.last) break;
+      from = to + 1;
     }
-    add(first, first + room - 1);
-    u64 second = reader.phys_of(linear + room);
-    if (second == ~u64{0}) second = reader.phys_of((linear + room) & 0xffffffffu);
-    if (second == ~u64{0}) continue;
-    block.phys_page2 = second & mem::kPageMask;
-    add(second, second + op.aux - room - 1);
   }
   block.ranges = cache_.arena().copy(std::span<const CodeRange>(ranges_));
 }

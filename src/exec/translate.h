@@ -14,6 +14,9 @@
 
 namespace doppel::exec {
 
+class CodeStore;
+class PageReader;
+
 struct Config {
   bool interpreter = false;
   bool lockstep = false;
@@ -25,11 +28,13 @@ struct Config {
   bool perf_map = false;
   int max_pinned = -1;
   u32 max_insns = 64;
+  CodeStore* store = nullptr;           // regions of earlier runs; of new ones copies go there
   mem::DirectMemory* direct = nullptr;  // single programs: the memory given to VcpuLoop is then an empty one
 };
 
 struct Counters {
-  u64 regions = 0, guest_insns = 0, guest_bytes = 0, ir_ops = 0, ir_ops_opt = 0, host_bytes = 0, translate_ns = 0;
+  u64 regions = 0, stored = 0, guest_insns = 0, guest_bytes = 0, ir_ops = 0, ir_ops_opt = 0, host_bytes = 0,
+      translate_ns = 0;
   u64 enters = 0, resumes = 0, lookups = 0, links = 0, invalidated = 0, smc_restarts = 0, faults = 0, requests = 0,
       one_shots = 0;
 };
@@ -61,10 +66,15 @@ class Translator {
   std::set<u64> breakpoints;  // linear addresses: a region never runs over one
 
  private:
-  class PageReader;
   void dump_guest(const ir::Region& region, u64 base);
   void dump_host(const Installed& block);
-  void collect_ranges(const ir::Region& region, const PageReader& reader, u64 base, Installed& block);
+  void collect_extents(const ir::Region& region, const PageReader& reader, u64 base);
+  void collect_ranges(const PageReader& reader, Installed& block);
+  // A region of the store whose guest code is there now; null: none.
+  Installed* load(const RegionKey& key, PageReader& reader);
+  void put_in_store(const Installed& block, const backend::Emitted& host, PageReader& reader);
+  u64 store_identity() const;
+  bool may_be_stored(const CompileOptions& options) const;
   Installed& keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at);
   void write_perf_map(const Installed& block);
   bool dumping(u64 linear) const { return linear >= config_.dump_from && linear <= config_.dump_to; }
@@ -77,7 +87,10 @@ class Translator {
   std::unique_ptr<backend::Backend> backend_, interp_;
   Counters counters_;
   ir::Region scratch_;
-  std::vector<CodeRange> ranges_;
+  std::vector<backend::LinkSlot> links_;
+  std::vector<CodeRange> ranges_, extents_;  // of the region at hand: physical, linear
+  bool use_store_ = false;
+  std::vector<u8> guest_code_;
   std::FILE* perf_ = nullptr;
 };
 

@@ -566,7 +566,7 @@ std::string VcpuLoop::jit_info() {
   std::snprintf(
       text, sizeof text,
       "backend             %s\n"
-      "regions             %llu (%zu valid)\n"
+      "regions             %llu (%zu valid), %llu more from the store\n"
       "guest instructions  %llu (%.1f a region)\n"
       "IR ops              %.2f an instruction, %.2f optimised\n"
       "host code           %llu bytes, %.1f an instruction; cache %zu of %zu KiB, %llu flushes\n"
@@ -576,10 +576,10 @@ std::string VcpuLoop::jit_info() {
       "TLB                 fills %llu, victims %llu, flushes %llu, page flushes %llu, space switches %llu (%llu kept, "
       "%llu entries)\n",
       translator_.backend().describe().c_str(), static_cast<unsigned long long>(c.regions), translator_.cache().count(),
-      static_cast<unsigned long long>(c.guest_insns), n / static_cast<double>(std::max<u64>(c.regions, 1)),
-      static_cast<double>(c.ir_ops) / n, static_cast<double>(c.ir_ops_opt) / n,
-      static_cast<unsigned long long>(c.host_bytes), static_cast<double>(c.host_bytes) / n,
-      translator_.cache().used() >> 10, translator_.cache().capacity() >> 10,
+      static_cast<unsigned long long>(c.stored), static_cast<unsigned long long>(c.guest_insns),
+      n / static_cast<double>(std::max<u64>(c.regions, 1)), static_cast<double>(c.ir_ops) / n,
+      static_cast<double>(c.ir_ops_opt) / n, static_cast<unsigned long long>(c.host_bytes),
+      static_cast<double>(c.host_bytes) / n, translator_.cache().used() >> 10, translator_.cache().capacity() >> 10,
       static_cast<unsigned long long>(translator_.cache().flushes), static_cast<double>(c.translate_ns) / 1e6,
       static_cast<double>(c.translate_ns) / n, static_cast<unsigned long long>(c.enters),
       static_cast<unsigned long long>(c.resumes), static_cast<unsigned long long>(c.lookups),

@@ -8,9 +8,9 @@
 #include <cstring>
 #include <thread>
 
+#include "base/hash64.h"
 #include "base/os/exec_memory.h"
 #include "mem/address_space.h"
-#include "migration/hash64.h"
 #include "migration/ram.h"
 
 namespace doppel::migration {

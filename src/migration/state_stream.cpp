@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "migration/hash64.h"
+#include "base/hash64.h"
 
 namespace doppel::migration {
 namespace {

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "user/code_cache.h"
 #include "user/elf_loader.h"
 #include "user/host_calls_linux.h"
 #include "user/linux/syscalls.h"
@@ -97,6 +98,7 @@ s64 execute(Thread& t, int dirfd, const std::string& path, const std::vector<std
     command = program->argv;
     file = program->host_path;
   }
+  keep_code(p);
   const std::vector<char*> args = pointers(command), env = pointers(environment);
   return raw_call(SYS_execve, reinterpret_cast<u64>(file.c_str()), reinterpret_cast<u64>(args.data()),
                   reinterpret_cast<u64>(env.data()));

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <semaphore>
 
+#include "user/code_cache.h"
 #include "user/host_calls_linux.h"
 #include "user/linux/syscalls.h"
 #include "user/signals.h"
@@ -45,6 +46,7 @@ Status give_cpu(Thread& t) {
   t.cpu = p.make_cpu(index);
   exec::Config config = p.options.exec;
   config.direct = &p.map;
+  config.store = p.store.get();
   t.loop = std::make_unique<exec::VcpuLoop>(*t.cpu, p.no_memory, *p.pages, config);
   t.loop->hooks.run_work = [&t] { deliver_signals(t); };
   t.loop->hooks.wait_halted = [] { sched_yield(); };
@@ -223,6 +225,7 @@ s64 start_process(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid
     // No other thread holds what the child needs.
     std::unique_lock exclusive(t.process.pages->exclusive_lock), map(t.process.map.lock()), all(t.process.lock);
     t.process.pages->lock_for_fork();
+    if (t.process.store) t.process.store->lock_for_fork();
     if (special == SIGCHLD) {
       pid = fork();
       if (pid < 0) pid = -errno;
@@ -231,6 +234,7 @@ s64 start_process(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid
     } else {
       pid = -EINVAL;
     }
+    if (t.process.store) t.process.store->unlock_after_fork(pid == 0);
     t.process.pages->unlock_after_fork();
     if (pid == 0) become_child(t);
   }
@@ -303,6 +307,12 @@ s64 start_clone(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid, 
 void exit_thread(Thread& t, int status) {
   leave_memory(t);
   t.exit_status = status;
+  {
+    std::unique_lock lock(t.process.lock);
+    const bool last = t.process.threads.size() == 1;
+    lock.unlock();
+    if (last) keep_code(t.process);
+  }
   if (t.tid == getpid()) {  // the C library would end the process with its first thread
     for (;;) raw_call(SYS_exit, static_cast<u64>(status));
   }
@@ -317,10 +327,12 @@ void abandon_futexes(Process& p) {
 
 void exit_process(Thread& t, int status) {
   abandon_futexes(t.process);
+  keep_code(t.process);
   for (;;) raw_call(SYS_exit_group, static_cast<u64>(status));
 }
 
 Error run_program(Process& p, Program& program) {
+  p.store = open_code_store(p, program);
   p.map.create(p.abi->address_end, p.abi->mmap_top, p.abi->exec_needs_x);
   p.map.on_code_gone = [&p](u64 va, u64 size) {
     std::lock_guard lock(p.lock);

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "exec/code_store.h"
 #include "exec/vcpu_loop.h"
 #include "guest/guest.h"
 #include "guest/user_cpu.h"
@@ -46,6 +47,8 @@ struct Options {
   int gdb_port = 0;  // -g
   u64 stack_bytes = u64{8} << 20;
   exec::Config exec;
+  std::string cpu;         // -cpu: empty is the ABI's usual one
+  std::string code_cache;  // folder that translations are kept in; empty: none
 };
 
 class Process {
@@ -64,7 +67,8 @@ class Process {
   std::function<std::string(const std::string&)> find_path;
   mem::AddressSpace no_memory;  // the executor's, empty
   std::unique_ptr<exec::CodePages> pages;
-  std::mutex lock;  // of what follows
+  std::unique_ptr<exec::CodeStore> store;  // translations of earlier runs; null: none
+  std::mutex lock;                         // of what follows
   std::array<SignalAction, 129> actions;
   std::map<u64, u64> shared_segments;  // what shmat attached: address, bytes
   // Places in directories that 32-bit programs have no room for, by the numbers that they got instead.

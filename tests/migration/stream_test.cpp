@@ -5,9 +5,9 @@
 #include <cstring>
 #include <random>
 
+#include "base/hash64.h"
 #include "mem/address_space.h"
 #include "migration/facts.h"
-#include "migration/hash64.h"
 #include "migration/ram.h"
 
 namespace doppel::migration {

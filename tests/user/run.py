@@ -147,6 +147,41 @@ def test_prefix(t):
         check(status == 7, f"{options} {env}: {status} {err}")
 
 
+def test_code_cache(t):
+    """The second run takes its code from the first one's file, and does the same; so it does with a file that is damaged."""
+    for guest in GUESTS:
+        for name in ("hello", "processes", "threads") if guest in ("x86_64", "mips") else ("hello",):
+            folder = t.dir / f"code-{guest}-{name}"
+            program = t.compile(guest, name, "dynamic")
+            expected = t.run("user", "-code-cache", "off", program)
+            check(not folder.exists(), "off made a folder")
+
+            def same(what):
+                got = t.run("user", "-code-cache", folder, program)
+                check(got == expected, f"{guest} {name}, {what}: {got}\n{expected}")
+                return {f.name: (f.stat().st_mtime_ns, f.stat().st_size) for f in folder.iterdir()}
+
+            first = same("first run")
+            check(first and all(size > 10000 for _, size in first.values()), f"{guest}: nothing was kept: {first}")
+            second = same("second run")
+            if name == "hello":
+                check(second == first, f"{guest}: the second run translated again: {first} {second}")
+            if name != "hello":
+                continue
+            for path in folder.iterdir():
+                data = bytearray(path.read_bytes())
+                for at in range(100, len(data), 997):
+                    data[at] ^= 0x10
+                path.write_bytes(data)
+            check(same("damaged") != second, f"{guest}: damage was not noticed")
+            for path in folder.iterdir():
+                path.write_bytes(path.read_bytes()[:5000])
+            same("cut")
+            for path in folder.iterdir():
+                path.chmod(0o666)
+            same("written by others")
+
+
 def test_deaths(t):
     source = t.dir / "death.c"
     source.write_text("#include <signal.h>\n#include <stdlib.h>\nint main(int c, char** v) { if (c > 1) raise(atoi(v[1])); *(volatile int*)0 = 1; }\n")

@@ -16,6 +16,7 @@
 #include "guest/x86/cpu.h"
 #include "guest/x86/features.h"
 #include "guest/x86/null_platform.h"
+#include "user/code_cache.h"
 #include "user/process.h"
 
 namespace doppel::app {
@@ -30,6 +31,7 @@ constexpr const char* kUsage =
     "  -0 NAME        the program's argv[0]\n"
     "  -s BYTES       size of the stack, with K, M or G (QEMU_STACK_SIZE)\n"
     "  -strace        print its system calls (QEMU_STRACE)\n"
+    "  -code-cache FOLDER|off  where translations are kept for the next run; ~/.cache/doppel/code (DOPPEL_CODE_CACHE)\n"
     "  -d ITEM,...    log; -d help lists the items. -D FILE: where to\n"
     "  -version, -help\n";
 
@@ -77,6 +79,7 @@ Status take_environment(UserOptions& o) {
   o.run.prefix = variable("QEMU_LD_PREFIX");
   o.cpu = variable("QEMU_CPU");
   o.run.strace = std::getenv("QEMU_STRACE") != nullptr;
+  o.run.code_cache = variable("DOPPEL_CODE_CACHE");
   o.log_items = variable("QEMU_LOG");
   o.log_file = variable("QEMU_LOG_FILENAME");
   o.set = split(variable("QEMU_SET_ENV"));
@@ -104,6 +107,8 @@ Status take_option(UserOptions& o, const std::string& name, const std::string& v
   } else if (name == "0") {
     o.run.argv0 = value;
     o.argv0_given = true;
+  } else if (name == "code-cache") {
+    o.run.code_cache = value;
   } else if (name == "d") {
     o.log_items = value;
   } else if (name == "D") {
@@ -248,6 +253,7 @@ std::vector<std::string> kept_options(const UserOptions& o) {
   keep("-cpu", o.cpu);
   keep("-d", o.log_items);
   keep("-D", o.log_file);
+  keep("-code-cache", o.run.code_cache.empty() ? "off" : o.run.code_cache);
   keep("-s", std::to_string(o.run.stack_bytes));
   if (o.run.strace) out.emplace_back("-strace");
   return out;
@@ -280,6 +286,9 @@ int start(UserOptions& o, const std::string& guest) {
   auto* process = new user::Process;  // as long as the host's process
   process->abi = *abi;
   o.run.environment = environment_of(o);
+  o.run.cpu = o.cpu;
+  if (o.run.code_cache.empty()) o.run.code_cache = user::default_code_cache();
+  if (o.run.code_cache == "off") o.run.code_cache.clear();
   o.run.kept = kept_options(o);
   process->options = o.run;
   process->make_cpu = factory.take();

@@ -63,8 +63,8 @@ class InterpBackend final : public Backend {
     return out_;
   }
 
-  void install(const Emitted& emitted, u8* at, CodeBlock&) override {
-    std::memcpy(at, emitted.code.data(), emitted.code.size());
+  void install(std::span<const u8> code, std::span<const Emitted::Reloc>, u8* at, CodeBlock&) override {
+    std::memcpy(at, code.data(), code.size());
   }
   void link(LinkSlot& slot, CodeBlock& to) override { slot.to = &to; }
   void unlink(LinkSlot& slot) override { slot.to = nullptr; }

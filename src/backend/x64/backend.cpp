@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "backend/x64/emitter.h"
+#include "base/hash64.h"
 
 namespace doppel::backend::x64 {
 namespace {
@@ -68,6 +69,8 @@ class X64Backend final : public Backend {
   explicit X64Backend(const BackendConfig& config, const HostFeatures& host)
       : host_(host),
         layout_(*config.layout),
+        helpers_(config.helpers),
+        area_(config.thunk_area),
         pins_(*config.layout, config.max_pinned),
         thunks_(make_thunks(config, pins_)),
         emitter_(config, host_, pins_, thunks_) {}
@@ -77,15 +80,27 @@ class X64Backend final : public Backend {
     return emitter_.emit(region, config);
   }
 
-  void install(const Emitted& emitted, u8* at, CodeBlock& block) override {
-    std::memcpy(at, emitted.code.data(), emitted.code.size());
-    for (const Emitted::Reloc& r : emitted.relocs) {
+  void install(std::span<const u8> code, std::span<const Emitted::Reloc> relocs, u8* at, CodeBlock& block) override {
+    using Kind = Emitted::RelocKind;
+    std::memcpy(at, code.data(), code.size());
+    for (const Emitted::Reloc& r : relocs) {
+      const u64 helper = r.kind == Kind::Thunk || r.kind == Kind::Link ? 0 : helper_address(r.to);
       switch (r.kind) {
-        case 0: store_le<u64>(at + r.at, r.to); break;
-        case 1: store_le<u32>(at + r.at, static_cast<u32>(r.to - reinterpret_cast<u64>(at + r.at + 4))); break;
-        default: store_le<u64>(at + r.at, reinterpret_cast<u64>(&block.links[r.to])); break;
+        case Kind::Thunk: patch(at + r.at, area_ + r.to); break;
+        case Kind::Link: store_le<u64>(at + r.at, reinterpret_cast<u64>(&block.links[r.to])); break;
+        case Kind::HelperLow: store_le<u32>(at + r.at, static_cast<u32>(helper)); break;
+        case Kind::HelperHigh: store_le<u32>(at + r.at, static_cast<u32>(helper >> 32)); break;
       }
     }
+  }
+  // The host's features choose instructions, the registers that are pinned are operands, thunks are called by offset.
+  u64 code_identity() const override {
+    const auto bytes = [](const auto& v) { return std::span(reinterpret_cast<const u8*>(&v), sizeof v); };
+    u64 h = hash64(bytes(host_), thunks_.used);
+    h = hash64(bytes(pins_.row_of_host), h);
+    const u64 thunks[] = {offset(thunks_.lookup_rax), offset(thunks_.probe_jump_cache), offset(thunks_.slow[0]),
+                          thunks_.helper.size(), thunks_.helper.empty() ? 0 : offset(thunks_.helper.back())};
+    return hash64(bytes(thunks), h) | 1;
   }
   // Only the vCPU that owns the code runs it, and not now: plain stores do.
   void link(LinkSlot& slot, CodeBlock& to) override { patch(slot, to.code + slot.skip); }
@@ -145,11 +160,15 @@ class X64Backend final : public Backend {
   CodeBlock* current_block(const mem::VcpuHeader&, u64&, u32&) const override { return nullptr; }
 
  private:
+  u64 offset(const u8* thunk) const { return static_cast<u64>(thunk - area_); }
+  u64 helper_address(u32 number) const { return reinterpret_cast<u64>(helpers_->rows[number].fn); }
   static void patch(u8* at, const u8* to) { store_le<u32>(at, static_cast<u32>(to - (at + 4))); }
   static void patch(LinkSlot& slot, const u8* to) { patch(slot.from->code + slot.patch, to); }
 
   const HostFeatures host_;
   const ir::StateLayout& layout_;
+  const ir::HelperTable* helpers_;
+  const u8* area_;
   const PinMap pins_;
   const Thunks thunks_;
   Emitter emitter_;

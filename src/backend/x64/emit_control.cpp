@@ -25,6 +25,7 @@ Emitter::Emitter(const BackendConfig& config, const HostFeatures& host, const Pi
       pins_(pins),
       thunks_(thunks),
       direct_(config.direct),
+      thunk_area_(config.thunk_area),
       buffer_(std::make_unique_for_overwrite<u8[]>(kBufferSize)),
       c(kBufferSize, buffer_.get()) {
   // RAX last: it is wanted by LAHF, multiplication and compare-and-exchange. RCX by shifts.
@@ -96,12 +97,12 @@ const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config)
 
 // --- jumps and calls to the thunk area: displacements are resolved by install()
 
-void Emitter::jump_thunk(const u8* thunk) { relocs_.push_back({jmp32(), 1, reinterpret_cast<u64>(thunk)}); }
-void Emitter::jcc_thunk(int cc, const u8* thunk) { relocs_.push_back({jcc(cc), 1, reinterpret_cast<u64>(thunk)}); }
+void Emitter::jump_thunk(const u8* thunk) { add_thunk_reloc(jmp32(), thunk); }
+void Emitter::jcc_thunk(int cc, const u8* thunk) { add_thunk_reloc(jcc(cc), thunk); }
 void Emitter::call_thunk(const u8* thunk) {
   c.db(0xe8);
   c.dd(0);
-  relocs_.push_back({static_cast<u32>(c.getSize()) - 4, 1, reinterpret_cast<u64>(thunk)});
+  add_thunk_reloc(static_cast<u32>(c.getSize()) - 4, thunk);
 }
 
 void Emitter::store_pc(u64 pc) {
@@ -237,9 +238,9 @@ void Emitter::probe_jump_cache_const(u64 pc) {
   o.load(true, kRcx, kRbp, header_disp(field::jump_cache));
   o.load(false, kRdx, kRbp, header_disp(field::jump_generation));
   o.rm(0x39, true, kRax, kRcx, at + static_cast<s32>(offsetof(Entry, pc)));
-  relocs_.push_back({o.jcc(5), 1, reinterpret_cast<u64>(thunks_.lookup_rax)});
+  add_thunk_reloc(o.jcc(5), thunks_.lookup_rax);
   o.rm(0x39, false, kRdx, kRcx, at + static_cast<s32>(offsetof(Entry, generation)));
-  relocs_.push_back({o.jcc(5), 1, reinterpret_cast<u64>(thunks_.lookup_rax)});
+  add_thunk_reloc(o.jcc(5), thunks_.lookup_rax);
   o.load(false, kRdx, kRcx, at + static_cast<s32>(offsetof(Entry, code)));
   o.rm(0x03, true, kRdx, kRbp, header_disp(field::code_base));
   o.b(0xff);  // JMP rdx
@@ -290,7 +291,7 @@ void Emitter::emit_exits() {
         Bytes o(c);
         o.b(0x48);  // MOV RAX, imm64: the slot's address, known when installed
         o.b(0xb8);
-        relocs_.push_back({o.at(), 2, links_.size()});
+        relocs_.push_back({o.at(), Emitted::RelocKind::Link, static_cast<u32>(links_.size())});
         o.q(0);
         o.store(true, kRbp, header_disp(field::exit_slot), kRax);
       }
@@ -328,7 +329,7 @@ void Emitter::op_call_if(const Op& op) {
     s.value = static_cast<s8>(a);
     s.extra = static_cast<s8>(b);
     s.result = static_cast<s8>(d);
-    s.function = reinterpret_cast<u64>(helpers_->rows[op.aux].fn);
+    s.helper = op.aux;
     s.first = static_cast<u32>(op.imm);
     s.types = static_cast<u32>(vals_[op.arg[2]].type) << 8 | static_cast<u32>(vals_[op.arg[3]].type) << 12 |
               static_cast<u32>(op.type) << 16;
@@ -351,13 +352,15 @@ void Emitter::call_stub(const SlowPath& s) {
   x_before_slow_path(s.x);
   {
     Bytes o(c);
-    o.store_imm(false, kRbp, kVa, static_cast<u32>(s.function));
-    o.store_imm(false, kRbp, kVa + 4, static_cast<u32>(s.function >> 32));
+    o.store_imm(false, kRbp, kVa, 0);  // the helper's address
+    relocs_.push_back({o.at() - 4, Emitted::RelocKind::HelperLow, s.helper});
+    o.store_imm(false, kRbp, kVa + 4, 0);
+    relocs_.push_back({o.at() - 4, Emitted::RelocKind::HelperHigh, s.helper});
     o.store(true, kRbp, kValue, s.value);
     o.store(true, kRbp, kValue + 8, s.extra);
     o.store_imm(false, kRbp, kExtra, static_cast<u32>(SlowKind::Call) | s.types);
     o.store_imm(false, kRbp, kExtra + 4, s.first);
-    relocs_.push_back({o.call(), 1, reinterpret_cast<u64>(thunks_.slow[s.xmm_live])});
+    add_thunk_reloc(o.call(), thunks_.slow[s.xmm_live]);
     pc_map_.push_back({o.at(), s.insn, s.pc});
     o.load(true, s.result, kRbp, kValue);
   }

@@ -468,7 +468,7 @@ void Emitter::emit_slow_paths() {
       if (s.extra >= 0) o.store(true, kRbp, kValue + 8, s.extra);
       o.store_imm(false, kRbp, kExtra,
                   s.desc.pack() | (leader ? 1u << 10 : 0) | (leader && s.group_write ? 1u << 11 : 0));
-      relocs_.push_back({o.call(), 1, reinterpret_cast<u64>(thunks_.slow[s.xmm_live])});
+      add_thunk_reloc(o.call(), thunks_.slow[s.xmm_live]);
       pc_map_.push_back({o.at(), s.insn, s.pc});
       if (leader) o.load(true, s.host, kRbp, kVa);
       if (s.result >= 0 && !s.vector) o.load(true, s.result, kRbp, kValue);

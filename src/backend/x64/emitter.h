@@ -179,7 +179,7 @@ class Emitter {
     s16 va_slot;
     s32 delta, lo, hi;
     s32 imm;
-    u64 function;  // Call: the helper, its first argument, the types of the others and of the result
+    u32 helper;  // Call: the helper's number, its first argument, the types of the others and of the result
     u32 first, types;
     u32 insn;
     u64 pc;
@@ -359,6 +359,9 @@ class Emitter {
   void store_pc(u64 pc);
   static void load_rax(Bytes& o, u64 imm);
   void jump_thunk(const u8* thunk);
+  void add_thunk_reloc(u32 at, const u8* thunk) {
+    relocs_.push_back({at, Emitted::RelocKind::Thunk, static_cast<u32>(thunk - thunk_area_)});
+  }
   void jcc_thunk(int cc, const u8* thunk);
   void call_thunk(const u8* thunk);
   void probe_jump_cache_const(u64 pc);
@@ -440,6 +443,7 @@ class Emitter {
   const PinMap& pins_;
   const Thunks& thunks_;
   const bool direct_;
+  const u8* thunk_area_;
   std::unique_ptr<u8[]> buffer_;
   Xbyak::CodeGenerator c;
   s8 gpr_order_[16];

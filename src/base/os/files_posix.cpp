@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -47,6 +49,39 @@ Result<bool> create_new(const std::string& path) {
   if (fd < 0) return failed("make", path);
   ::close(fd);
   return true;
+}
+
+std::span<const unsigned char> map_own_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return {};
+  struct stat st {};
+  void* memory = MAP_FAILED;
+  const bool own = ::fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == ::geteuid() &&
+                   (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 && st.st_size > 0;
+  if (own) memory = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+  ::close(fd);
+  if (memory == MAP_FAILED) return {};
+  return {static_cast<const unsigned char*>(memory), static_cast<size_t>(st.st_size)};
+}
+
+void unmap_file(std::span<const unsigned char> file) {
+  if (!file.empty()) ::munmap(const_cast<unsigned char*>(file.data()), file.size());
+}
+
+bool replace_own_file(const std::string& path, std::span<const unsigned char> data) {
+  const std::string partial = path + "." + std::to_string(::getpid());
+  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  bool good = true;
+  while (good && !data.empty()) {
+    const ssize_t n = ::write(fd, data.data(), data.size());
+    if (n > 0) data = data.subspan(static_cast<size_t>(n));
+    good = n > 0 || (n < 0 && errno == EINTR);
+  }
+  ::close(fd);
+  good = good && std::rename(partial.c_str(), path.c_str()) == 0;
+  if (!good) ::unlink(partial.c_str());
+  return good;
 }
 
 std::string read_text(const std::string& path) {

@@ -3,56 +3,56 @@
 // with the guest; keys held when the focus goes away are released in the guest.
 #include "display/sdl/window.h"
 
-#include <SDL.h>
-
+#include <cstdlib>
 #include <set>
 
 #include "display/sdl/keymap.h"
+#include "display/sdl/library.h"
 
 namespace doppel::display {
 namespace {
 
 class Window {
  public:
-  Window(machine::Machine& machine, const std::string& title)
-      : machine_(machine), title_(title.empty() ? "Doppel" : title + " - Doppel") {}
+  Window(const Sdl& sdl, machine::Machine& machine, const std::string& title)
+      : sdl_(sdl), machine_(machine), title_(title.empty() ? "Doppel" : title + " - Doppel") {}
   ~Window() {
-    if (texture_) SDL_DestroyTexture(texture_);
-    if (renderer_) SDL_DestroyRenderer(renderer_);
-    if (window_) SDL_DestroyWindow(window_);
-    SDL_Quit();
+    if (texture_) sdl_.DestroyTexture(texture_);
+    if (renderer_) sdl_.DestroyRenderer(renderer_);
+    if (window_) sdl_.DestroyWindow(window_);
+    sdl_.Quit();
   }
 
   Status open(bool full_screen) {
-    SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
-    SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "1");
-    if (SDL_Init(SDL_INIT_VIDEO) != 0)
-      return Error{std::string("SDL can't open a display: ") + SDL_GetError(), "set DISPLAY, or use -nographic", 1};
-    window_ = SDL_CreateWindow(title_.c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400,
-                               SDL_WINDOW_RESIZABLE);
-    if (window_) renderer_ = SDL_CreateRenderer(window_, -1, 0);
+    sdl_.SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
+    sdl_.SetHint(SDL_HINT_GRAB_KEYBOARD, "1");
+    if (sdl_.Init(SDL_INIT_VIDEO) != 0)
+      return Error{std::string("SDL can't open a display: ") + sdl_.GetError(), "set DISPLAY, or use -nographic", 1};
+    window_ = sdl_.CreateWindow(title_.c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400,
+                                SDL_WINDOW_RESIZABLE);
+    if (window_) renderer_ = sdl_.CreateRenderer(window_, -1, 0);
     if (!renderer_)
-      return Error{std::string("SDL can't open a window: ") + SDL_GetError(), "use -nographic or -display none", 1};
-    SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
-    SDL_EventState(SDL_DROPFILE, SDL_DISABLE);
+      return Error{std::string("SDL can't open a window: ") + sdl_.GetError(), "use -nographic or -display none", 1};
+    sdl_.SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
+    sdl_.EventState(SDL_DROPFILE, SDL_DISABLE);
     if (full_screen) toggle_full_screen();
     update_title();
     return success();
   }
 
   void run() {
-    Uint32 next = SDL_GetTicks();
+    Uint32 next = sdl_.GetTicks();
     while (!machine_.exited()) {
       SDL_Event e;
-      const int wait = static_cast<int>(next) - static_cast<int>(SDL_GetTicks());
-      if (SDL_WaitEventTimeout(&e, wait > 0 ? wait : 1)) {
+      const int wait = static_cast<int>(next) - static_cast<int>(sdl_.GetTicks());
+      if (sdl_.WaitEventTimeout(&e, wait > 0 ? wait : 1)) {
         do {
           handle(e);
-        } while (SDL_PollEvent(&e));
+        } while (sdl_.PollEvent(&e));
       }
-      if (static_cast<int>(SDL_GetTicks() - next) < 0) continue;
+      if (static_cast<int>(sdl_.GetTicks() - next) < 0) continue;
       const bool changed = draw();
-      next = SDL_GetTicks() + (changed ? 16 : 33);
+      next = sdl_.GetTicks() + (changed ? 16 : 33);
       if (machine_.pointer_is_absolute() != absolute_) follow_pointer_kind();
       if (machine_.state() != shown_state_) update_title();
     }
@@ -67,7 +67,7 @@ class Window {
     text += grabbed_                         ? " - press Ctrl+Alt+G to release the mouse"
             : machine_.pointer_is_absolute() ? ""
                                              : " - click to use the mouse";
-    SDL_SetWindowTitle(window_, text.c_str());
+    sdl_.SetWindowTitle(window_, text.c_str());
   }
 
   bool draw() {
@@ -77,19 +77,19 @@ class Window {
     if (!changed || surface_.width == 0 || surface_.height == 0) return false;
     const int w = static_cast<int>(surface_.width), h = static_cast<int>(surface_.height);
     if (!texture_ || w != width_ || h != height_) {
-      if (texture_) SDL_DestroyTexture(texture_);
-      texture_ = SDL_CreateTexture(renderer_, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING, w, h);
+      if (texture_) sdl_.DestroyTexture(texture_);
+      texture_ = sdl_.CreateTexture(renderer_, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING, w, h);
       width_ = w;
       height_ = h;
-      if (!full_screen_ && !resized_) SDL_SetWindowSize(window_, w, h);
-      SDL_RenderSetLogicalSize(renderer_, w, h);
+      if (!full_screen_ && !resized_) sdl_.SetWindowSize(window_, w, h);
+      sdl_.RenderSetLogicalSize(renderer_, w, h);
     }
     if (!texture_) return false;
-    SDL_UpdateTexture(texture_, nullptr, surface_.pixels.data(), w * 4);
-    SDL_SetRenderDrawColor(renderer_, 0, 0, 0, 255);
-    SDL_RenderClear(renderer_);
-    SDL_RenderCopy(renderer_, texture_, nullptr, nullptr);
-    SDL_RenderPresent(renderer_);
+    sdl_.UpdateTexture(texture_, nullptr, surface_.pixels.data(), w * 4);
+    sdl_.SetRenderDrawColor(renderer_, 0, 0, 0, 255);
+    sdl_.RenderClear(renderer_);
+    sdl_.RenderCopy(renderer_, texture_, nullptr, nullptr);
+    sdl_.RenderPresent(renderer_);
     exposed_ = false;
     return true;
   }
@@ -97,8 +97,8 @@ class Window {
   void grab(bool on) {
     if (on == grabbed_) return;
     grabbed_ = on;
-    SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE);
-    SDL_SetWindowGrab(window_, on ? SDL_TRUE : SDL_FALSE);
+    sdl_.SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE);
+    sdl_.SetWindowGrab(window_, on ? SDL_TRUE : SDL_FALSE);
     update_title();
   }
 
@@ -106,13 +106,13 @@ class Window {
   void follow_pointer_kind() {
     absolute_ = machine_.pointer_is_absolute();
     if (absolute_) grab(false);
-    SDL_ShowCursor(absolute_ ? SDL_DISABLE : SDL_ENABLE);
+    sdl_.ShowCursor(absolute_ ? SDL_DISABLE : SDL_ENABLE);
     update_title();
   }
 
   void toggle_full_screen() {
     full_screen_ = !full_screen_;
-    SDL_SetWindowFullscreen(window_, full_screen_ ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
+    sdl_.SetWindowFullscreen(window_, full_screen_ ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
     exposed_ = true;
   }
 
@@ -123,7 +123,7 @@ class Window {
 
   // Ctrl+Alt chords of the window itself.
   bool chord(const SDL_KeyboardEvent& k) {
-    const auto mod = SDL_GetModState();
+    const auto mod = sdl_.GetModState();
     if (!(mod & KMOD_CTRL) || !(mod & KMOD_ALT)) return false;
     switch (k.keysym.scancode) {
       case SDL_SCANCODE_G:
@@ -142,7 +142,7 @@ class Window {
         if (k.state == SDL_PRESSED && width_ > 0) {
           release_keys();
           resized_ = false;
-          SDL_SetWindowSize(window_, width_, height_);
+          sdl_.SetWindowSize(window_, width_, height_);
         }
         return true;
       default: return false;
@@ -205,7 +205,7 @@ class Window {
       case SDL_MOUSEBUTTONUP: button(e.button); break;
       case SDL_MOUSEWHEEL: {
         int x = 0, y = 0;
-        SDL_GetMouseState(&x, &y);
+        sdl_.GetMouseState(&x, &y);
         pointer(0, 0, x, y, -e.wheel.y);
         break;
       }
@@ -225,6 +225,7 @@ class Window {
     }
   }
 
+  const Sdl& sdl_;
   machine::Machine& machine_;
   std::string title_;
   SDL_Window* window_ = nullptr;
@@ -241,15 +242,17 @@ class Window {
 }  // namespace
 
 bool sdl_display_available() {
-  const char* driver = SDL_getenv("SDL_VIDEODRIVER");
+  const char* driver = std::getenv("SDL_VIDEODRIVER");
   if (driver && *driver) return true;
-  const char* x = SDL_getenv("DISPLAY");
-  const char* wayland = SDL_getenv("WAYLAND_DISPLAY");
+  const char* x = std::getenv("DISPLAY");
+  const char* wayland = std::getenv("WAYLAND_DISPLAY");
   return (x && *x) || (wayland && *wayland);
 }
 
 Status run_sdl_window(machine::Machine& machine, const std::string& title, bool full_screen) {
-  Window window(machine, title);
+  auto sdl = load_sdl();
+  if (!sdl) return sdl.error();
+  Window window(**sdl, machine, title);
   if (Status s = window.open(full_screen); !s) return s;
   window.run();
   return success();

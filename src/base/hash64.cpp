@@ -1,8 +1,8 @@
-#include "migration/hash64.h"
+#include "base/hash64.h"
 
 #include <bit>
 
-namespace doppel::migration {
+namespace doppel {
 namespace {
 constexpr u64 kPrime1 = 0x9e3779b185ebca87, kPrime2 = 0xc2b2ae3d27d4eb4f, kPrime3 = 0x165667b19e3779f9,
               kPrime4 = 0x85ebca77c2b2ae63, kPrime5 = 0x27d4eb2f165667c5;
@@ -41,4 +41,4 @@ u64 hash64(std::span<const u8> data, u64 seed) {
   return acc ^ acc >> 32;
 }
 
-}  // namespace doppel::migration
+}  // namespace doppel
