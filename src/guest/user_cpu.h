@@ -32,15 +32,17 @@ class UserCpu {
   // loads, `bytes` of them. Others: nothing.
   virtual void set_descriptor_table(u64 address, u32 bytes) = 0;
   // Registers by the names of GuestCpu::gdb_registers and, besides, "tls": what the thread pointer is found by: FS base
-  // (x86-64), UserLocal (MIPS, read by RDHWR 29); x86: "cs" to "gs" load the segment as MOV would (no fault: what is
-  // not valid is not loaded, returns false), "fs_base" and "gs_base". Values of up to 64 bits.
+  // (x86-64), UserLocal (MIPS, read by RDHWR 29); MIPS: "fr" (Status.FR), "dspcontrol", "hi1" to "lo3"; x86: "cs" to
+  // "gs" load the segment as MOV would (no fault: what is not valid is not loaded, returns false), "fs_base" and
+  // "gs_base". Values of up to 64 bits.
   virtual bool set(std::string_view name, u64 value) = 0;
   virtual u64 get(std::string_view name) const = 0;  // 0: no such register
   // General registers by their number in the instruction set: quick.
   virtual u64 gpr(unsigned number) const = 0;
   virtual void set_gpr(unsigned number, u64 value) = 0;
   // Floating-point and vector state as the CPU's own instruction lays it out: x86: FXSAVE64's or (32-bit) FXSAVE's 512
-  // bytes; MIPS: f0..f31 of 8 bytes each, then FCSR (4 bytes). Values of guest byte order: host's.
+  // bytes; MIPS: f0..f31 of 8 bytes each, then FCSR (4 bytes); with MSA then
+  // the upper halves of the vector registers and MSACSR in the same way. Values of guest byte order: host's.
   virtual size_t float_bytes() const = 0;
   virtual void save_float(std::span<u8> out) const = 0;
   virtual void load_float(std::span<const u8> in) = 0;

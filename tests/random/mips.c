@@ -5,8 +5,8 @@
 // (decode/*.inc).
 //
 // Left out: what the architecture calls UNPREDICTABLE (see prepare_operands), unaligned words (kernels mend them, some
-// emulators do not), registers that differ between models (CP0, FIR, RDHWR), paired single; and where QEMU 7.2 is no
-// reference: ABS, NEG, NMADD and NMSUB of NaNs, codes of traps and breaks, the lowest bits of a fault's address.
+// emulators do not), registers that differ between models (CP0, FIR, RDHWR), MIPS-3D; and where QEMU 7.2 is no
+// reference: ABS, NEG, NMADD and NMSUB of NaNs, causes after CVT.S.PU and CVT.S.PL, codes of traps and breaks, the lowest bits of a fault's address.
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,17 +29,29 @@ enum { kFr = 0 };
 #else
 enum { kFr = 1 };
 #endif
+#ifdef DSP
+enum { kDsp = 1 };
+#else
+enum { kDsp = 0 };
+#endif
+#ifdef MSA
+enum { kMsa = 1 };
+#else
+enum { kMsa = 0 };
+#endif
 
 typedef struct {
   Reg gpr[32], hi, lo, sp, pc;
   uint32_t fcsr, pad;
   uint64_t fpr[32];
+  uint32_t dsp, msacsr, acc[6];  // -DDSP; -DMSA
+  uint64_t w[32][2];
 } Context;
 void enter(Context* context);
 extern char resume[];
 
 // --- the table
-typedef enum { R1, R2, M64, M64R2, Fp, FpR2, Fp64 } Isa;
+typedef enum { R1, R2, M64, M64R2, Fp, FpR2, Fp64, Ps, M3d, Dsp, DspR2, Mips16, Msa } Isa;
 typedef enum { Plain, Branch, BranchLikely } Kind;
 typedef struct {
   uint32_t mask, match;
@@ -57,7 +69,14 @@ typedef struct {
 #define INSN(mask, match, name, isa, kind, translate) {mask, match, name, isa, kind},
 static const Row kRows[] = {
 #include "cop1.inc"
+#ifdef DSP
+#include "dsp.inc"
+#endif
 #include "main.inc"
+#ifdef MSA
+#include "msa.inc"
+#endif
+#include "paired.inc"
 #include "special.inc"
 };
 #undef INSN
@@ -70,10 +89,12 @@ static int one_of(const char* name, const char* list) {
   return 0;
 }
 static const char kLeftOut[] =
-    "abs.s abs.d neg.s neg.d nmadd.s nmadd.d nmsub.s nmsub.d ctc1 rdhwr cache sdbbp syscall ll lld sc scd cop2 lwc2 ldc2 swc2 sdc2 prefx luxc1 suxc1 lwxc1 ldxc1 swxc1 sdxc1";
+    "abs.s abs.d abs.ps neg.s neg.d neg.ps nmadd.s nmadd.d nmadd.ps nmsub.s nmsub.d nmsub.ps cvt.s.pu cvt.s.pl lwx lhx lbux ctc1 ctcmsa rdhwr cache sdbbp syscall ll lld sc scd cop2 lwc2 ldc2 swc2 sdc2 prefx luxc1 suxc1 lwxc1 ldxc1 swxc1 sdxc1";
 static int usable(const Row* r) {
   if (!k64 && (r->isa == M64 || r->isa == M64R2)) return 0;
   if (!kFr && r->isa == Fp64) return 0;
+  if (r->isa == M3d || r->isa == Mips16 || (r->isa == Ps && !k64) || ((r->isa == Dsp || r->isa == DspR2) && !kDsp)) return 0;
+  if (!kMsa && r->isa == Msa) return 0;
   return !one_of(r->name, kLeftOut);
 }
 
@@ -192,6 +213,7 @@ static void prepare_operands(Code* c, const Row* r, uint32_t word) {
       put(c, op(0) | 1u << 11 | 18), put(c, 1u << 16 | 1u << 11), put(c, op(0) | 1u << 21 | 19);
     }
   }
+  if (one_of(r->name, "alnv.ps") && rs) put(c, op(12) | rs << 21 | rs << 16 | 4);  // by 0 or 4 bytes
   if (one_of(r->name, "div divu ddiv ddivu")) {
     put(c, op(13) | rt << 21 | rt << 16 | 1);  // ORI rt, rt, 1
   }
@@ -238,6 +260,7 @@ static uint32_t fp_fields(const Row* r) {
   const unsigned fmt = r->match >> 21 & 31;
   const int wide = fmt == 17 || fmt == 21 || strstr(r->name, ".d") != NULL || strstr(r->name, "dmt") ||
                    strstr(r->name, "mthc1") || strstr(r->name, "mfhc1");
+  if (one_of(r->name, "alnv.ps")) return reg_any() << 21 | freg(1) << 16 | freg(1) << 11 | freg(1) << 6;
   if (r->match >> 26 == 19)  // multiply-add: fr, ft, fs, fd
     return freg(wide) << 21 | freg(wide) << 16 | freg(wide) << 11 | freg(wide) << 6;
   if (one_of(r->name, "cfc1")) {
@@ -245,11 +268,41 @@ static uint32_t fp_fields(const Row* r) {
     return reg_any() << 16 | (uint32_t)kControls[below(4)] << 11;
   }
   if (fmt < 8) return reg_any() << 16 | freg(wide || one_of(r->name, "dmfc1 dmtc1 mfhc1 mthc1")) << 11;
+  if (fmt == 22 && r->name[0] == 'c' && r->name[1] == '.') return freg(1) << 16 | freg(1) << 11 | below(4) << 9;
   uint32_t ft = freg(wide);
+  if (one_of(r->name, "movcf.ps")) ft = below(4) << 3 | below(2);
+  if (one_of(r->name, "movz.ps movn.ps")) ft = reg_any();
   if (one_of(r->name, "movcf.s movcf.d")) ft = below(8) << 2 | below(2);
   if (one_of(r->name, "movz.s movz.d movn.s movn.d")) ft = reg_any();
   const uint32_t fd = r->name[0] == 'c' && r->name[1] == '.' ? below(8) << 2 : freg(wide);
   return field(r, kRt, 16, ft) | freg(wide) << 11 | fd << 6;
+}
+
+// Some of the DSP module's fields are narrower than a register's.
+static uint32_t dsp_word(const Row* r) {
+  const unsigned rt = 1 + below(25), rd = 1 + below(25);  // QEMU sets no flags for results that go to $0
+  uint32_t w = r->match | field(r, kRs, 21, reg_any()) | field(r, kRt, 16, rt) | field(r, kRd, 11, rd);
+  if (r->mask >> 13 & 7 && (r->mask & kRd) != kRd) w |= below(4) << 11;  // an accumulator
+  if (r->mask >> 23 & 7 && (r->mask & kRs) != kRs) w |= below(4) << 21;
+  if (one_of(r->name, "shilo")) w |= below(2) << 20;
+  if (one_of(r->name, "rddsp wrdsp repl.ph repl.qb")) w |= below(32) << (r->name[0] == 'w' ? 11 : 16);
+  return w;
+}
+
+// Vector registers at random; general registers and addresses as they may be.
+static uint32_t msa_word(const Row* r) {
+  const uint32_t w = r->match | ((uint32_t)(rnd() >> 13) & ~r->mask);
+  const unsigned minor = w & 63;
+  if (one_of(r->name, "lsa")) return r->match | reg_any() << 21 | reg_any() << 16 | reg_any() << 11 | below(4) << 6;
+  if (minor >= 0x20) {  // LD, ST
+    const unsigned at = (below(256) - 128) >> (minor & 3) & 0x3ff;
+    return r->match | at << 16 | (uint32_t)kBase << 11 | below(32) << 6;
+  }
+  if (one_of(r->name, "cfcmsa")) return r->match | 1u << 11 | reg_any() << 6;
+  if (strstr(r->name, "copy_")) return (w & ~kSa) | reg_any() << 6;
+  if (strstr(r->name, "insert.") || strstr(r->name, "fill.")) return (w & ~kRd) | reg_any() << 11;
+  if (one_of(r->name, "sld splat")) return (w & ~kRt) | reg_any() << 16;
+  return chance(2) ? w : (w & ~(0x001ce700u & ~r->mask));  // often the same few registers, so that results meet
 }
 
 // The word of a row that is neither branch nor left out.
@@ -260,6 +313,8 @@ static uint32_t random_word(const Row* r) {
     const unsigned rt = fp ? freg(bytes == 8) : reg_any();
     return r->match | (uint32_t)kBase << 21 | rt << 16 | ((uint32_t)(int)(below(256) - 128) & (0u - bytes) & 0xffff);
   }
+  if (r->isa == Dsp || r->isa == DspR2) return dsp_word(r);
+  if (r->isa == Msa) return msa_word(r);
   if (opcode == 17 || opcode == 19) return r->match | fp_fields(r);
   if (one_of(r->name, "synci pref"))
     return r->match | (uint32_t)kBase << 21 | field(r, kRt, 16, below(32)) | (below(256) & 0xfffc);
@@ -288,6 +343,7 @@ static const Row* random_row(int want_branch) {
   for (;;) {
     const Row* r = &kRows[below(kRowCount)];
     if (usable(r) && (r->kind != Plain) == want_branch) {
+      if ((kMsa || kDsp) && r->isa < Dsp && !want_branch && !chance(4)) continue;  // mostly what the kind is for
       if (one_of(r->name, "break tge tgeu tlt tltu teq tne tgei tgeiu tlti tltiu teqi tnei") && !chance(6)) continue;
       return r;
     }
@@ -338,7 +394,9 @@ static void put_branch(Code* c) {
   } else {
     await(c, c->n, 0);
     const uint32_t cc = opcode == 17 ? below(8) << 18 : 0;
-    put(c, r->match | field(r, kRs, 21, reg_any()) | (opcode == 17 ? cc : field(r, kRt, 16, reg_any())));
+    unsigned rs = reg_any(), rt = reg_any();
+    while (rs == 0 || rs == rt) rs = 1 + below(25);  // to QEMU one that is never taken is no branch: it has no slot
+    put(c, r->match | field(r, kRs, 21, rs) | (opcode == 17 ? cc : field(r, kRt, 16, rt)));
   }
   put_plain(c, 1);
 }
@@ -426,6 +484,15 @@ static void start_registers(Context* c) {
   for (int i = 0; i < 32; i++) c->fpr[i] = random_float();
   c->fcsr = below(4) | (uint32_t)below(32) << 2;           // rounding mode, flags
   c->fcsr |= below(2) << 23 | (uint32_t)below(128) << 25;  // conditions
+  if (kMsa) c->fcsr |= 3u << 18;  // NAN2008 and ABS2008, which can't be written
+  if (kDsp) {
+    c->dsp = (uint32_t)rnd() & 0x0fff7fff & ~0x40u;
+    for (int i = 0; i < 6; i++) c->acc[i] = (uint32_t)random_gpr();
+  }
+  if (kMsa) {
+    for (int i = 0; i < 32; i++) c->w[i][0] = c->fpr[i] = random_float(), c->w[i][1] = random_float();
+    c->msacsr = below(4) | (uint32_t)below(32) << 2;
+  }
 }
 
 static void run_case(Case* k, const uint32_t* code) {
@@ -449,6 +516,14 @@ static uint64_t hash_case(const Case* k) {
     if (i != 26 && i != 27 && i != 29) h = mix(h, k->after.gpr[i]);
   h = mix(mix(mix(h, k->after.hi), k->after.lo), k->after.fcsr);
   for (int i = 0; i < 32; i += kFr ? 1 : 2) h = mix(h, k->after.fpr[i]);
+  if (kDsp) {
+    h = mix(h, k->after.dsp);
+    for (int i = 0; i < 6; i++) h = mix(h, k->after.acc[i]);
+  }
+  if (kMsa) {
+    h = mix(h, k->after.msacsr);
+    for (int i = 0; i < 32; i++) h = mix(mix(h, k->after.w[i][0]), k->after.w[i][1]);
+  }
   return mix(mix(mix(mix(mix(h, (uint64_t)k->ending.signal), k->ending.pc), k->ending.address), k->ending.frame),
              k->memory);
 }
@@ -472,6 +547,14 @@ static void show_case(const Case* k, const Code* c) {
          k->before.fcsr, k->after.fcsr);
   for (int i = 0; i < 32; i += kFr ? 1 : 2)
     printf("  f%d %016llx -> %016llx\n", i, (unsigned long long)k->before.fpr[i], (unsigned long long)k->after.fpr[i]);
+  for (int i = 0; kDsp && i < 6; i++)
+    printf("  %s%d %08x -> %08x\n", i & 1 ? "lo" : "hi", i / 2 + 1, k->before.acc[i], k->after.acc[i]);
+  if (kDsp) printf("  dspcontrol %08x -> %08x\n", k->before.dsp, k->after.dsp);
+  for (int i = 0; kMsa && i < 32; i++)
+    printf("  w%d %016llx %016llx -> %016llx %016llx\n", i, (unsigned long long)k->before.w[i][1],
+           (unsigned long long)k->before.w[i][0], (unsigned long long)k->after.w[i][1],
+           (unsigned long long)k->after.w[i][0]);
+  if (kMsa) printf("  msacsr %08x -> %08x\n", k->before.msacsr, k->after.msacsr);
 }
 
 static void prepare(void) {

@@ -19,6 +19,10 @@
 #define OFF_PC (35 * SZ)
 #define OFF_FCSR (36 * SZ)
 #define OFF_FPR (36 * SZ + 8)
+#define OFF_DSP (OFF_FPR + 256)
+#define OFF_MSACSR (OFF_DSP + 4)
+#define OFF_ACC (OFF_DSP + 8)
+#define OFF_W (OFF_ACC + 24)
 
         .set noat
         .set noreorder
@@ -33,6 +37,26 @@
         \op $f\n, (OFF_FPR + 8 * \n)($27)
         .endr
 #endif
+        .endm
+        .macro acc op
+        .irp n, 1,2,3
+        .ifc \op,lw
+        lw $8, (OFF_ACC + 8 * \n - 8)($27)
+        mthi $8, $ac\n
+        lw $8, (OFF_ACC + 8 * \n - 4)($27)
+        mtlo $8, $ac\n
+        .else
+        mfhi $8, $ac\n
+        sw $8, (OFF_ACC + 8 * \n - 8)($27)
+        mflo $8, $ac\n
+        sw $8, (OFF_ACC + 8 * \n - 4)($27)
+        .endif
+        .endr
+        .endm
+        .macro vectors op
+        .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        \op $w\n, (OFF_W + 16 * \n)($27)
+        .endr
         .endm
         .macro gpr op
         .irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,28,30,31
@@ -75,6 +99,16 @@ enter:
         lw $8, OFF_FCSR($27)
         ctc1 $8, $31
         fpr ldc1
+#ifdef DSP
+        lw $8, OFF_DSP($27)
+        wrdsp $8, 0x3f
+        acc lw
+#endif
+#ifdef MSA
+        lw $8, OFF_MSACSR($27)
+        ctcmsa $1, $8
+        vectors ld.d
+#endif
         REG_L $8, OFF_HI($27)
         mthi $8
         REG_L $8, OFF_LO($27)
@@ -93,6 +127,17 @@ resume:
         cfc1 $8, $31
         sw $8, OFF_FCSR($27)
         fpr sdc1
+#ifdef DSP
+        rddsp $8, 0x3f
+        sw $8, OFF_DSP($27)
+        acc sw
+#endif
+#ifdef MSA
+        cfcmsa $8, $1
+        sw $8, OFF_MSACSR($27)
+        ctcmsa $1, $0
+        vectors st.d
+#endif
         ctc1 $0, $31
         REG_L $29, OFF_SP($27)
         kept_fpr ldc1

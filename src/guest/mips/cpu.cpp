@@ -28,6 +28,9 @@ void MipsCpu::reset() {
   MipsState& s = *s_;
   for (u64& r : s.gpr) r = 0;
   s.hi = s.lo = 0;
+  for (unsigned i = 0; i < 3; i++) s.acc_hi[i] = s.acc_lo[i] = 0;
+  s.dsp_control = 0;
+  s.config5 = model_.config5;
   s.fcr31 = 0;
   s.ll_bit = 0;
   s.status = ST_BEV | ST_ERL;
@@ -47,6 +50,7 @@ void MipsCpu::reset() {
   s.lines.fetch_and(~u32{kTimerLine | CA_TI});
   s.events.store(0);
   set_fcsr(s, 0);
+  set_msacsr(s, 0);
   if (s.h.soft_tlb) mem::tlb_set_space(s.h, 0, false);
   s.pc = 0;
   enter_reset(s, false);
@@ -108,6 +112,12 @@ void MipsCpu::archive(StateArchive& ar) {
   F(lo);
   F(fpr);
   F(fcr31);
+  F(msa_high);
+  F(msacsr);
+  F(acc_hi);
+  F(acc_lo);
+  F(dsp_control);
+  F(config5);
   F(in_slot);
   F(ll_bit);
   F(waiting);

@@ -35,12 +35,14 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem:
   guest::Frontend& frontend() override { return *frontend_; }
   u64 pc() const override { return s_->pc; }
   void set_pc(u64 pc) override {
-    s_->pc = pc & ~u64{1};
-    s_->in_slot = pc & 1;
+    const u64 mark = slot_mark_bit(model_);
+    s_->pc = pc & ~mark;
+    s_->in_slot = (pc & mark) != 0;
   }
   u64 mode() const override { return s_->mode_cache; }
-  u64 code_base() const override { return 0; }
-  u64 linear_pc() const override { return s_->pc; }
+  // MIPS16 code lies one below its odd pc.
+  u64 code_base() const override { return model_.mips16 ? 0 - (s_->pc & 1) : 0; }
+  u64 linear_pc() const override { return s_->pc + code_base(); }
   void reset() override;
   bool has_work() const override;
   bool halted() const override { return s_->waiting != 0; }
@@ -77,6 +79,7 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem:
  private:
   void build_gdb_registers();
   void deliver_to_program();
+  bool set_fr(bool on);
 
   const CpuModel model_;
   Platform& platform_;

@@ -96,7 +96,7 @@ size_t MipsCpu::gdb_write(size_t number, const u8* in) {
       case kLo: s.lo = value; break;
       case kHi: s.hi = value; break;
       case kCause: write_cp0(s, 13, 0, value); break;
-      case kPc: set_pc(value & ~u64{3}); break;
+      case kPc: set_pc(model_.mips16 && (value & 1) ? value : value & ~u64{3}); break;
       case kFcsr: set_fcsr(s, static_cast<u32>(value)); break;
       default: break;
     }

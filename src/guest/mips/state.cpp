@@ -13,6 +13,7 @@ namespace {
   { name, static_cast<u32>(offsetof(MipsState, field)), ir::Type::type, rank }
 #define GPR(name, n, rank) ROW(name, gpr[n], I64, rank)
 #define FPR(n) ROW("f" #n, fpr[n], I64, 0)
+#define HIGH(n) ROW("w" #n "_high", msa_high[n], I64, 0)
 
 // The names of the o32 calling convention. Pin ranks: what compilers use most, first.
 const ir::RegRow kRows[] = {
@@ -93,6 +94,45 @@ const ir::RegRow kRows[] = {
     ROW("fp_a", fp_a, I64, 0),
     ROW("fp_b", fp_b, I64, 0),
     ROW("fp_c", fp_c, I64, 0),
+    ROW("dspcontrol", dsp_control, I32, 0),
+    ROW("hi1", acc_hi[0], I64, 0),
+    ROW("hi2", acc_hi[1], I64, 0),
+    ROW("hi3", acc_hi[2], I64, 0),
+    ROW("lo1", acc_lo[0], I64, 0),
+    ROW("lo2", acc_lo[1], I64, 0),
+    ROW("lo3", acc_lo[2], I64, 0),
+    HIGH(0),
+    HIGH(1),
+    HIGH(2),
+    HIGH(3),
+    HIGH(4),
+    HIGH(5),
+    HIGH(6),
+    HIGH(7),
+    HIGH(8),
+    HIGH(9),
+    HIGH(10),
+    HIGH(11),
+    HIGH(12),
+    HIGH(13),
+    HIGH(14),
+    HIGH(15),
+    HIGH(16),
+    HIGH(17),
+    HIGH(18),
+    HIGH(19),
+    HIGH(20),
+    HIGH(21),
+    HIGH(22),
+    HIGH(23),
+    HIGH(24),
+    HIGH(25),
+    HIGH(26),
+    HIGH(27),
+    HIGH(28),
+    HIGH(29),
+    HIGH(30),
+    HIGH(31),
 };
 static_assert(std::size(kRows) == kRegCount);
 
@@ -112,6 +152,9 @@ void update_mode(MipsState& s) {
   if (kernel || (s.status & ST_CU0)) m |= kModeCu0;
   if (s.model->fpu && (s.status & ST_CU1)) m |= kModeCu1;
   if (s.status & ST_FR) m |= kModeFr;
+  if (s.status & ST_MX) m |= kModeMx;
+  if (s.program) m |= kModeMends;
+  if (s.config5 & C5_MSAEN) m |= kModeMsa;
   if (!(s.fcr31 & (FCSR_FS | 0x1fu << kFcsrEnables))) m |= kModeFpHost;
   if (has_64bit(s)) {
     const u32 extended = mmu == kMmuUser ? ST_UX : mmu == kMmuSupervisor ? ST_SX : ST_KX;

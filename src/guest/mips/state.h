@@ -2,9 +2,9 @@
 // III (MD00082, MD00086, MD00090 for MIPS32; MD00083, MD00087, MD00091 for MIPS64).
 //
 // On a 32-bit CPU a general register's row holds the 32-bit value zero-extended; on a 64-bit CPU all 64 bits. The pc is
-// zero-extended or sign-extended likewise. A branch and its delay slot are one unit of translation: a fault in the slot
-// has the branch's pc with bit 0 set (set_pc takes it apart), so that EPC and Cause.BD are exact and the unit starts
-// over.
+// zero-extended or sign-extended likewise; where there is MIPS16, its bit 0 says that the code is that. A branch and
+// its delay slot are one unit of translation: a fault in the slot has the branch's pc with a mark (slot_mark; set_pc
+// takes it apart), so that EPC and Cause.BD are exact and the unit starts over.
 #pragma once
 #include <atomic>
 
@@ -74,9 +74,12 @@ enum ExcCode : u8 {
   EXC_CPU = 11,
   EXC_OV = 12,
   EXC_TR = 13,
+  EXC_MSAFPE = 14,
   EXC_FPE = 15,
+  EXC_MSADIS = 21,
   EXC_WATCH = 23,
   EXC_MCHECK = 24,
+  EXC_DSPDIS = 26,
 };
 
 // FCSR (vol. I-A, 6.5.1): flags at 2, enables at 7, causes at 12; condition 0 at 23, conditions 1 to 7 at 25.
@@ -84,6 +87,13 @@ enum FcsrBits : u32 { FCSR_RM = 3, FCSR_NAN2008 = 1 << 18, FCSR_ABS2008 = 1 << 1
 enum FpException : u32 { FP_I = 1, FP_U = 2, FP_O = 4, FP_Z = 8, FP_V = 16, FP_E = 32 };
 constexpr unsigned kFcsrFlags = 2, kFcsrEnables = 7, kFcsrCauses = 12;
 constexpr unsigned fcsr_condition_bit(unsigned cc) { return cc == 0 ? 23 : 24 + cc; }
+
+// Config5 (vol. III, 9.55).
+enum Config5Bits : u32 { C5_UFR = 1 << 2, C5_MSAEN = 1 << 27 };
+
+// DSPControl (DSP Module MD00374, 3.4): pos at 0, scount at 7, c 13, EFI 14, ouflag at 16, ccond at 24.
+enum DspControlBits : u32 { DSP_C = 1 << 13, DSP_EFI = 1 << 14 };
+constexpr unsigned kDspOuFlag = 16, kDspCcond = 24;
 
 // MMU modes of the soft TLB.
 enum MmuMode : u32 { kMmuKernel = 0, kMmuSupervisor = 1, kMmuUser = 2 };
@@ -97,6 +107,9 @@ enum ModeBits : u64 {
   kModeFr = 0x10,      // 32 floating-point registers of 64 bits
   kModeOp64 = 0x20,    // 64-bit operations are allowed
   kModeVa64 = 0x40,    // addresses are not cut to 32 bits
+  kModeMx = 0x100,     // DSP instructions are allowed
+  kModeMsa = 0x200,    // MSA instructions are allowed
+  kModeMends = 0x400,  // a single program's: its system does loads and stores at any address
   kModeFpHost = 0x80,  // no floating-point trap is enabled, nothing is flushed to zero: the host's own arithmetic does
 };
 
@@ -121,8 +134,10 @@ struct MipsState {
   u64 gpr[32] = {};
   u64 pc = 0;
   u64 hi = 0, lo = 0;
-  u64 fpr[32] = {};
-  u32 fcr31 = 0;
+  u64 fpr[32] = {};                    // with MSA the lower halves of the vector registers
+  u64 msa_high[32] = {};               // the upper halves
+  u64 acc_hi[3] = {}, acc_lo[3] = {};  // the DSP accumulators 1 to 3; HI and LO are number 0
+  u32 fcr31 = 0, msacsr = 0, dsp_control = 0;
   u16 flags = 0;   // the IR's; not used by this guest
   u8 in_slot = 0;  // the pc is that of a branch whose delay slot was under way
   u8 ll_bit = 0;
@@ -140,7 +155,8 @@ struct MipsState {
   u64 bad_vaddr = 0, epc = 0, error_epc = 0, depc = 0, desave = 0;
   u32 count_offset = 0, stopped_count = 0, compare = 0;
   u32 status = 0, intctl = 0, srsctl = 0, cause = 0, ebase = 0;
-  u32 config0 = 0, lladdr = 0, taglo = 0, datalo = 0, taghi = 0, datahi = 0, debug = 0, cacheerr = 0, errctl = 0;
+  u32 config0 = 0, config5 = 0, lladdr = 0, taglo = 0, datalo = 0, taghi = 0, datahi = 0, debug = 0, cacheerr = 0,
+      errctl = 0;
   u64 watch_lo = 0;
   u32 watch_hi = 0;
   u32 perf_control = 0;
@@ -161,6 +177,10 @@ struct MipsState {
   MipsCpu* cpu = nullptr;
 };
 
+// The pc of a fault in the delay slot of the branch at `pc`: bit 0, or where bit 0 is taken, bit 32, which no pc has.
+constexpr u64 slot_mark_bit(const CpuModel& model) { return model.is_64bit ? 1 : u64{1} << 32; }
+constexpr u64 slot_mark(const CpuModel& model, u64 pc) { return pc | slot_mark_bit(model); }
+
 // Rows of kLayout.
 enum RegRows : ir::RegId {
   kRegGpr0 = 0,
@@ -178,7 +198,11 @@ enum RegRows : ir::RegId {
   kRegFpA,
   kRegFpB,
   kRegFpC,
-  kRegCount
+  kRegDspControl,
+  kRegAccHi1,
+  kRegAccLo1 = kRegAccHi1 + 3,
+  kRegMsaHigh0 = kRegAccLo1 + 3,
+  kRegCount = kRegMsaHigh0 + 32
 };
 extern const ir::StateLayout kLayout;
 
@@ -210,6 +234,7 @@ void enter_reset(MipsState& s, bool nmi);
 u64 read_cp0(MipsState& s, unsigned reg, unsigned sel);
 void write_cp0(MipsState& s, unsigned reg, unsigned sel, u64 value);
 void set_status(MipsState& s, u32 value);
+void set_msacsr(MipsState& s, u32 value);
 void set_fcsr(MipsState& s, u32 value);  // updates the mode
 void sync_fcsr(MipsState& s);            // causes and flags of what was done by translated code
 

@@ -101,6 +101,8 @@ u64 read_cp0(MipsState& s, unsigned reg, unsigned sel) {
     case key(16, 1): return s.model->config1;
     case key(16, 2): return s.model->config2;
     case key(16, 3): return s.model->config3;
+    case key(16, 4): return s.model->config4;
+    case key(16, 5): return s.config5;
     case key(16, 7): return s.model->config7;
     case key(20, 0): return s.model->is_64bit ? x_context(s) | (s.context & ~u64{0x7fffff}) : 0;
     default: return 0;
@@ -134,6 +136,9 @@ void write_cp0(MipsState& s, unsigned reg, unsigned sel, u64 value) {
     case key(11, 0): set_compare(s, static_cast<u32>(value)); return;
     case key(12, 0): set_status(s, static_cast<u32>(value)); return;
     case key(13, 0): set_cause(s, static_cast<u32>(value)); return;
+    case key(16, 5):
+      s.config5 = (s.config5 & ~s.model->config5_writable) | (static_cast<u32>(value) & s.model->config5_writable);
+      return update_mode(s);
     default: return;
   }
 }

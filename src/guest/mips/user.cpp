@@ -9,6 +9,18 @@ namespace doppel::mips {
 namespace {
 constexpr u32 kUserHwrena = 0x2000000f;  // CPUNum, SYNCI_Step, CC, CCRes, UserLocal
 constexpr size_t kFprBytes = 32 * 8;
+
+// The six bits of MIPS16's BREAK, which is the instruction at the pc or in its delay slot.
+u32 break_code16(const MipsState& s) {
+  const auto half = [&](u64 at) {
+    u16 v;
+    // SAFETY: as in deliver_to_program.
+    std::memcpy(&v, reinterpret_cast<const void*>((at & ~u64{1}) + s.h.direct->base), 2);
+    return s.model->big_endian ? __builtin_bswap16(v) : v;
+  };
+  const u16 first = half(s.pc);
+  return (s.in_slot ? half(s.pc + (first >> 11 == 3 ? 4 : 2)) : first) >> 5 & 63;
+}
 }  // namespace
 
 void MipsCpu::start_program(bool wide, std::function<void(const guest::UserEvent&)> sink) {
@@ -18,7 +30,8 @@ void MipsCpu::start_program(bool wide, std::function<void(const guest::UserEvent
   sink_ = std::move(sink);
   s.program = 1;
   s.event_pending = 0;
-  s.status = 2u << kKsuShift | ST_IE | (model_.fpu ? u32{ST_CU1} : 0u);
+  s.status = 2u << kKsuShift | ST_IE | (model_.fpu ? u32{ST_CU1} : 0u) | (model_.dsp ? u32{ST_MX} : 0u);
+  if (model_.msa) s.config5 |= C5_MSAEN;
   if (wide) s.status |= ST_UX | ST_PX | ST_FR;
   s.hwrena = kUserHwrena;
   s.cause = 0;
@@ -38,6 +51,10 @@ void MipsCpu::deliver_to_program() {
     case EXC_SYS: e.kind = guest::UserEvent::Syscall; [[fallthrough]];
     case EXC_BP:
     case EXC_TR: {
+      if (model_.mips16 && (s.pc & 1)) {
+        e.error = break_code16(s);
+        break;
+      }
       u32 word;
       // SAFETY: code that was just translated; a single program's memory is the process's own.
       std::memcpy(&word, reinterpret_cast<const void*>(at + s.h.direct->base), 4);
@@ -74,6 +91,23 @@ void MipsCpu::set_gpr(unsigned number, u64 value) {
   s_->gpr[number & 31] = has_64bit(*s_) ? value : static_cast<u32>(value);
 }
 
+namespace {
+// "hi1" to "lo3"; null: another name.
+u64* accumulator(MipsState& s, std::string_view name) {
+  if (name.size() != 3 || name[2] < '1' || name[2] > '3' || s.model->dsp == 0) return nullptr;
+  const unsigned n = static_cast<unsigned>(name[2] - '1');
+  return name.starts_with("hi") ? &s.acc_hi[n] : name.starts_with("lo") ? &s.acc_lo[n] : nullptr;
+}
+}  // namespace
+
+bool MipsCpu::set_fr(bool on) {
+  MipsState& s = *s_;
+  if (on && !model_.fpu64) return false;
+  s.status = on ? s.status | ST_FR : s.status & ~u32{ST_FR};
+  update_mode(s);
+  return true;
+}
+
 bool MipsCpu::set(std::string_view name, u64 value) {
   MipsState& s = *s_;
   if (!has_64bit(s)) value = static_cast<u32>(value);
@@ -87,6 +121,12 @@ bool MipsCpu::set(std::string_view name, u64 value) {
     s.lo = value;
   else if (name == "fcsr")
     set_fcsr(s, static_cast<u32>(value));
+  else if (name == "fr")
+    return set_fr(value != 0);
+  else if (name == "dspcontrol")
+    s.dsp_control = static_cast<u32>(value);
+  else if (u64* r = accumulator(s, name))
+    *r = value;
   else
     return false;
   return true;
@@ -102,17 +142,23 @@ u64 MipsCpu::get(std::string_view name) const {
     sync_fcsr(*s_);
     return s.fcr31;
   }
+  if (name == "dspcontrol") return s.dsp_control;
+  if (const u64* r = accumulator(*s_, name)) return *r;
+  if (name == "msacsr") return s.msacsr;
   if (name == "cause") return u64{s.event_code} << 2;
   if (name == "badvaddr") return s.bad_vaddr;
   return name == "status" ? s.status : 0;
 }
 
-size_t MipsCpu::float_bytes() const { return kFprBytes + 4; }
+size_t MipsCpu::float_bytes() const { return (kFprBytes + 4) * (model_.msa ? 2 : 1); }
 
 void MipsCpu::save_float(std::span<u8> out) const {
   std::memcpy(out.data(), s_->fpr, kFprBytes);
   sync_fcsr(*s_);
   std::memcpy(out.data() + kFprBytes, &s_->fcr31, 4);
+  if (!model_.msa) return;
+  std::memcpy(out.data() + kFprBytes + 4, s_->msa_high, kFprBytes);
+  std::memcpy(out.data() + 2 * kFprBytes + 4, &s_->msacsr, 4);
 }
 
 void MipsCpu::load_float(std::span<const u8> in) {
@@ -120,6 +166,11 @@ void MipsCpu::load_float(std::span<const u8> in) {
   u32 fcsr;
   std::memcpy(&fcsr, in.data() + kFprBytes, 4);
   set_fcsr(*s_, fcsr);
+  if (!model_.msa) return;
+  u32 msacsr;
+  std::memcpy(s_->msa_high, in.data() + kFprBytes + 4, kFprBytes);
+  std::memcpy(&msacsr, in.data() + 2 * kFprBytes + 4, 4);
+  set_msacsr(*s_, msacsr);
 }
 
 void MipsCpu::copy_from(const guest::UserCpu& from) {
@@ -132,6 +183,12 @@ void MipsCpu::copy_from(const guest::UserCpu& from) {
   s.lo = other.lo;
   s.user_local = other.user_local;
   std::memcpy(s.fpr, other.fpr, sizeof s.fpr);
+  std::memcpy(s.msa_high, other.msa_high, sizeof s.msa_high);
+  std::memcpy(s.acc_hi, other.acc_hi, sizeof s.acc_hi);
+  std::memcpy(s.acc_lo, other.acc_lo, sizeof s.acc_lo);
+  s.dsp_control = other.dsp_control;
+  s.status = (s.status & ~u32{ST_FR}) | (other.status & ST_FR);
+  set_msacsr(s, other.msacsr);
   sync_fcsr(*static_cast<const MipsCpu&>(from).s_);
   set_fcsr(s, other.fcr31);
 }

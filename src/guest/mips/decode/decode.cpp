@@ -13,7 +13,10 @@ constexpr u32 kOp = 0xfc000000, kFunct = 0x3f, kRs = 31u << 21, kRt = 31u << 16,
 constexpr Row kRows[] = {
 #include "guest/mips/decode/cop0.inc"
 #include "guest/mips/decode/cop1.inc"
+#include "guest/mips/decode/dsp.inc"
 #include "guest/mips/decode/main.inc"
+#include "guest/mips/decode/msa.inc"
+#include "guest/mips/decode/paired.inc"
 #include "guest/mips/decode/special.inc"
 };
 #undef INSN
@@ -27,6 +30,12 @@ bool has(const CpuModel& m, Isa isa) {
     case Isa::Fp: return m.fpu;
     case Isa::FpR2: return m.fpu && (m.release >= 2 || m.is_64bit);
     case Isa::Fp64: return m.fpu && m.fpu64;
+    case Isa::Ps: return m.paired;
+    case Isa::M3d: return m.mips3d;
+    case Isa::Dsp: return m.dsp >= 1;
+    case Isa::DspR2: return m.dsp >= 2;
+    case Isa::Mips16: return m.mips16;
+    case Isa::Msa: return m.msa;
   }
   return false;
 }

@@ -19,6 +19,12 @@ enum class Isa : u8 {
   Fp,    // with floating point; Status.CU1 must be set
   FpR2,  // floating point of release 2, or of MIPS64
   Fp64,  // floating point with 64-bit integers: a unit of 64-bit registers
+  Ps,    // paired single; Status.FR must be set
+  M3d,   // MIPS-3D
+  Dsp,   // the DSP module; Status.MX must be set
+  DspR2,
+  Mips16,
+  Msa,  // the MSA module; Config5.MSAEn must be set
 };
 enum class Kind : u8 {
   Plain,

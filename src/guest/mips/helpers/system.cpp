@@ -32,7 +32,10 @@ u64 helper_raise_if(MipsState* s, u64 condition, u64 code) {
 }
 
 u64 helper_fetch_fault(MipsState* s, u64 va) {
-  if (va & 3) raise_address(*s, EXC_ADEL, va);
+  if (s->model->mips16 && (va & 1))
+    va &= ~u64{1};
+  else if (va & 3)
+    raise_address(*s, EXC_ADEL, va);
   // Returns when the page is there by now: the region is then made again.
   mem::Translation t;
   if (!s->cpu->translate(s->h, va, mem::Access::Exec, s->h.mmu_mode, t))

@@ -19,7 +19,8 @@ void when(Translator& t, Cond cc, Value a, Value b) {
 
 void tr_jump(Translator& t, const Insn& in) {
   t.branch.target = ((in.pc + 4) & ~u64{0x0fffffff}) | u64{in.word & 0x03ffffff} << 2;
-  if (in.op() == 3) link(t, in, RA);
+  if (in.op() != 2) link(t, in, RA);
+  if (in.op() == 29) t.branch.target |= 1;  // JALX: to MIPS16
 }
 
 void tr_jump_register(Translator& t, const Insn& in) {

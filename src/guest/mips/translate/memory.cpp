@@ -81,7 +81,7 @@ void tr_ll(Translator& t, const Insn& in) {
   const bool wide = in.op() == 52;
   if (wide && !t.require_64bit()) return;
   const Addr a = t.address(in.rs(), in.simm());
-  const Value v = t.load(wide ? Type::I64 : Type::I32, a);
+  const Value v = t.load(wide ? Type::I64 : Type::I32, a, true);
   t.b.set_reg(kRegLlAddress, t.full_address(a));
   t.b.set_reg(kRegLlValue, v);
   t.b.set_reg(kRegLlBit, t.imm(Type::I8, 1));
@@ -134,15 +134,15 @@ void tr_load_fp_indexed(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
   const Addr a = indexed(t, in, in.funct() == 5);
   if (in.funct() == 0)
-    t.set_fpr32(in.fd(), t.load(Type::I32, a));
+    t.set_fpr32(in.fd(), t.load(Type::I32, a, true));
   else
-    t.set_fpr64(in.fd(), t.load(Type::I64, a));
+    t.set_fpr64(in.fd(), t.load(Type::I64, a, true));
 }
 
 void tr_store_fp_indexed(Translator& t, const Insn& in) {
   if (!t.require_fpu()) return;
   const Addr a = indexed(t, in, in.funct() == 13);
-  t.store(a, in.funct() == 8 ? t.fpr32(in.fs()) : t.fpr64(in.fs()));
+  t.store(a, in.funct() == 8 ? t.fpr32(in.fs()) : t.fpr64(in.fs()), true);
 }
 
 void tr_fp_nothing(Translator& t, const Insn&) { static_cast<void>(t.require_fpu()); }

@@ -17,8 +17,8 @@ void tr_move_cp0(Translator& t, const Insn& in) {
   const Value value = wide || !t.wide() ? t.b.zext(Type::I64, t.gpr(in.rt())) : t.b.sext(Type::I64, t.gpr32(in.rt()));
   t.call(Helper::mtc0, {t.k32(in.rd()), t.k32(in.sel()), value});
   const bool status = in.rd() == 12 && in.sel() == 0;
-  const bool cause = in.rd() == 13, space = in.rd() == 10;
-  if (status || cause || space) t.must_leave = true;
+  const bool cause = in.rd() == 13, space = in.rd() == 10, config = in.rd() == 16;
+  if (status || cause || space || config) t.must_leave = true;
 }
 
 void tr_di_ei(Translator& t, const Insn& in) {

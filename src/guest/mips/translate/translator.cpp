@@ -35,9 +35,9 @@ Addr Translator::address_sum(unsigned base, unsigned index) {
   return {b.sext(Type::I64, b.add(gpr32(base), gpr32(index))), 0};
 }
 
-ir::MemInfo Translator::memory(unsigned bytes) const {
+ir::MemInfo Translator::memory(unsigned bytes, bool aligned) const {
   ir::MemInfo m;
-  m.align_log2 = bytes == 8 ? 3 : bytes == 4 ? 2 : bytes == 2 ? 1 : 0;
+  if (aligned || !(mode & kModeMends)) m.align_log2 = bytes == 8 ? 3 : bytes == 4 ? 2 : bytes == 2 ? 1 : 0;
   m.big_endian = model.big_endian && bytes > 1;
   return m;
 }
@@ -70,6 +70,27 @@ bool Translator::require_fpu() {
   if (mode & kModeCu1) return true;
   raise(EXC_CPU, 1);
   return false;
+}
+
+bool Translator::require_pairs() {
+  if (!require_fpu()) return false;
+  if (mode & kModeFr) return true;
+  raise(EXC_RI);
+  return false;
+}
+
+bool Translator::require_dsp() {
+  if (mode & kModeMx) return true;
+  raise(EXC_DSPDIS);
+  return false;
+}
+
+bool Translator::require_msa() {
+  if (!(mode & kModeMsa))
+    raise(EXC_MSADIS);
+  else if ((mode & (kModeCu1 | kModeFr)) == kModeCu1)
+    raise(EXC_RI);
+  return !ended;
 }
 
 bool Translator::require_64bit() {

@@ -56,6 +56,7 @@ class Translator {
   Branch branch;
 
   bool wide() const { return model.is_64bit; }
+  bool is_mips16(u64 pc) const { return model.mips16 && (pc & 1); }
   Type word() const { return wide() ? Type::I64 : Type::I32; }  // of general registers
   u64 wrap_pc(u64 pc) const;
   bool same_page(u64 pc) const { return ((pc ^ request.pc) & mem::kPageMask) == 0; }
@@ -81,15 +82,23 @@ class Translator {
   Value fpr64(unsigned n) { return b.get_reg(Type::I64, fpr_row(n)); }
   void set_fpr32(unsigned n, Value v);
   void set_fpr64(unsigned n, Value v) { b.set_reg(fpr_row(n), v); }
+  // Of accumulator `ac`; HI and LO are those of number 0.
+  static ir::RegId hi_row(unsigned ac) { return static_cast<ir::RegId>(ac == 0 ? kRegHi + 0u : kRegAccHi1 + ac - 1); }
+  static ir::RegId lo_row(unsigned ac) { return static_cast<ir::RegId>(ac == 0 ? kRegLo + 0u : kRegAccLo1 + ac - 1); }
   ir::RegId fpr_row(unsigned n) const { return static_cast<ir::RegId>(kRegFpr0 + (mode & kModeFr ? n : n & ~1u)); }
 
   // --- memory
   Addr address(unsigned base, s64 offset);
   Addr address_sum(unsigned base, unsigned index);
   Value full_address(const Addr& a) { return b.zext(Type::I64, b.addi(a.base, static_cast<u64>(a.disp))); }
-  ir::MemInfo memory(unsigned bytes) const;
-  Value load(Type t, const Addr& a) { return b.load(t, a.base, memory(ir::type_bytes(t)), a.disp); }
-  void store(const Addr& a, Value v) { b.store(a.base, v, memory(ir::type_bytes(b.type(v))), a.disp); }
+  // An address that is not a multiple of the size is an address error: `aligned` even where Linux mends others.
+  ir::MemInfo memory(unsigned bytes, bool aligned = false) const;
+  Value load(Type t, const Addr& a, bool aligned = false) {
+    return b.load(t, a.base, memory(ir::type_bytes(t), aligned), a.disp);
+  }
+  void store(const Addr& a, Value v, bool aligned = false) {
+    b.store(a.base, v, memory(ir::type_bytes(b.type(v)), aligned), a.disp);
+  }
 
   // --- helpers, exceptions
   Value call(Helper h, std::initializer_list<Value> args = {}) { return b.call(static_cast<u16>(h), args); }
@@ -98,6 +107,9 @@ class Translator {
   bool require_cp0();    // false: Coprocessor Unusable was raised
   bool require_fpu();    // likewise
   bool require_64bit();  // false: Reserved Instruction was raised
+  bool require_pairs();  // a unit with registers of 64 bits: else Reserved Instruction
+  bool require_dsp();    // false: DSP Disabled was raised
+  bool require_msa();    // false: MSA Disabled was raised, or, with floating-point registers of 32 bits, Reserved
 
  private:
   ir::Builder builder_;
@@ -108,7 +120,10 @@ class Translator {
 #define INSN(mask, match, name, isa, kind, handler) void handler(Translator&, const Insn&);
 #include "guest/mips/decode/cop0.inc"
 #include "guest/mips/decode/cop1.inc"
+#include "guest/mips/decode/dsp.inc"
 #include "guest/mips/decode/main.inc"
+#include "guest/mips/decode/msa.inc"
+#include "guest/mips/decode/paired.inc"
 #include "guest/mips/decode/special.inc"
 #undef INSN
 
