@@ -356,6 +356,8 @@ Error run_program(Process& p, Program& program) {
   if (Status s = give_cpu(t); !s) return s.error();
   if (!p.abi->prepare_thread(t, nullptr)) return Error{"no memory for the CPU's descriptors", ""};
   p.abi->start_thread(t.user(), loaded->entry, loaded->sp);
+  if (program.elf.wide_floats && !t.user().set("fr", 1))
+    return Error{"the program wants floating-point registers of 64 bits (-mfp64), which the CPU lacks", "-cpu 24Kf"};
   t.make_current();
   // The mask comes from who started the emulator, as over any execve.
   const u64 host = kernel_set_mask(~u64{0});

@@ -80,6 +80,26 @@ def make_tests():
 make_tests()
 
 
+def variant(name, guest, flags, options):
+    def test(t):
+        expected = t.native(name, (), None)
+        program = t.compile(guest, name + "".join(flags), "static", source=HERE / f"{name}.c", flags=flags)
+        got = t.run("user", *options, program)
+        check(got == expected, f"{guest} {' '.join(flags)}: {got[0]} {got[2][-300:]!r}\n{got[1]}\nnot\n{expected[1]}")
+    return test
+
+
+# Instruction sets besides the usual ones: MIPS16, the DSP module, vectors with floating-point registers of 64 bits.
+for guest in ("mipsel", "mips"):
+    for name, flags, options in (("mips16", ["-mips16"], []), ("dsp", ["-mdspr2", "-O3"], ["-cpu", "74Kf"]),
+                                 ("msa", ["-mips32r5", "-mfp64", "-mmsa", "-O3"], ["-cpu", "P5600"]), ("fp64", ["-mips32r2", "-mfp64"], [])):
+        globals()[f"test_arithmetic_{name}_{guest}"] = variant("arithmetic", guest, flags, options)
+    for name, flags, cpu in (("dsp", ["-mdspr2"], "74Kf"), ("msa", ["-mips32r5", "-mfp64", "-mmsa"], "P5600")):
+        globals()[f"test_kept_{name}_{guest}"] = variant("kept", guest, flags, ["-cpu", cpu])
+    globals()[f"test_unaligned_{guest}"] = variant("unaligned", guest, [], [])
+test_unaligned_mips64el = variant("unaligned", "mips64el", [], [])
+
+
 def test_frames(t):
     """Fields of frames, against the host's kernel."""
     for guest in ("x86_64", "i386"):

@@ -73,6 +73,7 @@ PendingSignal MipsAbi::signal_of(const guest::UserEvent& event, Thread& t) const
     case 5: return signal(kGuestBus);
     case 9: return breakpoint(event.error, TRAP_BRKPT, pc);
     case 12: return signal(kGuestFpe, FPE_INTOVF, pc);
+    case 14: return signal(kGuestFpe, float_code(static_cast<u32>(t.user().get("msacsr"))), pc);
     case 13: return breakpoint(event.error, 0, pc);
     case 15: return signal(kGuestFpe, float_code(static_cast<u32>(t.user().get("fcsr"))), pc);
     default: return signal(kGuestIll);  // 10 reserved instruction, 11 coprocessor unusable

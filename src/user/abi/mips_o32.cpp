@@ -12,7 +12,9 @@ constexpr size_t kStart = 24, kPlainMask = kStart + 592, kPlainFrame = kPlainMas
 constexpr size_t kRtInfo = kStart, kRtUc = kRtInfo + 128, kRtStack = kRtUc + 8, kRtContext = kRtUc + 24,
                  kRtMask = kRtContext + 592, kRtFrame = kRtMask + 16;
 // struct sigcontext.
-constexpr size_t kStatus = 4, kPc = 8, kRegs = 16, kFpRegs = 272, kFcsr = 532, kUsedMath = 540, kHi = 552, kLo = 560;
+constexpr size_t kStatus = 4, kPc = 8, kRegs = 16, kFpRegs = 272, kFcsr = 532, kUsedMath = 540, kDsp = 544, kHi = 552,
+                 kLo = 560;
+constexpr const char* kAccumulators[6] = {"hi1", "lo1", "hi2", "lo2", "hi3", "lo3"};  // words after kLo
 // li v0, 4119; syscall -- li v0, 4193; syscall.
 constexpr u32 kCode[4] = {0x24021017, 0x0000000c, 0x24021061, 0x0000000c};
 
@@ -46,32 +48,61 @@ class MipsO32 final : public MipsAbi {
   bool pop_signal_frame(Thread& t, bool rt) const override;
 
  private:
-  void put_context(Thread& t, Frame& f, size_t at) const;
-  void get_context(Thread& t, Frame& f, size_t at) const;
+  void put_context(Thread& t, Frame& f, size_t at, size_t extended) const;
+  void get_context(Thread& t, Frame& f, size_t at, size_t extended) const;
 };
 
-void MipsO32::put_context(Thread& t, Frame& f, size_t at) const {
+// At the end of a frame, where the CPU has vector registers: their upper halves (Linux: struct msa_extcontext), and an
+// end mark.
+constexpr u32 kVectorMagic = 0x784d5341, kEndMagic = 0x78454e44, kUsesExtended = 4, kUsesWide = 2;
+constexpr size_t kVectorHigh = 8, kVectorCsr = kVectorHigh + 256, kVectorBytes = kVectorCsr + 8;
+size_t extended_bytes(const guest::UserCpu& c) { return c.float_bytes() > 260 ? kVectorBytes + 8 : 0; }
+
+void put_extended(Frame& f, size_t at, const std::vector<u8>& state) {
+  f.put(at, kVectorMagic, 4);
+  f.put(at + 4, kVectorBytes, 4);
+  for (unsigned i = 0; i < 32; i++) f.put(at + kVectorHigh + 8 * i, load_le<u64>(&state[260 + 8 * i]), 8);
+  f.put(at + kVectorCsr, load_le<u32>(&state[516]), 4);
+  f.put(at + kVectorBytes, kEndMagic, 4);
+}
+void get_extended(Frame& f, size_t at, std::vector<u8>& state) {
+  if (f.get(at, 4) != kVectorMagic || f.get(at + 4, 4) != kVectorBytes) return;
+  for (unsigned i = 0; i < 32; i++) store_le<u64>(&state[260 + 8 * i], f.get(at + kVectorHigh + 8 * i, 8));
+  store_le<u32>(&state[516], static_cast<u32>(f.get(at + kVectorCsr, 4)));
+}
+
+void MipsO32::put_context(Thread& t, Frame& f, size_t at, size_t extended) const {
   guest::UserCpu& c = t.user();
   f.put(at + kStatus, c.get("status"), 4);
   f.put(at + kPc, c.get("pc"), 8);
   for (unsigned i = 1; i < 32; i++) f.put(at + kRegs + 8 * i, sign_extend(c.gpr(i), 32), 8);
   f.put(at + kHi, sign_extend(c.get("hi"), 32), 8);
   f.put(at + kLo, sign_extend(c.get("lo"), 32), 8);
+  f.put(at + kDsp, c.get("dspcontrol"), 4);
+  for (unsigned i = 0; i < 6; i++) f.put(at + kLo + 8 + 4 * i, c.get(kAccumulators[i]), 4);
   std::vector<u8> state(c.float_bytes());
   c.save_float(state);
   for (unsigned i = 0; i < 32; i++) f.put(at + kFpRegs + 8 * i, load_le<u64>(&state[8 * i]), 8);
   f.put(at + kFcsr, load_le<u32>(&state[256]), 4);
-  f.put(at + kUsedMath, 1, 4);
+  const bool vectors = extended_bytes(c) != 0;
+  if (vectors) put_extended(f, extended, state);
+  const u32 wide = c.get("status") >> 26 & 1 ? kUsesWide : 0;
+  f.put(at + kUsedMath, 1 | wide | (vectors ? kUsesExtended : 0), 4);
 }
 
-void MipsO32::get_context(Thread& t, Frame& f, size_t at) const {
+void MipsO32::get_context(Thread& t, Frame& f, size_t at, size_t extended) const {
   guest::UserCpu& c = t.user();
   c.set("pc", f.get(at + kPc, 8));
   for (unsigned i = 1; i < 32; i++) c.set_gpr(i, f.get(at + kRegs + 8 * i, 8));
   c.set("hi", f.get(at + kHi, 8));
   c.set("lo", f.get(at + kLo, 8));
-  if (!f.get(at + kUsedMath, 4)) return;
+  c.set("dspcontrol", f.get(at + kDsp, 4));
+  for (unsigned i = 0; i < 6; i++) c.set(kAccumulators[i], f.get(at + kLo + 8 + 4 * i, 4));
+  const u64 used = f.get(at + kUsedMath, 4);
+  if (!used) return;
   std::vector<u8> state(c.float_bytes());
+  c.save_float(state);
+  if ((used & kUsesExtended) && extended_bytes(c)) get_extended(f, extended, state);
   for (unsigned i = 0; i < 32; i++) store_le<u64>(&state[8 * i], f.get(at + kFpRegs + 8 * i, 8));
   store_le<u32>(&state[256], static_cast<u32>(f.get(at + kFcsr, 4)));
   c.load_float(state);
@@ -87,9 +118,10 @@ u64 get_mask(Frame& f, size_t at) { return f.get(at, 4) | f.get(at + 4, 4) << 32
 bool MipsO32::push_signal_frame(Thread& t, const PendingSignal& signal) const {
   const SignalAction action = t.process.actions[static_cast<size_t>(signal.number)];
   const bool rt = action.flags & action_flags(*this).siginfo;
-  const u64 at = frame_address(t, action, rt ? kRtFrame : kPlainFrame);
-  Frame f(*this, at, rt ? kRtFrame : kPlainFrame);
-  put_context(t, f, rt ? kRtContext : kStart);
+  const size_t extended = rt ? kRtFrame : kPlainFrame, size = extended + extended_bytes(t.user());
+  const u64 at = frame_address(t, action, size);
+  Frame f(*this, at, size);
+  put_context(t, f, rt ? kRtContext : kStart, extended);
   if (rt) {
     write_siginfo(*this, signal, f.data(kRtInfo));
     f.put(kRtStack, t.alternate_stack.sp, 4);
@@ -104,9 +136,10 @@ bool MipsO32::push_signal_frame(Thread& t, const PendingSignal& signal) const {
 }
 
 bool MipsO32::pop_signal_frame(Thread& t, bool rt) const {
-  Frame f(*this, t.user().gpr(kSp), rt ? kRtFrame : kPlainFrame);
+  const size_t extended = rt ? kRtFrame : kPlainFrame;
+  Frame f(*this, t.user().gpr(kSp), extended + extended_bytes(t.user()));
   if (!f.load(t)) return false;
-  get_context(t, f, rt ? kRtContext : kStart);
+  get_context(t, f, rt ? kRtContext : kStart, extended);
   if (rt)
     restore_alternate_stack(t, f.get(kRtStack, 4), static_cast<s64>(f.get(kRtStack + 8, 4)), f.get(kRtStack + 4, 4));
   restore_mask(t, get_mask(f, rt ? kRtMask : kPlainMask));
