@@ -50,6 +50,12 @@ typedef struct {
 void enter(Context* context);
 extern char resume[];
 
+#ifdef MIPS16
+enum { kMips16 = 1 };
+#else
+enum { kMips16 = 0 };
+#endif
+
 // --- the table
 typedef enum { R1, R2, M64, M64R2, Fp, FpR2, Fp64, Ps, M3d, Dsp, DspR2, Mips16, Msa } Isa;
 typedef enum { Plain, Branch, BranchLikely } Kind;
@@ -295,7 +301,9 @@ static uint32_t msa_word(const Row* r) {
   const unsigned minor = w & 63;
   if (one_of(r->name, "lsa")) return r->match | reg_any() << 21 | reg_any() << 16 | reg_any() << 11 | below(4) << 6;
   if (minor >= 0x20) {  // LD, ST
-    const unsigned at = (below(256) - 128) >> (minor & 3) & 0x3ff;
+    unsigned bytes = below(256) - 128;
+    if (minor >= 0x24) bytes &= ~15u;  // QEMU writes the first part of what then fails
+    const unsigned at = (unsigned)((int)bytes >> (minor & 3)) & 0x3ff;
     return r->match | at << 16 | (uint32_t)kBase << 11 | below(32) << 6;
   }
   if (one_of(r->name, "cfcmsa")) return r->match | 1u << 11 | reg_any() << 6;
@@ -422,9 +430,19 @@ static void put_indexed(Code* c) {
     put(c, at | freg(1) << 11 | kStores[below(2)]);
 }
 
+#ifdef MIPS16
+#include "mips16.h"
+#endif
+
 static void make_code(Code* c) {
-  const unsigned items = chance(2) ? 1 : 2 + below(11);
+  const unsigned items = chance(2) ? 1 : 2 + below(kMips16 ? 4 : 11);
   for (unsigned i = 0; i < items; i++) {
+#ifdef MIPS16
+    if (items == 1 || chance(2)) {
+      put_block16(c);
+      continue;
+    }
+#endif
     switch (below(24)) {
       case 0:
       case 1:
@@ -477,9 +495,9 @@ static void start_registers(Context* c) {
   c->hi = random_gpr(), c->lo = random_gpr();
   uintptr_t base = (uintptr_t)kData + kDataBytes / 2;
   if (chance(12))
-    base = (uintptr_t)kData + below(16) * 8;
+    base = (uintptr_t)kData + below(16) * (kMsa ? 16 : 8);
   else if (chance(12))
-    base = (uintptr_t)kData + kDataBytes - below(16) * 8;
+    base = (uintptr_t)kData + kDataBytes - below(16) * (kMsa ? 16 : 8);
   c->gpr[kBase] = base;
   for (int i = 0; i < 32; i++) c->fpr[i] = random_float();
   c->fcsr = below(4) | (uint32_t)below(32) << 2;           // rounding mode, flags

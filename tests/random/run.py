@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random MIPS instructions under doppel's user mode and under Debian's qemu-user, which is the reference: run.py EMULATOR
 [KIND...] [--count N] [--seed N]. EMULATOR is doppel, or the word qemu (proves the harness). Kinds: mips, mipsel (o32, 32 registers
-of 32 bits for floating point), mips-fr1, mipsel-fr1 (of 64 bits), mips64el (with paired single), mips-dsp, mipsel-dsp, mips-msa, mipsel-msa."""
+of 32 bits for floating point), mips-fr1, mipsel-fr1 (of 64 bits), mips64el (with paired single), mips-dsp, mipsel-dsp, mips-16, mipsel-16, mips-msa, mipsel-msa."""
 import collections
 import concurrent.futures
 import hashlib
@@ -22,6 +22,8 @@ KINDS = {
     "mipsel-fr1": ("mipsel", ["-mips32r2", "-mfp64"]),
     "mips64el": ("mips64el", ["-mips64r2"]),
     "mips-dsp": ("mips", ["-mips32r2", "-mfp32", "-DFR0", "-mdspr2", "-DDSP"]),
+    "mips-16": ("mips", ["-mips32r2", "-mfp32", "-DFR0", "-DMIPS16"]),
+    "mipsel-16": ("mipsel", ["-mips32r2", "-mfp32", "-DFR0", "-DMIPS16"]),
     "mips-msa": ("mips", ["-mips32r5", "-mfp64", "-mmsa", "-DMSA"]),
     "mipsel-msa": ("mipsel", ["-mips32r5", "-mfp64", "-mmsa", "-DMSA"]),
     "mipsel-dsp": ("mipsel", ["-mips32r2", "-mfp32", "-DFR0", "-mdspr2", "-DDSP"]),
@@ -29,7 +31,7 @@ KINDS = {
 DEFAULT = tuple(KINDS)
 # Of both; QEMU's default one for mips64el has an FCSR that can't be written.
 CPUS = {"mips64el": ["-cpu", "MIPS64R2-generic"], "mips-dsp": ["-cpu", "74Kf"], "mipsel-dsp": ["-cpu", "74Kf"],
-        "mips-msa": ["-cpu", "P5600"], "mipsel-msa": ["-cpu", "P5600"]}
+        "mips-16": ["-cpu", "24Kf"], "mipsel-16": ["-cpu", "24Kf"], "mips-msa": ["-cpu", "P5600"], "mipsel-msa": ["-cpu", "P5600"]}
 SHOWN = 5   # differences shown in full, a kind
 QUICK, FULL, PIECE = 4000, 400000, 20000
 
@@ -45,7 +47,7 @@ def compiled(kind):
     abi, flags = KINDS[kind]
     cc = user_mode.ABIS[abi].cc
     rows = user_mode.ROOT / "src" / "guest" / "mips" / "decode"
-    sources = [HERE / "mips.c", HERE / "mips_enter.S", *sorted(rows.glob("*.inc"))]
+    sources = [HERE / "mips.c", HERE / "mips_enter.S", HERE / "mips16.h", *sorted(rows.glob("*.inc"))]
     key = hashlib.sha1(" ".join(flags).encode() + b"".join(s.read_bytes() for s in sources)).hexdigest()[:12]
     out = user_mode.ROOT / "build" / "random" / f"{kind}.{key}"
     if not out.exists():
