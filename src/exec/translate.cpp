@@ -99,17 +99,22 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   return &block;
 }
 
-// The region's facts, and copies of its arrays in the cache's own memory.
-Installed& Translator::keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at) {
+Installed& Translator::begin_block(const RegionKey& key, std::span<u8> code, u32 guest_bytes, u32 insn_count) {
   Installed& block = cache_.create_block();
   block.pc = key.pc;
   block.mode = key.mode;
   block.base = key.base;
   block.phys = key.phys;
-  block.guest_bytes = region.guest_bytes;
-  block.insn_count = region.insn_count;
-  block.code = at;
-  block.code_size = static_cast<u32>(host.code.size());
+  block.guest_bytes = guest_bytes;
+  block.insn_count = insn_count;
+  block.code = code.data();
+  block.code_size = static_cast<u32>(code.size());
+  return block;
+}
+
+// The region's facts, and copies of its arrays in the cache's own memory.
+Installed& Translator::keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at) {
+  Installed& block = begin_block(key, {at, host.code.size()}, region.guest_bytes, region.insn_count);
   block.links = cache_.arena().copy(std::span<const backend::LinkSlot>(host.links));
   block.pc_map = cache_.arena().copy(std::span<const backend::PcMapRow>(host.pc_map));
   block.faults = cache_.arena().copy(std::span<const backend::FaultRow>(host.faults));

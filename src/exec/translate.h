@@ -75,6 +75,7 @@ class Translator {
   void put_in_store(const Installed& block, const backend::Emitted& host, PageReader& reader);
   u64 store_identity() const;
   bool may_be_stored(const CompileOptions& options) const;
+  Installed& begin_block(const RegionKey& key, std::span<u8> code, u32 guest_bytes, u32 insn_count);
   Installed& keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at);
   void write_perf_map(const Installed& block);
   bool dumping(u64 linear) const { return linear >= config_.dump_from && linear <= config_.dump_to; }

@@ -51,15 +51,7 @@ Installed* Translator::load(const RegionKey& key, PageReader& reader) {
   });
   u8* at = found ? cache_.allocate(std::max<size_t>(s.code.size(), 1)) : nullptr;
   if (!at) return nullptr;
-  Installed& block = cache_.create_block();
-  block.pc = key.pc;
-  block.mode = key.mode;
-  block.base = key.base;
-  block.phys = key.phys;
-  block.guest_bytes = s.guest_bytes;
-  block.insn_count = s.insn_count;
-  block.code = at;
-  block.code_size = static_cast<u32>(s.code.size());
+  Installed& block = begin_block(key, {at, s.code.size()}, s.guest_bytes, s.insn_count);
   block.pc_map = s.pc_map;
   block.faults = s.faults;
   block.recipes = s.recipes;

@@ -12,11 +12,11 @@ Result<const Sdl*> load_sdl() {
   void* library = os::load_library("SDL2-2.0", 0, why);
   if (!library) return Error{"there is no SDL library: " + why, kFix, 1};
   Sdl found;
-#define DOPPEL_SDL_LOOK_UP(name)                                                               \
+#define F(name)                                                                                \
   found.name = reinterpret_cast<decltype(found.name)>(os::find_symbol(library, "SDL_" #name)); \
   if (!found.name) return Error{"the SDL library has no SDL_" #name, kFix, 1};
-  DOPPEL_SDL_FUNCTIONS(DOPPEL_SDL_LOOK_UP)
-#undef DOPPEL_SDL_LOOK_UP
+#include "display/sdl/functions.def"
+#undef F
   sdl = found;
   return &sdl;
 }
