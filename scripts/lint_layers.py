@@ -21,7 +21,7 @@ ALLOWED = {
     "hw/core": ["base", "mem", "state"], "hw": HW + ["hw/bus"], "hw/bus": HW, "firmware": HW + ["hw", "guest/x86/features.h"],
     "machine": HW + ["hw", "firmware", "accel/accel.h", "guest/guest.h", "guest/x86/cpu.h", "guest/x86/features.h", "guest/x86/platform.h",
         "guest/mips/cpu.h", "guest/mips/cpu_models.h", "guest/mips/platform.h"],
-    "monitor": ["machine/machine.h", "migration", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "block", "chardev", "display", "net", "hw/core"],
+    "monitor": ["machine/machine.h", "migration", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "crypto", "block", "chardev", "display", "net", "hw/core"],
     "migration": ["machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "block", "hw/core"],
     "gdbstub": ["machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "chardev"],
     "app": None,

@@ -51,8 +51,9 @@ Status take_netdev(Options& o, const std::string& text) {
 
 Status take_nic(Options& o, const std::string& text) {
   o.network_given = true;
-  const KeyValues p = parse_key_values(text, "type");
+  KeyValues p = parse_key_values(text, "type");
   if (wants_models(o, p) || net::property(p, "type") == "none") return success();
+  if (net::property(p, "type").empty()) p.emplace_back("type", "user");
   o.nics.push_back(p);
   return success();
 }

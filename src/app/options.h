@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/sandbox.h"
+#include "base/nearest.h"
 #include "machine/machine.h"
 #include "migration/record.h"
 #include "monitor/commands/context.h"
@@ -75,7 +76,6 @@ Status check_json(std::string_view option, std::string_view text);  // of a valu
 Result<Options> parse_qemu(const std::vector<std::string>& args, const std::string& target);
 std::string options_help(std::string_view program);
 std::vector<monitor::CommandLineOption> option_parameters();  // for query-command-line-options
-std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // empty: none is near
 // A value that is not one of `built`: either one of `later`, which QEMU has, or unknown to both. `what`: "display".
 Error wrong_choice(const std::string& what, const std::string& value, const std::vector<std::string>& built,
                    const std::vector<std::string>& later);

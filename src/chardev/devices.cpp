@@ -44,9 +44,11 @@ void RingBuffer::write(std::span<const u8> data) {
   if (data_.size() > size_) data_.erase(0, data_.size() - size_);
 }
 
-std::string RingBuffer::take() {
+std::string RingBuffer::take(size_t most) {
   std::lock_guard guard(lock_);
-  return std::exchange(data_, {});
+  std::string part = data_.substr(0, most);
+  data_.erase(0, part.size());
+  return part;
 }
 
 void RingBuffer::type(std::string_view text) {

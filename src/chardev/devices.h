@@ -45,7 +45,7 @@ class RingBuffer final : public Chardev {
   // Called by the front end with its own lock held: nothing may be given to it now; the next type() goes on.
   void accept_input() override {}
   std::string description() const override { return "ringbuf"; }
-  std::string take();                // any thread: what was written since the last call
+  std::string take(size_t most = std::string::npos);  // any thread: what was written and not yet taken, oldest first
   void type(std::string_view text);  // any thread: input for the front end, sent on the caller's thread
 
  private:

@@ -11,8 +11,10 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
+#include "base/os/ports.h"
 #include "chardev/devices.h"
 
 namespace doppel::chardev {
@@ -60,9 +62,10 @@ class TelnetFilter {
   bool after_return_ = false;
 };
 
-std::string socket_name(const SocketOptions& o) {
-  return o.path.empty() ? (o.host.empty() ? "*" : o.host) + ":" + o.port : o.path;
-}
+// Without a name nobody but this host gets in; 0.0.0.0 or :: listens to all.
+std::string host_of(const SocketOptions& o) { return !o.host.empty() ? o.host : o.server ? "127.0.0.1" : "localhost"; }
+
+std::string socket_name(const SocketOptions& o) { return o.path.empty() ? host_of(o) + ":" + o.port : o.path; }
 Error socket_error(const char* what, const SocketOptions& o, const char* fix) {
   return Error{std::string(what) + " " + socket_name(o) + ": " + std::strerror(errno), fix};
 }
@@ -95,13 +98,22 @@ Result<int> open_unix(const SocketOptions& o) {
   return fd;
 }
 
+// The culprit, and a port that is free on the host's loopback.
+Error port_taken(const SocketOptions& o) {
+  const u16 port = static_cast<u16>(std::strtoul(o.port.c_str(), nullptr, 10));
+  const std::string holder = os::port_holder(port);
+  const u16 free = os::free_port({htonl(INADDR_LOOPBACK)}, false, port);
+  return Error{
+      "can't listen on " + socket_name(o) + ": " + std::strerror(EADDRINUSE) + (holder.empty() ? "" : " by " + holder),
+      free == 0 ? "give another port" : "port " + std::to_string(free) + " is free"};
+}
+
 Result<int> open_tcp(const SocketOptions& o) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = o.server ? AI_PASSIVE : 0;
   addrinfo* list = nullptr;
-  const char* host = !o.host.empty() ? o.host.c_str() : o.server ? nullptr : "localhost";
-  const int failed = ::getaddrinfo(host, o.port.c_str(), &hints, &list);
+  const int failed = ::getaddrinfo(host_of(o).c_str(), o.port.c_str(), &hints, &list);
   if (failed != 0)
     return Error{"can't resolve " + socket_name(o) + ": " + ::gai_strerror(failed),
                  "use tcp:HOST:PORT with a port number"};
@@ -111,10 +123,10 @@ Result<int> open_tcp(const SocketOptions& o) {
   const int saved = errno;
   ::freeaddrinfo(list);
   errno = saved;
-  if (fd < 0)
-    return socket_error(o.server ? "can't listen on" : "can't connect to", o,
-                        o.server ? "is the port in use?" : "is the server running?");
-  return fd;
+  if (fd >= 0) return fd;
+  if (o.server && errno == EADDRINUSE) return port_taken(o);
+  return socket_error(o.server ? "can't listen on" : "can't connect to", o,
+                      o.server ? "is it an address of this host?" : "is the server running?");
 }
 
 // A descriptor that whoever started us has opened: it must be a socket, and listen if it is a server's.

@@ -65,6 +65,13 @@ Result<Bytes> contents(const Wanted& w) {
 
 }  // namespace
 
+std::string to_base64(const std::string& bytes) {
+  std::string text(BASE64_ENCODE_RAW_LENGTH(bytes.size()), 0);
+  // SAFETY: chars as bytes.
+  base64_encode_raw(text.data(), bytes.size(), reinterpret_cast<const u8*>(bytes.data()));
+  return text;
+}
+
 Result<Bytes> from_base64(const std::string& text) {
   base64_decode_ctx context;
   base64_decode_init(&context);

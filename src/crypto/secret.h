@@ -20,6 +20,7 @@ using Bytes = std::vector<u8>;
 
 // RFC 4648, section 4; white space between the characters is ignored.
 Result<Bytes> from_base64(const std::string& text);
+std::string to_base64(const std::string& bytes);
 // Errors: a key of another size than 32 bytes, an iv of another than 16, no whole blocks, bad padding.
 Result<Bytes> decrypt_aes256_cbc(const Bytes& key, const Bytes& iv, const Bytes& data);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/nearest.h"
 #include "net/sockets.h"
 #include "net/tap.h"
 #include "net/user_nat.h"
@@ -76,7 +77,9 @@ Result<std::shared_ptr<Backend>> Network::make(const std::string& type, const st
   if (type == "stream") return make_stream(id, loop_, p);
   if (type == "dgram") return make_dgram(id, loop_, p);
   if (type == "tap") return make_tap(id, loop_, p);
-  return Error{"the network back end '" + type + "' is not built", "use user, tap, socket, stream, dgram or hubport"};
+  const std::string near = nearest(type, {"user", "tap", "socket", "stream", "dgram", "hubport"});
+  return Error{"the network back end '" + type + "' is not built",
+               near.empty() ? "use user, tap, socket, stream, dgram or hubport" : "did you mean '" + near + "'?"};
 }
 
 Result<std::string> Network::add_backend(const Properties& p) {

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <span>
 
+#include "base/nearest.h"
+
 namespace doppel::net {
 
 std::string property(const Properties& p, std::string_view key, std::string otherwise) {
@@ -26,8 +28,11 @@ Status check_keys(const Properties& p, const std::string& type, std::span<const 
     if (std::any_of(known.begin(), known.end(), [&](const char* name) { return k == name; })) continue;
     std::string all;
     for (const char* name : known) all += (all.empty() ? "" : ", ") + std::string(name);
+    const std::string near = nearest(key, {known.begin(), known.end()});
     return Error{"the network back end '" + type + "' has no property '" + key + "'",
-                 all.empty() ? "it has none" : "it has: " + all};
+                 !near.empty() ? "did you mean '" + near + "'?"
+                 : all.empty() ? "it has none"
+                               : "it has: " + all};
   }
   return success();
 }

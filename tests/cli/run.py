@@ -220,6 +220,9 @@ def test_network(t):
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     t.fails(["-nic", f"user,hostfwd=tcp::{port}-:22"], 1, f"pid {os.getpid()}", "is free")
+    t.fails(["-monitor", f"tcp::{port},server=on,wait=off"], 1, f"pid {os.getpid()}", "is free")
+    t.fails(["-netdev", "usr,id=n"], 1, "did you mean 'user'?")
+    t.fails(["-nic", "user,hostfdw=tcp::0-:22"], 1, "did you mean 'hostfwd'?")
     path = t.dir / "net.sock"
     p = t.start("-display", "none", "-monitor", f"unix:{path},server=on,wait=off", "-fda", t.boot_sector(),
                 "-nic", "user,id=n0,mac=52:54:00:aa:bb:cc,hostfwd=tcp::0-:22", "-netdev", "hubport,hubid=1,id=h0", "-device", "e1000,netdev=h0,id=second")
@@ -234,7 +237,7 @@ def test_network(t):
         check(chosen, said)
         socket.create_connection(("127.0.0.1", int(chosen[1])), timeout=10).close()
         check(chosen[1] in m.command("info usernet"), "usernet")
-        check(m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}") == "", "remove")
+        check(m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}").endswith("removed\n"), "remove")
         check("no such port" in m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}"), "removed twice")
         check(m.command("set_link second off") == "" and "no network card" in m.command("set_link third off"), "set_link")
         m.quit()

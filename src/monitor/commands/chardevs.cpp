@@ -1,8 +1,18 @@
 // Character devices.
+#include "chardev/devices.h"
 #include "chardev/factory.h"
+#include "crypto/secret.h"
 #include "monitor/commands/command.h"
 
 namespace doppel::monitor {
+
+enum class DataFormat { utf8, base64 };
+template <>
+struct EnumNames<DataFormat> {
+  static constexpr const char* kType = "DataFormat";
+  static std::vector<std::string_view> names() { return {"utf8", "base64"}; }
+};
+
 namespace {
 
 struct ChardevInfo {
@@ -120,7 +130,63 @@ Answer<Empty> chardev_remove(Context& c, ChardevId& args) {
   return s.error();
 }
 
+// --- what a ringbuf holds
+
+Result<std::shared_ptr<chardev::RingBuffer>> ring_of(Context& c, const std::string& id) {
+  const std::lock_guard guard(c.services.change_lock);
+  const auto device = c.services.chardevs ? c.services.chardevs->find(id) : nullptr;
+  if (!device) return Error{"there is no character device '" + id + "'", "query-chardev lists them"};
+  const auto ring = std::dynamic_pointer_cast<chardev::RingBuffer>(device);
+  if (!ring) return Error{"'" + id + "' is no ringbuf", "-chardev ringbuf,id=ID,size=N"};
+  return ring;
+}
+
+struct RingRead {
+  static constexpr const char* kType = "ringbuf-read-arg";
+  std::string device;
+  u64 size = 0;
+  std::optional<DataFormat> format;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "the ringbuf's id");
+    v("size", size, "bytes to take at most");
+    v("format", format, "utf8 by default");
+  }
+};
+Answer<std::string> ringbuf_read(Context& c, RingRead& args) {
+  auto ring = ring_of(c, args.device);
+  if (!ring) return ring.error();
+  const std::string data = (*ring)->take(args.size);
+  return args.format == DataFormat::base64 ? crypto::to_base64(data) : data;
+}
+
+struct RingWrite {
+  static constexpr const char* kType = "ringbuf-write-arg";
+  std::string device, data;
+  std::optional<DataFormat> format;
+  template <class V>
+  void visit(V& v) {
+    v("device", device, "the ringbuf's id");
+    v("data", data, "what is put behind what it holds");
+    v("format", format, "utf8 by default");
+  }
+};
+Answer<Empty> ringbuf_write(Context& c, RingWrite& args) {
+  auto ring = ring_of(c, args.device);
+  if (!ring) return ring.error();
+  std::vector<u8> bytes(args.data.begin(), args.data.end());
+  if (args.format == DataFormat::base64) {
+    auto decoded = crypto::from_base64(args.data);
+    if (!decoded) return decoded.error();
+    bytes = decoded.take();
+  }
+  (*ring)->write(bytes);
+  return Empty{};
+}
+
 constexpr Definition kRows[] = {
+    command<&ringbuf_read>("ringbuf-read", "take what was written to a ringbuf"),
+    command<&ringbuf_write>("ringbuf-write", "write to a ringbuf"),
     command<&query_chardev>("query-chardev", "the character devices"),
     command<&chardev_add>("chardev-add", "make a character device"),
     command<&chardev_remove>("chardev-remove", "end a character device that nothing uses"),

@@ -95,7 +95,7 @@ std::string hostfwd_remove(Context& c, const Words& w) {
   if (w.size() < 2) return "hostfwd_remove needs a rule, such as tcp::2222\n";
   if (!m.config().network) return "there is no network\n";
   const Status s = m.config().network->hostfwd_remove(w.size() > 2 ? w[1] : "", w.back());
-  return s ? "" : s.error().text() + "\n";
+  return s ? "host forwarding rule for " + w.back() + " removed\n" : s.error().text() + "\n";
 }
 
 // balloon MIB
@@ -153,7 +153,18 @@ std::string chardev_add(Context& c, const Words& w) {
   if (!c.services.chardevs) return "there are no character devices\n";
   const std::lock_guard guard(c.services.change_lock);
   auto made = c.services.chardevs->create(w[1]);
-  return made ? "" : made.error().text() + "\n";
+  if (!made) return made.error().text() + "\n";
+  for (const auto& [id, device] : c.services.chardevs->all()) {
+    if (device == *made) c.machine.change_names([&](machine::MachineConfig& m) { m.chardevs[id] = device; });
+  }
+  return "";
+}
+
+std::string ringbuf_read(Context& c, const Words& w) {
+  u64 size = 0;
+  if (w.size() < 3 || !parse_number(w[2], size)) return "ringbuf_read needs a ringbuf's id and a number of bytes\n";
+  auto answer = find_command("ringbuf-read")->run(c, {{"device", w[1]}, {"size", size}});
+  return answer ? (*answer).get<std::string>() + "\n" : answer.error().description + "\n";
 }
 
 std::string drive_del(Context& c, const Words& w) {
@@ -171,6 +182,8 @@ constexpr HumanCommand kRows[] = {
     {"object_del", "id", "", nullptr, "object-del", "id"},
     {"chardev-add", "type,id=ID[,...]", "make a character device", chardev_add},
     {"chardev-remove", "id", "", nullptr, "chardev-remove", "id"},
+    {"ringbuf_read", "device size", "take what was written to a ringbuf", ringbuf_read},
+    {"ringbuf_write", "device data", "", nullptr, "ringbuf-write", "device data"},
     {"drive_add", "0 if=none,id=ID,file=F[,...]", "open an image for a device to come", make<&Builder::add_drive>},
     {"drive_del", "id", "close an image that no device uses", drive_del},
     {"stop|s", "", "", nullptr, "stop", ""},

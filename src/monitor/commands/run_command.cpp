@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/nearest.h"
 #include "monitor/commands/command.h"
 
 namespace doppel::monitor {
@@ -55,6 +57,24 @@ const HumanCommand* find(std::span<const HumanCommand> rows, const std::string& 
 const HumanCommand* find_any(const std::string& name) {
   const HumanCommand* c = find(control_commands(), name);
   return c ? c : find(memory_commands(), name);
+}
+
+// What is said of a command that is none.
+std::string unknown(const std::string& prefix, const std::string& name,
+                    std::initializer_list<std::span<const HumanCommand>> tables) {
+  std::vector<std::string> all;
+  for (const auto& rows : tables) {
+    for (const HumanCommand& c : rows) {
+      std::string_view names = c.name;
+      while (!names.empty()) {
+        all.emplace_back(names.substr(0, names.find('|')));
+        names.remove_prefix(std::min(names.size(), all.back().size() + 1));
+      }
+    }
+  }
+  const std::string near = nearest(name, all);
+  return "unknown command: '" + prefix + name + "'" + (near.empty() ? "" : " (did you mean '" + prefix + near + "'?)") +
+         "\n";
 }
 
 std::string help(const Words& words) {
@@ -136,12 +156,12 @@ std::string run_command(Context& context, const std::string& line) {
   if (name == "info") {
     if (words.size() == 1) return table_help(info_commands(), "info ");
     const HumanCommand* c = find(info_commands(), words[1]);
-    if (!c) return "unknown command: 'info " + words[1] + "'\n";
+    if (!c) return unknown("info ", words[1], {info_commands()});
     words.erase(words.begin());
     return c->run(context, words);
   }
   const HumanCommand* c = find_any(name.substr(0, name.find('/')));
-  if (!c) return "unknown command: '" + name + "'\n";
+  if (!c) return unknown("", name, {control_commands(), memory_commands()});
   return c->run ? c->run(context, words) : run_in_order(context, *c, words);
 }
 
