@@ -62,6 +62,7 @@ struct DeviceConfig {
   std::string driver;
   std::map<std::string, std::string> properties;
   bool hotplugged = false;
+  bool operator==(const DeviceConfig&) const = default;
 };
 
 struct MachineConfig {

@@ -30,7 +30,8 @@
 
 namespace doppel::hw {
 class VirtioBalloon;
-}
+class VirtioSerial;
+}  // namespace doppel::hw
 namespace doppel::machine {
 
 class PcMachine final : public BoardMachine {
@@ -75,7 +76,10 @@ class PcMachine final : public BoardMachine {
     DrivePlace* place = nullptr;
     hw::AtapiCd* cd = nullptr;
     int floppy = -1;
-    std::string path;  // among the objects
+    std::string path = {};           // among the objects
+    hw::VirtioScsi* scsi = nullptr;  // of a drive on its bus
+    unsigned unit = 0, lun = 0;
+    void medium_changed() const;  // told to the guest, where its bus has a way
   };
   Status check_devices() const;
   Status build_memory();
@@ -102,14 +106,31 @@ class PcMachine final : public BoardMachine {
     std::unique_ptr<hw::PciDevice> device;
     std::string address;
     std::optional<VirtioDisk> disk;
+    std::optional<DiskController> controller;
   };
   void build_hotplug();
   u32 hotplug_slots() const;
   Status check_new(const DeviceConfig& device);
+  Status check_card(const DeviceConfig& device);
+  Status plug_card(const DeviceConfig& device);
+  Status unplug_card(const std::string& id);
   Result<NewCard> make_card(const DeviceConfig& device);
-  Result<VirtioDisk> disk_of(const DeviceConfig& device);
+  Result<DriveConfig> drive_of(const DeviceConfig& device);
+  std::string free_name(const std::string& driver) const;
+  void keep_config(const DeviceConfig& device, const std::string& name);
   void eject(unsigned slot);
-  void forget(const std::string& name);
+  std::shared_ptr<block::Node> release(const DrivePlace& place);
+  // pc_hotplug_bus.cpp
+  Status plug_drive(const DeviceConfig& device);
+  Status unplug_drive(const DeviceConfig& device);
+  Status plug_port(const DeviceConfig& device);
+  Status unplug_port(const std::string& id);
+  static hw::VirtioSerial* serial_of(hw::Device* card);  // null: it is none
+  hw::VirtioSerial* serial_of_bus(const std::string& bus) const;
+  Status check_chardev(const DeviceConfig& device) const;
+  void pin(DiskController& controller);
+  void pin(const hw::VirtioSerial& serial);
+  void forget(const std::string& name, const std::vector<std::string>& ports);
   void refused(unsigned slot, u32 event, u32 status);
   std::string name_of(const hw::Device* device) const;
   hw::VirtioInput* active_input(hw::VirtioInput::Kind kind) const;

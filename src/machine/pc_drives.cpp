@@ -160,19 +160,10 @@ class Planner {
     out_.controllers.back().index = static_cast<size_t>(&device - config_.devices.data());
   }
 
-  // A drive of `controller`, whose place is known.
-  Status add_to(DiskController& controller, DriveConfig drive, BusDrive bus_drive) {
-    const DeviceConfig& device = bus_drive.device;
-    const bool is_cdrom = device.driver.ends_with("-cd");
-    drive.device_id = property(device, "id");
-    const std::string stem = controller.id.empty() ? controller.model : controller.id;
-    auto place = open_place(drive, is_cdrom, stem + (is_cdrom ? "-cd" : "-hd") + std::to_string(bus_drive.unit));
-    if (!place.ok()) return place.error();
-    if (is_cdrom && drive.file.empty() && drive.id.empty() && !drive.device_id.empty()) place->id = drive.device_id;
-    const std::string boot = property(device, "bootindex");
-    if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
-    bus_drive.place = place.take();
-    controller.drives.push_back(std::move(bus_drive));
+  static Status add_to(DiskController& controller, DriveConfig drive, BusDrive bus_drive) {
+    auto planned = plan_bus_drive(controller, std::move(drive), std::move(bus_drive));
+    if (!planned.ok()) return planned.error();
+    controller.drives.push_back(planned.take());
     return success();
   }
 
@@ -196,7 +187,6 @@ class Planner {
       return Error{"-device " + device.driver + " needs a drive", "add drive=ID of a -drive if=none,id=ID,file=..."};
     }
     if (is_virtio) return add_virtio(drive, device);
-    if (Status s = take_error_rules(device, drive.tuning); !s.ok()) return s;
     BusDrive bus_drive{.place = {}, .device = device};
     if (is_nvme) {
       for (DiskController& c : out_.controllers) {
@@ -213,6 +203,7 @@ class Planner {
     if (id.empty() && !own.empty()) drive.id = own;
     if (!unit.empty()) drive.unit = std::atoi(unit.c_str());
     if (bus.starts_with("ide.")) drive.bus = std::atoi(bus.c_str() + 4);
+    if (Status s = take_error_rules(device, drive.tuning); !s.ok()) return s;
     drive.media = device.driver == "ide-cd" ? "cdrom" : "disk";
     return is_floppy ? add_floppy(drive, device) : add_ide(drive, device);
   }
@@ -238,6 +229,21 @@ Result<VirtioDisk> plan_virtio_disk(const DeviceConfig& device, DriveConfig driv
   const std::string boot = property(device, "bootindex");
   if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
   return VirtioDisk{place.take(), device};
+}
+
+Result<BusDrive> plan_bus_drive(const DiskController& controller, DriveConfig drive, BusDrive bus_drive) {
+  const DeviceConfig& device = bus_drive.device;
+  const bool is_cdrom = device.driver.ends_with("-cd");
+  if (Status s = take_error_rules(device, drive.tuning); !s.ok()) return s.error();
+  drive.device_id = property(device, "id");
+  const std::string stem = controller.id.empty() ? controller.model : controller.id;
+  auto place = open_place(drive, is_cdrom, stem + (is_cdrom ? "-cd" : "-hd") + std::to_string(bus_drive.unit));
+  if (!place.ok()) return place.error();
+  if (is_cdrom && drive.file.empty() && drive.id.empty() && !drive.device_id.empty()) place->id = drive.device_id;
+  const std::string boot = property(device, "bootindex");
+  if (!boot.empty()) place->boot_index = std::atoi(boot.c_str());
+  bus_drive.place = place.take();
+  return bus_drive;
 }
 
 Result<PcDrives> plan_drives(const MachineConfig& config) { return Planner(config).run(); }

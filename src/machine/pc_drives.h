@@ -12,7 +12,8 @@
 
 namespace doppel::hw {
 class AtapiCd;
-}
+class VirtioScsi;
+}  // namespace doppel::hw
 namespace doppel::machine {
 
 struct DrivePlace {
@@ -53,6 +54,8 @@ struct DiskController {
   int number = 0;    // among those like it without an id
   size_t index = 0;  // of the -device
   std::vector<BusDrive> drives = {};
+  std::string name = {};           // of the device, once it is made
+  hw::VirtioScsi* scsi = nullptr;  // the same; null: another kind
 };
 
 struct PcDrives {
@@ -64,6 +67,8 @@ struct PcDrives {
 
 // The disk of a -device virtio-blk-* whose drive is `drive`.
 Result<VirtioDisk> plan_virtio_disk(const DeviceConfig& device, DriveConfig drive);
+// A drive of `controller`, whose place on it is in `bus_drive`, with the medium that `drive` names.
+Result<BusDrive> plan_bus_drive(const DiskController& controller, DriveConfig drive, BusDrive bus_drive);
 // Errors: files that can't be opened, places taken twice or that don't exist, interfaces that aren't there.
 Result<PcDrives> plan_drives(const MachineConfig& config);
 

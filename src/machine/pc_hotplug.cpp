@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/nearest.h"
+#include "hw/block/ahci.h"
+#include "hw/block/nvme.h"
 #include "hw/net/nic.h"
 #include "machine/pc.h"
 #include "machine/pc_network.h"
@@ -24,15 +27,14 @@ s64 host_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std
 
 std::string text_of(const DeviceConfig& device, const char* key) { return PropertyReader(device).text(key); }
 
-bool is_card(const std::string& driver) { return is_nic(driver) || virtio_name(driver).has_value(); }
-
-// What only makes sense together with something else of the command line.
-bool needs_parts(const std::string& driver) { return is_virtio_port(driver) || is_storage(driver); }
+bool is_card(const std::string& driver) {
+  return is_nic(driver) || virtio_name(driver).has_value() || is_disk_controller(driver);
+}
 
 bool can_go(const hw::PciDevice* card) {
-  if (const auto* virtio = dynamic_cast<const hw::VirtioPci*>(card))
-    return virtio->device().traits().id != hw::virtio::kIdScsi;
-  return card == nullptr || dynamic_cast<const hw::PciNic*>(card) != nullptr;
+  return card == nullptr || dynamic_cast<const hw::VirtioPci*>(card) != nullptr ||
+         dynamic_cast<const hw::PciNic*>(card) != nullptr || dynamic_cast<const hw::Ahci*>(card) != nullptr ||
+         dynamic_cast<const hw::Nvme*>(card) != nullptr;
 }
 
 }  // namespace
@@ -72,23 +74,35 @@ std::string PcMachine::name_of(const hw::Device* device) const {
 
 // --- coming
 
+// Whatever its bus is. Without the device lock.
 Status PcMachine::check_new(const DeviceConfig& device) {
   const std::string& driver = device.driver;
-  if (!hotplug_) return Error{"cards can't be plugged in while the machine runs: it has no ACPI", "leave out acpi=off"};
   const std::vector<std::string> known = device_properties(driver);
-  if (known.empty()) return Error{"'" + driver + "' is no device that this machine has", "-device help lists them"};
-  if (!is_card(driver) || needs_parts(driver))
-    return Error{"the device '" + driver + "' can't be plugged in while the machine runs",
-                 "network cards and virtio-*-pci can; give others with -device"};
+  if (known.empty()) {
+    const std::string near = nearest(driver, device_names());
+    return Error{"'" + driver + "' is no device that this machine has",
+                 near.empty() ? "-device help lists them" : "did you mean '" + near + "'?"};
+  }
   for (const auto& [key, value] : device.properties) {
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      return Error{driver + " has no property '" + key + "'", "device-list-properties lists what it has"};
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string near = nearest(key, known);
+    return Error{driver + " has no property '" + key + "'",
+                 near.empty() ? "device-list-properties lists what it has" : "did you mean '" + near + "'?"};
   }
   const std::string id = text_of(device, "id");
   const std::lock_guard guard(device_lock_);
   bool taken = !id.empty() && devices_by_name().contains(id);
   for (const DeviceConfig& other : config_.devices) taken |= !id.empty() && text_of(other, "id") == id;
   if (taken) return Error{"there is already a device '" + id + "'", "choose another id"};
+  return success();
+}
+
+Status PcMachine::check_card(const DeviceConfig& device) {
+  if (!hotplug_) return Error{"cards can't be plugged in while the machine runs: it has no ACPI", "leave out acpi=off"};
+  if (!is_card(device.driver))
+    return Error{"the device '" + device.driver + "' can't be plugged in while the machine runs",
+                 "network cards, virtio-*-pci, disk controllers, scsi-hd, scsi-cd and ports of virtio-serial can"};
+  const std::lock_guard guard(device_lock_);
   auto place = pci_place(text_of(device, "addr"), *pci_);
   if (!place.ok()) return place.error();
   if (hw::pci::function_of(*place) != 0)
@@ -97,7 +111,7 @@ Status PcMachine::check_new(const DeviceConfig& device) {
 }
 
 // The drive that the device names, not used by another one.
-Result<VirtioDisk> PcMachine::disk_of(const DeviceConfig& device) {
+Result<DriveConfig> PcMachine::drive_of(const DeviceConfig& device) {
   const std::string id = text_of(device, "drive");
   if (id.empty()) return Error{"the device " + device.driver + " needs a drive", "add drive=ID"};
   for (const DriveInfo& used : drives()) {
@@ -105,9 +119,25 @@ Result<VirtioDisk> PcMachine::disk_of(const DeviceConfig& device) {
       return Error{"the drive '" + id + "' is used by " + used.path, "give the device another one"};
   }
   for (const DriveConfig& drive : config_.drives) {
-    if (drive.id == id && drive.interface == "none") return plan_virtio_disk(device, drive);
+    if (drive.id == id && drive.interface == "none") return drive;
   }
   return Error{"there is no drive '" + id + "'", "make it with blockdev-add or drive_add"};
+}
+
+// Device lock held.
+std::string PcMachine::free_name(const std::string& driver) const {
+  for (int n = 0;; n++) {
+    const std::string name = driver + "." + std::to_string(n);
+    const bool given = std::any_of(config_.devices.begin(), config_.devices.end(),
+                                   [&](const DeviceConfig& d) { return text_of(d, "id") == name; });
+    if (!given && !devices_by_name().contains(name)) return name;
+  }
+}
+
+void PcMachine::keep_config(const DeviceConfig& device, const std::string& name) {
+  config_.devices.push_back(device);
+  config_.devices.back().properties.emplace("id", name);
+  config_.devices.back().hotplugged = true;
 }
 
 Result<PcMachine::NewCard> PcMachine::make_card(const DeviceConfig& device) {
@@ -122,24 +152,54 @@ Result<PcMachine::NewCard> PcMachine::make_card(const DeviceConfig& device) {
     return card;
   }
   const VirtioContext context{config_, clock_, device_lock_, memory_};
-  if (virtio_name(device.driver)->model == "virtio-blk") {
-    auto disk = disk_of(device);
+  Result<std::unique_ptr<hw::PciDevice>> made = std::unique_ptr<hw::PciDevice>();
+  const auto as_card = [](Result<std::unique_ptr<hw::VirtioPci>> v) -> Result<std::unique_ptr<hw::PciDevice>> {
+    if (!v.ok()) return v.error();
+    return std::unique_ptr<hw::PciDevice>(v.take());
+  };
+  if (is_disk_controller(device.driver)) {
+    card.controller = plan_controller(device, 0);
+    for (const DiskController& c : drives_.controllers) {
+      if (c.model == card.controller->model && c.id.empty())
+        card.controller->number = std::max(card.controller->number, c.number + 1);
+    }
+    if (card.controller->model == "nvme") {
+      auto drive = drive_of(device);
+      if (!drive.ok()) return drive.error();
+      auto planned = plan_bus_drive(*card.controller, drive.take(), {.place = {}, .device = device});
+      if (!planned.ok()) return planned.error();
+      card.controller->drives.push_back(planned.take());
+    }
+    made = make_controller(context, *card.controller);
+  } else if (virtio_name(device.driver)->model == "virtio-blk") {
+    auto drive = drive_of(device);
+    if (!drive.ok()) return drive.error();
+    auto disk = plan_virtio_disk(device, drive.take());
     if (!disk.ok()) return disk.error();
     card.disk = disk.take();
+    made = as_card(make_virtio_disk(context, *card.disk));
+  } else {
+    made = as_card(make_virtio(context, device));
   }
-  auto made = card.disk ? make_virtio_disk(context, *card.disk) : make_virtio(context, device);
   if (!made.ok()) return made.error();
   card.device = made.take();
   card.name = text_of(device, "id");
+  if (!card.name.empty()) return card;
   const std::lock_guard guard(device_lock_);
-  for (int n = 0; card.name.empty() || devices_by_name().contains(card.name); n++)
-    card.name = device.driver + "." + std::to_string(n);
+  card.name = free_name(device.driver);
   return card;
 }
 
 Status PcMachine::plug(const DeviceConfig& device) {
   const std::lock_guard plugging(plug_lock_);
   if (Status s = check_new(device); !s.ok()) return s;
+  if (is_virtio_port(device.driver)) return plug_port(device);
+  if (is_scsi_drive(device.driver) || device.driver.starts_with("ide-")) return plug_drive(device);
+  return plug_card(device);
+}
+
+Status PcMachine::plug_card(const DeviceConfig& device) {
+  if (Status s = check_card(device); !s.ok()) return s;
   auto made = make_card(device);
   if (!made.ok()) return made.error();
   NewCard card = made.take();
@@ -150,14 +210,17 @@ Status PcMachine::plug(const DeviceConfig& device) {
     attached = attach(card.name, std::move(card.device), card.address, place);
     if (!attached.ok()) return;
     if (!runs) on_bus.sleep();
-    config_.devices.push_back(device);
-    config_.devices.back().properties.emplace("id", card.name);
-    config_.devices.back().hotplugged = true;
+    keep_config(device, card.name);
     if (card.disk) {
       nodes_.push_back(card.disk->place.node);
       drives_.virtio.push_back(std::move(*card.disk));
-      watch_drives();
     }
+    if (card.controller) {
+      card.controller->name = card.name;
+      for (const BusDrive& d : card.controller->drives) nodes_.push_back(d.place.node);
+      drives_.controllers.push_back(std::move(*card.controller));
+    }
+    watch_drives();
     hotplug_->came(hw::pci::slot_of(place));
   });
   return attached;
@@ -167,16 +230,23 @@ Status PcMachine::plug(const DeviceConfig& device) {
 
 Status PcMachine::unplug(const std::string& id) {
   const std::lock_guard plugging(plug_lock_);
+  const auto given = std::find_if(config_.devices.begin(), config_.devices.end(),
+                                  [&](const DeviceConfig& d) { return text_of(d, "id") == id; });
+  if (given == config_.devices.end()) return Error{"there is no device '" + id + "'", "info qdm lists them"};
+  const DeviceConfig device = *given;
+  if (is_virtio_port(device.driver)) return unplug_port(id);
+  if (is_scsi_drive(device.driver) || device.driver.starts_with("ide-")) return unplug_drive(device);
+  return unplug_card(id);
+}
+
+Status PcMachine::unplug_card(const std::string& id) {
   const std::lock_guard guard(device_lock_);
   const auto it = devices_by_name().find(id);
   auto* card = it == devices_by_name().end() ? nullptr : dynamic_cast<hw::PciDevice*>(it->second);
-  const bool given = std::any_of(config_.devices.begin(), config_.devices.end(),
-                                 [&](const DeviceConfig& d) { return text_of(d, "id") == id; });
-  if (!given) return Error{"there is no device '" + id + "'", "info qdm lists them"};
   const unsigned slot = card ? hw::pci::slot_of(card->devfn()) : 0;
   if (!card || !hotplug_ || (hotplug_slots() >> slot & 1) == 0)
     return Error{"the device '" + id + "' can't be taken out while the machine runs",
-                 hotplug_ ? "network cards and virtio-*-pci can" : "leave out acpi=off"};
+                 hotplug_ ? "network cards, virtio-*-pci and disk controllers can" : "leave out acpi=off"};
   const s64 now = host_ns();
   const auto before = asked_.find(id);
   if (before != asked_.end() && now - before->second < kAskAgain)
@@ -192,38 +262,73 @@ void PcMachine::eject(unsigned slot) {
     hw::PciDevice* card = pci_->at(hw::pci::devfn(slot, f));
     if (card == nullptr) continue;
     const std::string name = name_of(card);
+    std::vector<std::string> ports;
+    if (const hw::VirtioSerial* serial = serial_of(card)) {
+      for (const hw::VirtioPort& port : serial->ports()) {
+        if (!port.id.empty()) ports.push_back(port.id);
+      }
+    }
     pci_->withdraw(*card);
+    for (DiskController& c : drives_.controllers) {
+      if (c.name != name) continue;
+      c.scsi = nullptr;
+      for (BusDrive& d : c.drives) d.cd = nullptr;
+    }
     std::unique_ptr<hw::Device> owned = take_device(name);
     asked_.erase(name);
-    bury(std::move(owned), [this, name] { forget(name); });
+    bury(std::move(owned), [this, name, ports] { forget(name, ports); });
   }
   hotplug_->gone(slot);
 }
 
-// The main loop: the card is no more.
-void PcMachine::forget(const std::string& name) {
-  std::shared_ptr<block::Node> node;  // closed without a lock
+// A drive's device is no more: neither is its medium's use. A -drive goes with its device; a -blockdev stays. Device
+// lock held. The result is for the caller to flush and close without a lock.
+std::shared_ptr<block::Node> PcMachine::release(const DrivePlace& place) {
+  std::shared_ptr<block::Node> node = place.node;
+  std::erase(nodes_, node);
+  std::erase_if(config_.drives, [&](const DriveConfig& d) {
+    return d.interface == "none" && !d.is_node && !d.id.empty() && d.id == place.id;
+  });
+  return node;
+}
+
+// The main loop: the card is no more, and what was on its buses.
+void PcMachine::forget(const std::string& name, const std::vector<std::string>& ports) {
+  std::vector<std::shared_ptr<block::Node>> nodes;  // closed without a lock
+  std::vector<std::string> gone = ports;
   {
     const std::lock_guard plugging(plug_lock_);
     const std::lock_guard guard(device_lock_);
-    std::erase_if(config_.devices, [&](const DeviceConfig& d) { return text_of(d, "id") == name; });
+    std::erase_if(config_.devices, [&](const DeviceConfig& d) {
+      const std::string id = text_of(d, "id");
+      return id == name || std::find(ports.begin(), ports.end(), id) != ports.end();
+    });
     const auto disk = std::find_if(drives_.virtio.begin(), drives_.virtio.end(), [&](const VirtioDisk& d) {
       return d.place.device_id.empty() ? d.place.id == name : d.place.device_id == name;
     });
     if (disk != drives_.virtio.end()) {
-      node = disk->place.node;
-      std::erase(nodes_, node);
-      // A -drive goes with its device; a -blockdev stays.
-      std::erase_if(config_.drives, [&](const DriveConfig& d) {
-        return d.interface == "none" && !d.is_node && d.id == disk->place.id;
-      });
+      nodes.push_back(release(disk->place));
       drives_.virtio.erase(disk);
     }
+    const auto controller = std::find_if(drives_.controllers.begin(), drives_.controllers.end(),
+                                         [&](const DiskController& c) { return c.name == name; });
+    if (controller != drives_.controllers.end()) {
+      for (const BusDrive& d : controller->drives) {
+        nodes.push_back(release(d.place));
+        std::erase(config_.devices, d.device);
+        if (!d.place.device_id.empty() && d.place.device_id != name) gone.push_back(d.place.device_id);
+      }
+      drives_.controllers.erase(controller);
+    }
   }
-  if (node && !node->read_only()) node->flush([](int) {});
-  node.reset();
+  for (auto& node : nodes) {
+    if (node && !node->read_only()) node->flush([](int) {});
+    node.reset();
+  }
   if (config_.network) config_.network->remove_nic(name);
-  tell({.kind = MachineEvent::Kind::DeviceDeleted, .name = name, .path = "/machine/peripheral/" + name});
+  gone.push_back(name);
+  for (const std::string& device : gone)
+    tell({.kind = MachineEvent::Kind::DeviceDeleted, .name = device, .path = "/machine/peripheral/" + device});
 }
 
 // _OST of a request to eject (ACPI 6.4, table 6.13): 0x84 is not an end yet, all others but success are.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "block/switch.h"
+#include "hw/block/virtio_scsi.h"
 #include "machine/pc.h"
 
 namespace doppel::machine {
@@ -78,7 +79,8 @@ PcMachine::Slot PcMachine::find_slot(const std::string& id) {
   }
   for (DiskController& controller : drives_.controllers) {
     for (BusDrive& d : controller.drives) {
-      if (is_called(d.place, d.place.id, id)) return {&d.place, d.cd, -1, drive_path(d.place, d.place.id)};
+      if (is_called(d.place, d.place.id, id))
+        return {&d.place, d.cd, -1, drive_path(d.place, d.place.id), controller.scsi, d.unit, d.lun};
     }
   }
   return {};
@@ -88,8 +90,14 @@ hw::AtapiCd* PcMachine::cd_at(size_t channel, size_t unit) const {
   return dynamic_cast<hw::AtapiCd*>(ide_->drive(static_cast<unsigned>(channel), static_cast<unsigned>(unit)));
 }
 
+// Device lock held.
+void PcMachine::Slot::medium_changed() const {
+  if (scsi != nullptr) scsi->medium_changed(static_cast<u8>(unit), static_cast<u16>(lun));
+}
+
 Status PcMachine::change_medium(const std::string& id, const std::string& file, const MediumOptions& wanted) {
-  const Slot slot = find_slot(id);
+  const std::lock_guard plugging(plug_lock_);
+  Slot slot = find_slot(id);
   if (!slot.place) return no_drive(id);
   if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be changed", "it is a hard disk"};
   block::OpenOptions options;
@@ -99,6 +107,8 @@ Status PcMachine::change_medium(const std::string& id, const std::string& file, 
   if (!node.ok()) return node.error();
   if (!options.read_only) node = std::shared_ptr<block::Node>(std::make_shared<block::Switch>(node.take()));
   const std::lock_guard guard(device_lock_);
+  slot = find_slot(id);  // a guest may have let go of the card meanwhile
+  if (!slot.cd && slot.floppy < 0) return no_drive(id);
   const bool was_there = slot.place->node != nullptr;
   if (slot.cd) {
     if (slot.cd->medium() && !slot.cd->eject(wanted.force)) return locked(id);
@@ -113,14 +123,16 @@ Status PcMachine::change_medium(const std::string& id, const std::string& file, 
   slot.place->file = file;
   slot.place->node_name.clear();
   nodes_.push_back(*node);
+  slot.medium_changed();
   return success();
 }
 
 Status PcMachine::eject(const std::string& id, bool force) {
+  const std::lock_guard plugging(plug_lock_);
+  const std::lock_guard guard(device_lock_);
   const Slot slot = find_slot(id);
   if (!slot.place) return no_drive(id);
   if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be ejected", "it is a hard disk"};
-  const std::lock_guard guard(device_lock_);
   if (slot.cd && !slot.cd->eject(force)) return locked(id);
   if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), nullptr);
   if (slot.place->node)
@@ -129,28 +141,32 @@ Status PcMachine::eject(const std::string& id, bool force) {
   slot.place->node = nullptr;
   slot.place->file.clear();
   slot.place->node_name.clear();
+  slot.medium_changed();
   return success();
 }
 
 Status PcMachine::move_tray(const std::string& id, bool open, bool force) {
+  const std::lock_guard plugging(plug_lock_);
+  const std::lock_guard guard(device_lock_);
   const Slot slot = find_slot(id);
   if (!slot.place) return no_drive(id);
   if (!slot.cd && slot.floppy < 0) return Error{"the drive '" + id + "' has no tray", "it is a hard disk"};
-  const std::lock_guard guard(device_lock_);
   if (!slot.cd || slot.cd->tray_open() == open) return success();
   if (!open)
     slot.cd->insert(slot.place->node);
   else if (!slot.cd->eject(force))
     return locked(id);
   tell({.kind = MachineEvent::Kind::TrayMoved, .name = slot.place->id, .path = slot.path, .open = open});
+  slot.medium_changed();
   return success();
 }
 
 Status PcMachine::remove_medium(const std::string& id) {
+  const std::lock_guard plugging(plug_lock_);
+  const std::lock_guard guard(device_lock_);
   const Slot slot = find_slot(id);
   if (!slot.place) return no_drive(id);
   if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be removed", "it is a hard disk"};
-  const std::lock_guard guard(device_lock_);
   if (slot.cd && !slot.cd->tray_open())
     return Error{"the tray of '" + id + "' is not open", "open it first: blockdev-open-tray"};
   if (!slot.cd) fdc_->change_medium(static_cast<unsigned>(slot.floppy), nullptr);
@@ -158,12 +174,13 @@ Status PcMachine::remove_medium(const std::string& id) {
   slot.place->node = nullptr;
   slot.place->file.clear();
   slot.place->node_name.clear();
+  slot.medium_changed();
   return success();
 }
 
 Status PcMachine::insert_medium(const std::string& id, const std::string& node_name) {
   const std::lock_guard plugging(plug_lock_);
-  const Slot slot = find_slot(id);
+  Slot slot = find_slot(id);
   if (!slot.place) return no_drive(id);
   if (!slot.cd && slot.floppy < 0) return Error{"the medium of '" + id + "' can't be changed", "it is a hard disk"};
   const auto drive = std::find_if(config_.drives.begin(), config_.drives.end(),
@@ -182,6 +199,8 @@ Status PcMachine::insert_medium(const std::string& id, const std::string& node_n
     node = opened.take();
   }
   const std::lock_guard guard(device_lock_);
+  slot = find_slot(id);
+  if (!slot.cd && slot.floppy < 0) return no_drive(id);
   if (slot.place->node) return Error{"there is a medium in '" + id + "'", "take it out first: blockdev-remove-medium"};
   if (slot.cd && !slot.cd->tray_open())
     return Error{"the tray of '" + id + "' is not open", "open it first: blockdev-open-tray"};
@@ -231,6 +250,7 @@ std::vector<DriveInfo> PcMachine::drives() {
 }
 
 Status PcMachine::set_drive_limits(const std::string& id, const block::Limits& limits) {
+  const std::lock_guard plugging(plug_lock_);
   const Slot slot = find_slot(id);
   if (!slot.place) return no_drive(id);
   if (slot.place->is_cdrom || slot.floppy >= 0 || !slot.place->policy)

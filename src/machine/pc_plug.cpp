@@ -45,6 +45,7 @@ Status PcMachine::build_storage() {
     const std::string name = c.id.empty() ? stem + "." + std::to_string(numbers[stem]++) : c.id;
     u8 place;
     if (Status s = attach(name, made.take(), PropertyReader(c.device).text("addr"), place); !s.ok()) return s;
+    c.name = name;
     for (const BusDrive& d : c.drives) {
       if (d.place.node) nodes_.push_back(d.place.node);
     }

@@ -25,8 +25,6 @@ std::string controller_model(const std::string& driver) {
   return {};
 }
 
-bool is_scsi_drive(const std::string& driver) { return driver == "scsi-hd" || driver == "scsi-cd"; }
-
 // "ID.N" or "STEM.N": N, or -1.
 int bus_number(const std::string& bus, const std::string& stem) {
   if (!bus.starts_with(stem + ".") || bus.size() == stem.size() + 1) return -1;
@@ -126,32 +124,6 @@ Result<std::unique_ptr<hw::PciDevice>> make_ahci(const VirtioContext& context, D
   return std::unique_ptr<hw::PciDevice>(std::make_unique<hw::Ahci>(std::move(a)));
 }
 
-Result<std::unique_ptr<hw::ScsiDevice>> make_scsi_drive(BusDrive& d) {
-  PropertyReader p(d.device);
-  const std::string serial = serial_of(p, 36, d.place.serial);
-  const std::string vendor = p.text("vendor", "DOPPEL"), version = p.text("ver", "1.0");
-  if (vendor.size() > 8) p.fail("vendor= is longer than 8 characters", "shorten it");
-  if (version.size() > 4) p.fail("ver= is longer than 4 characters", "shorten it");
-  if (d.place.is_cdrom) {
-    if (p.error()) return *p.error();
-    const std::string product = p.text("product", "DVD-ROM");
-    auto cd = std::make_unique<hw::ScsiCd>(hw::AtapiCd::Params{
-        .node = d.place.node, .serial = serial, .model = vendor + " " + product, .firmware = version});
-    d.cd = &cd->drive();
-    return std::unique_ptr<hw::ScsiDevice>(std::move(cd));
-  }
-  hw::ScsiDisk::Params s{.node = d.place.disk(), .serial = serial, .vendor = vendor, .version = version};
-  s.product = p.text("product", "HARDDISK");
-  if (s.product.size() > 16) p.fail("product= is longer than 16 characters", "shorten it");
-  s.device_id = p.text("device_id");
-  if (s.device_id.size() > 235) p.fail("device_id= is longer than 235 characters", "shorten it");
-  s.wwn = p.number("wwn", 0, 0, ~u64{0});
-  s.removable = p.is_on("removable", false);
-  s.policy = d.place.policy;
-  if (p.error()) return *p.error();
-  return std::unique_ptr<hw::ScsiDevice>(std::make_unique<hw::ScsiDisk>(std::move(s)));
-}
-
 Result<std::unique_ptr<hw::PciDevice>> make_virtio_scsi(const VirtioContext& context, DiskController& c) {
   PropertyReader p(c.device);
   hw::VirtioScsi::Params s{.clock = context.clock, .device_lock = lock_of(context)};
@@ -170,6 +142,7 @@ Result<std::unique_ptr<hw::PciDevice>> make_virtio_scsi(const VirtioContext& con
   }
   const unsigned vectors = s.queues + 3u;
   auto device = std::make_unique<hw::VirtioScsi>(std::move(s));
+  c.scsi = device.get();
   auto made = on_pci(p, std::move(device), kClassScsi, vectors);
   if (!made.ok()) return made.error();
   return std::unique_ptr<hw::PciDevice>(made.take());
@@ -199,6 +172,7 @@ const std::vector<StorageModel>& storage_models() {
 }
 
 bool is_disk_controller(const std::string& driver) { return !controller_model(driver).empty(); }
+bool is_scsi_drive(const std::string& driver) { return driver == "scsi-hd" || driver == "scsi-cd"; }
 bool is_storage(const std::string& driver) { return is_disk_controller(driver) || is_scsi_drive(driver); }
 
 DiskController plan_controller(const DeviceConfig& device, int number) {
@@ -222,6 +196,32 @@ Result<DiskController*> place_drive(std::vector<DiskController>& all, const Devi
 Result<std::unique_ptr<hw::PciDevice>> make_controller(const VirtioContext& context, DiskController& controller) {
   if (controller.model == "nvme") return make_nvme(context, controller);
   return controller.model == "ahci" ? make_ahci(context, controller) : make_virtio_scsi(context, controller);
+}
+
+Result<std::unique_ptr<hw::ScsiDevice>> make_scsi_drive(BusDrive& d) {
+  PropertyReader p(d.device);
+  const std::string serial = serial_of(p, 36, d.place.serial);
+  const std::string vendor = p.text("vendor", "DOPPEL"), version = p.text("ver", "1.0");
+  if (vendor.size() > 8) p.fail("vendor= is longer than 8 characters", "shorten it");
+  if (version.size() > 4) p.fail("ver= is longer than 4 characters", "shorten it");
+  if (d.place.is_cdrom) {
+    if (p.error()) return *p.error();
+    const std::string product = p.text("product", "DVD-ROM");
+    auto cd = std::make_unique<hw::ScsiCd>(hw::AtapiCd::Params{
+        .node = d.place.node, .serial = serial, .model = vendor + " " + product, .firmware = version});
+    d.cd = &cd->drive();
+    return std::unique_ptr<hw::ScsiDevice>(std::move(cd));
+  }
+  hw::ScsiDisk::Params s{.node = d.place.disk(), .serial = serial, .vendor = vendor, .version = version};
+  s.product = p.text("product", "HARDDISK");
+  if (s.product.size() > 16) p.fail("product= is longer than 16 characters", "shorten it");
+  s.device_id = p.text("device_id");
+  if (s.device_id.size() > 235) p.fail("device_id= is longer than 235 characters", "shorten it");
+  s.wwn = p.number("wwn", 0, 0, ~u64{0});
+  s.removable = p.is_on("removable", false);
+  s.policy = d.place.policy;
+  if (p.error()) return *p.error();
+  return std::unique_ptr<hw::ScsiDevice>(std::make_unique<hw::ScsiDisk>(std::move(s)));
 }
 
 std::vector<std::pair<int, std::string>> boot_paths(const DiskController& controller, u8 devfn) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hw/block/scsi_device.h"
 #include "hw/bus/pci/pci_device.h"
 #include "machine/machine.h"
 #include "machine/pc_drives.h"
@@ -21,6 +22,7 @@ struct StorageModel {
 };
 const std::vector<StorageModel>& storage_models();
 bool is_disk_controller(const std::string& driver);  // virtio-scsi under all its names too
+bool is_scsi_drive(const std::string& driver);       // scsi-hd, scsi-cd
 bool is_storage(const std::string& driver);          // a controller or a SCSI drive
 
 // A controller without drives yet. `number`: of those like it that have no id before it.
@@ -30,6 +32,8 @@ Result<DiskController*> place_drive(std::vector<DiskController>& all, const Devi
 
 // The device, and in `controller` what belongs to its drives.
 Result<std::unique_ptr<hw::PciDevice>> make_controller(const VirtioContext& context, DiskController& controller);
+// A drive for a SCSI bus, and in `drive` what belongs to it.
+Result<std::unique_ptr<hw::ScsiDevice>> make_scsi_drive(BusDrive& drive);
 // Open Firmware paths of drives with a boot index, for the firmware.
 std::vector<std::pair<int, std::string>> boot_paths(const DiskController& controller, u8 devfn);
 

@@ -282,33 +282,17 @@ std::vector<hw::VirtioPort> ports_of(const VirtioContext& context, PropertyReade
     const auto name = virtio_name(d.driver);
     if (first == nullptr && name && name->model == "virtio-serial") first = &d;
   }
-  const auto taken = [&](u32 n) {
-    return std::any_of(ports.begin(), ports.end(), [&](const hw::VirtioPort& o) { return o.number == n; });
-  };
   for (const DeviceConfig& d : context.config.devices) {
     if (!is_virtio_port(d.driver)) continue;
     PropertyReader q(d);
     const std::string bus = q.text("bus"), own = p.text("id");
     if (bus.empty() ? first != &p.device() : own.empty() || (bus != own + ".0" && bus != own)) continue;
-    hw::VirtioPort port{.console = d.driver == "virtconsole", .name = q.text("name")};
-    // Number 0 is for a console: drivers that know no ports have only that.
-    port.number = port.console ? 0 : 1;
-    while (port.number < max_ports && taken(port.number)) port.number++;
-    port.number = static_cast<u32>(q.number("nr", port.number, port.console ? 0 : 1, max_ports - 1));
-    if (taken(port.number) || port.number >= max_ports)
-      q.fail("there is no port " + std::to_string(port.number) + " for it", "give another nr=");
-    if (port.name.size() > 200) q.fail("the name is longer than 200 characters", "shorten it");
-    const auto dev = context.config.chardevs.find(q.text("chardev"));
-    if (dev == context.config.chardevs.end())
-      q.fail(q.text("chardev").empty() ? "a chardev is needed" : "there is no chardev '" + q.text("chardev") + "'",
-             "define it with -chardev socket,id=ID,... and add chardev=ID");
-    else
-      port.chardev = dev->second;
-    if (q.error()) {
-      p.fail(q.error()->cause, q.error()->fix);
+    auto port = plan_port(context.config, d, ports, max_ports);
+    if (!port.ok()) {
+      p.fail(port.error().cause, port.error().fix);
       return {};
     }
-    ports.push_back(std::move(port));
+    ports.push_back(port.take());
   }
   return ports;
 }
@@ -324,6 +308,30 @@ Result<std::unique_ptr<hw::VirtioPci>> make_serial(const VirtioContext& context,
   return on_pci(p, std::make_unique<hw::VirtioSerial>(std::move(s)), kClassSerial, vectors);
 }
 }  // namespace
+
+Result<hw::VirtioPort> plan_port(const MachineConfig& config, const DeviceConfig& device,
+                                 const std::vector<hw::VirtioPort>& others, u32 max_ports) {
+  const auto taken = [&](u32 n) {
+    return std::any_of(others.begin(), others.end(), [&](const hw::VirtioPort& o) { return o.number == n; });
+  };
+  PropertyReader q(device);
+  hw::VirtioPort port{.id = q.text("id"), .console = device.driver == "virtconsole", .name = q.text("name")};
+  // Number 0 is for a console: drivers that know no ports have only that.
+  port.number = port.console ? 0 : 1;
+  while (port.number < max_ports && taken(port.number)) port.number++;
+  port.number = static_cast<u32>(q.number("nr", port.number, port.console ? 0 : 1, max_ports - 1));
+  if (taken(port.number) || port.number >= max_ports)
+    q.fail("there is no port " + std::to_string(port.number) + " for it", "give another nr=");
+  if (port.name.size() > 200) q.fail("the name is longer than 200 characters", "shorten it");
+  const auto dev = config.chardevs.find(q.text("chardev"));
+  if (dev == config.chardevs.end())
+    q.fail(q.text("chardev").empty() ? "a chardev is needed" : "there is no chardev '" + q.text("chardev") + "'",
+           "define it with -chardev socket,id=ID,... and add chardev=ID");
+  else
+    port.chardev = dev->second;
+  if (q.error()) return *q.error();
+  return port;
+}
 
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio(const VirtioContext& context, const DeviceConfig& device) {
   PropertyReader p(device);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hw/bus/virtio/virtio_pci.h"
+#include "hw/char/virtio_serial.h"
 #include "machine/machine.h"
 #include "machine/pc_drives.h"
 #include "net/nic_port.h"
@@ -25,6 +26,10 @@ std::vector<std::string> virtio_properties(const std::string& driver);  // empty
 std::string virtio_help();                                              // lines for -device help
 
 bool is_virtio_port(const std::string& driver);  // virtconsole, virtserialport
+
+// The port that a virtconsole or virtserialport means, on a console device that has these already.
+Result<hw::VirtioPort> plan_port(const MachineConfig& config, const DeviceConfig& device,
+                                 const std::vector<hw::VirtioPort>& others, u32 max_ports);
 
 // Reads a device's properties; the first bad value stays as `error`.
 class PropertyReader {

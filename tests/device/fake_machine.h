@@ -16,12 +16,14 @@ class FakeMemory final : public DmaPort {
  public:
   explicit FakeMemory(u64 size) : bytes(size) {}
   bool read(u64 pa, void* out, u64 size) override {
+    if (size == 0) return pa <= bytes.size();
     std::memset(out, 0xff, size);
     if (pa >= bytes.size() || size > bytes.size() - pa) return false;
     std::memcpy(out, &bytes[pa], size);
     return true;
   }
   bool write(u64 pa, const void* data, u64 size) override {
+    if (size == 0) return pa <= bytes.size();
     if (pa >= bytes.size() || size > bytes.size() - pa) return false;
     std::memcpy(&bytes[pa], data, size);
     return true;

@@ -202,6 +202,56 @@ TEST(VirtioScsi, CdReadsAndTellsOfAnotherDisc) {
   EXPECT_EQ(a.command({0, 0, 0, 0, 0, 0}, 0, {}, 3, 1).status, 0);
 }
 
+TEST(VirtioScsi, UnitsComeAndGo) {
+  Adapter a;
+  a.start(kAll | virtio::feature(1));
+  const auto more = std::make_shared<block::MemoryNode>(u64{1} << 20);
+  const auto unit = [&] { return std::make_unique<ScsiDisk>(ScsiDisk::Params{.node = more}); };
+  const std::array events = {a.in(16), a.in(16), a.in(16)};
+  a.add(1, {events[0]});
+  EXPECT_EQ(a.command({0, 0, 0, 0, 0, 0}, 0, {}, 7, 2).response, 3);  // no such target
+  a.adapter->plug({7, 2, unit()});
+  EXPECT_EQ(load_le<u32>(a.at(events[0].address)), 1u);  // transport reset
+  EXPECT_EQ(a.at(events[0].address)[5], 7);
+  EXPECT_EQ(a.at(events[0].address)[7], 2);
+  EXPECT_EQ(load_le<u32>(a.at(events[0].address) + 12), 1u);  // rescan
+  EXPECT_EQ(a.command({0, 0, 0, 0, 0, 0}, 0, {}, 7, 2).status, 0);
+  // Without a buffer the event is lost, and the next one says so.
+  EXPECT_TRUE(a.adapter->unplug(7, 2));
+  EXPECT_FALSE(a.adapter->unplug(7, 2));
+  EXPECT_EQ(a.command({0, 0, 0, 0, 0, 0}, 0, {}, 7, 2).response, 3);
+  EXPECT_EQ(a.used(1), 1);
+  a.add(1, {events[1]});
+  a.kick(1);
+  EXPECT_EQ(load_le<u32>(a.at(events[1].address)), 0x80000000u);
+  a.add(1, {events[2]});
+  a.adapter->unplug(0, 0);
+  EXPECT_EQ(load_le<u32>(a.at(events[2].address)), 1u);
+  EXPECT_EQ(load_le<u32>(a.at(events[2].address) + 12), 2u);  // removed
+}
+
+TEST(VirtioScsi, ADriverThatDidNotAskHearsOfNoUnits) {
+  Adapter a;
+  const auto event = a.in(16);
+  a.add(1, {event});
+  a.adapter->unplug(0, 0);
+  EXPECT_EQ(a.used(1), 0);
+}
+
+TEST(VirtioScsi, AUnitGoesWithRequestsInFlight) {
+  Adapter a(false);
+  for (u8 round = 0; round < 20; round++) {
+    const std::lock_guard guard(a.lock);
+    Adapter::Buffer in{0, 4096, true};
+    const u64 response = a.submit({0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0}, 0, 0, {}, in);
+    auto unit = a.adapter->unplug(0, 0);
+    ASSERT_TRUE(unit);
+    EXPECT_EQ(a.answer(response, in).response, 0);  // it ended first
+    unit.reset();
+    a.adapter->plug({0, 0, std::make_unique<ScsiDisk>(ScsiDisk::Params{.node = a.node})});
+  }
+}
+
 TEST(VirtioScsi, ManagesTasks) {
   Adapter a;
   EXPECT_EQ(a.manage(0, 0, 0), 0);   // abort

@@ -86,6 +86,34 @@ TEST(VirtioSerial, BytesGoBothWaysOnceThePortIsOpen) {
   EXPECT_EQ(s.used(7), 1);
 }
 
+TEST(VirtioSerial, PortsComeAndGo) {
+  Serial s;
+  s.begin();
+  auto& serial = static_cast<VirtioSerial&>(*s.device);
+  serial.plug({.number = 1, .name = "early", .chardev = s.console});
+  EXPECT_TRUE(s.heard().empty());  // the driver has not asked
+  s.say(0, 0, 1);
+  EXPECT_EQ(s.heard(), (Heard{"0:1:1", "2:1:1", "1:1:1"}));
+  EXPECT_TRUE(serial.unplug(2));
+  EXPECT_FALSE(serial.unplug(2));
+  EXPECT_EQ(s.heard(), (Heard{"2:2:1"}));
+  s.stream->type("lost");  // nobody is there
+  const auto late = std::make_shared<chardev::RingBuffer>(4096);
+  serial.plug({.number = 2, .name = "late", .chardev = late});
+  EXPECT_EQ(s.heard(), (Heard{"2:1:1"}));
+  s.say(2, 3, 1);
+  EXPECT_EQ(s.heard(), (Heard{"2:7:1late", "2:6:1"}));
+  s.say(2, 6, 1);
+  const auto b = s.in(16);
+  s.add(6, {b});
+  s.kick(6);
+  s.stream->type("of another");
+  EXPECT_EQ(s.used(6), 0);
+  late->type("mine");
+  ASSERT_EQ(s.used(6), 1);
+  EXPECT_EQ(s.text(b, s.used_length(6, 0)), "mine");
+}
+
 TEST(VirtioSerial, ADriverWithoutPortsHasTheConsole) {
   Serial s;
   s.start(0);

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import select
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,11 +33,11 @@ class Tester:
 class Guest:
     """A Linux guest with a shell on its serial port, and a QMP client."""
 
-    def __init__(self, t, *args, monitors=1):
+    def __init__(self, t, *args, monitors=1, guest="amd64-plug"):
         self.dir = pathlib.Path(tempfile.mkdtemp(dir=t.dir))
         qmp = [w for i in range(monitors) for w in ("-qmp", f"unix:{self.dir}/qmp{i},server=on,wait=off")]
         self.p = subprocess.Popen([t.program, "qemu-system-x86_64", "-m", "256", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot", *qmp,
-                                   "-kernel", str(GUESTS / "amd64-plug/vmlinuz"), "-initrd", str(GUESTS / "amd64-plug/initrd.gz"),
+                                   "-kernel", str(GUESTS / guest / "vmlinuz"), "-initrd", str(GUESTS / guest / "initrd.gz"),
                                    "-append", "console=ttyS0 quiet guest_quiet guest_end=shell", *map(str, args)],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.text, self.commands = "", 0
@@ -144,9 +145,7 @@ def rounds(t, count, *args):
             data = disk_round(g, q, image, data, n)
             nic_round(g, q, n, ("virtio-net-pci", "e1000", "rtl8139")[n % 3])
         check(q.hmp("info mtree") == before, f"windows are left:\n{before}\n{q.hmp('info mtree')}")
-        g.p.stdin.write(b"poweroff -f\n")
-        g.p.stdin.flush()
-        check(g.p.wait(60) == 0, "exit status")
+        end(g)
 
 
 def test_rounds(t):
@@ -156,6 +155,156 @@ def test_rounds(t):
 
 def test_full_twenty_rounds(t):
     rounds(t, 20, "-smp", "2")
+
+
+def end(g):
+    g.p.stdin.write(b"poweroff -f\n")
+    g.p.stdin.flush()
+    check(g.p.wait(60) == 0, "exit status")
+
+
+def open_node(q, name, image):
+    q.command("blockdev-add", driver="file", node_name=name + "-file", filename=str(image))
+    q.command("blockdev-add", driver="raw", node_name=name, file=name + "-file")
+
+
+def close_node(q, name):
+    q.command("blockdev-del", node_name=name)
+    q.command("blockdev-del", node_name=name + "-file")
+
+
+def deleted(q, *names):
+    gone = [q.event("DEVICE_DELETED")["data"]["device"] for _ in names]
+    check(sorted(gone) == sorted(names), f"DEVICE_DELETED of {gone}, not of {names}")
+
+
+def scsi_round(g, q, bus, image, data, n):
+    """A disk and a CD come to a SCSI bus; the disk is read and written; both go."""
+    open_node(q, "disk", image)
+    q.command("device_add", driver="scsi-hd", id="hd", drive="disk", bus=bus, serial=f"round-{n}", scsi_id=n % 7 + 1)
+    g.until("[ -b /dev/sda ]")
+    said = g.run("sha256sum /dev/sda; cat /sys/block/sda/device/vpd_pg80; ls -d /sys/block/sda/device/scsi_disk/*")
+    check(hashlib.sha256(data).hexdigest() in said and f"round-{n}" in said and f":0:{n % 7 + 1}:0" in said, f"round {n}:\n{said}")
+    g.run(f"echo written-in-round-{n} | dd of=/dev/sda bs=512 seek=9 conv=notrunc,fsync 2>/dev/null")
+    q.command("device_add", driver="scsi-cd", id="cd", bus=bus)
+    g.until("[ -b /dev/sr0 ]")
+    check({d["qdev"] for d in q.command("query-block") if d.get("qdev")} >= {"hd", "cd"} or "cd" in q.hmp("info block"), "query-block")
+    check("is used by" in q.error("device_add", driver="scsi-hd", id="twice", drive="disk", bus=bus)["desc"], "a drive twice")
+    check("taken" in q.error("device_add", driver="scsi-cd", id="twice", bus=bus, scsi_id=n % 7 + 1)["desc"], "a place twice")
+    for name in ("hd", "cd"):
+        q.command("device_del", id=name)
+    deleted(q, "hd", "cd")
+    close_node(q, "disk")
+    g.until("[ ! -b /dev/sda ] && [ ! -b /dev/sr0 ]")
+    check(image.read_bytes()[9 * 512:].startswith(f"written-in-round-{n}\n".encode()), "the written sector is not in the image")
+    return image.read_bytes()
+
+
+def controller_round(g, q, image, data, n):
+    """Controllers come and go, with what is on their buses."""
+    q.command("device_add", driver="virtio-scsi-pci", id="hba")
+    open_node(q, "disk", image)
+    q.command("device_add", driver="scsi-hd", id="below", drive="disk", bus="hba.0", lun=n)
+    g.until("[ -b /dev/sda ]")
+    check(hashlib.sha256(data).hexdigest() in g.run("sha256sum /dev/sda"), f"round {n}: another disk")
+    q.command("device_del", id="hba")
+    deleted(q, "hba", "below")
+    g.until("[ ! -b /dev/sda ]")
+    q.command("device_add", driver="nvme", id="ssd", drive="disk", serial=f"round-{n}")
+    g.until("[ -b /dev/nvme0n1 ]")
+    said = g.run("sha256sum /dev/nvme0n1; cat /sys/block/nvme0n1/device/serial")
+    check(hashlib.sha256(data).hexdigest() in said and f"round-{n}" in said, said)
+    q.command("device_del", id="ssd")
+    deleted(q, "ssd")
+    g.until("[ ! -b /dev/nvme0n1 ]")
+    q.command("device_add", driver="ahci", id="sata")
+    g.until("[ -d /sys/bus/pci/drivers/ahci/0000* ]")
+    for bus in ("sata.0", "ide.0"):
+        check("does not support hotplugging" in q.error("device_add", driver="ide-hd", id="no", drive="disk", bus=bus)["desc"], f"a drive came to {bus}")
+    q.command("device_del", id="sata")
+    deleted(q, "sata")
+    g.until("[ ! -d /sys/bus/pci/drivers/ahci/0000* ]")
+    close_node(q, "disk")
+
+
+def scsi_rounds(t, count, *args):
+    image, data = t.image("disk.img")
+    with Guest(t, "-device", "virtio-scsi-pci,id=scsi0", *args, guest="amd64-disk") as g:
+        g.up()
+        q = g.qmp
+        before = q.hmp("info mtree")
+        for n in range(count):
+            data = scsi_round(g, q, "scsi0.0", image, data, n)
+            controller_round(g, q, image, data, n)
+        check(q.hmp("info mtree") == before, f"windows are left:\n{before}\n{q.hmp('info mtree')}")
+        end(g)
+
+
+def test_scsi_drives(t):
+    """SCSI drives come and go on a virtio-scsi, whose events tell the guest; controllers come and go."""
+    scsi_rounds(t, 2)
+
+
+def test_full_scsi_rounds(t):
+    scsi_rounds(t, 20, "-smp", "2")
+
+
+def test_scsi_under_load(t):
+    """A disk goes while the guest reads and writes it: the guest has errors, the machine goes on."""
+    image, _ = t.image("disk.img", 16)
+    with Guest(t, "-smp", "2", "-device", "virtio-scsi-pci,id=scsi0", guest="amd64-disk") as g:
+        g.up()
+        q = g.qmp
+        for _ in range(3):
+            open_node(q, "disk", image)
+            q.command("device_add", driver="scsi-hd", id="hd", drive="disk", bus="scsi0.0")
+            g.until("[ -b /dev/sda ]")
+            g.run("dmesg -n 1; (while dd if=/dev/sda of=/dev/null bs=64k; do :; done; dd if=/dev/zero of=/dev/sda bs=64k) > /dev/null 2>&1 & true")
+            time.sleep(0.5)
+            q.command("device_del", id="hd")
+            deleted(q, "hd")
+            close_node(q, "disk")
+            g.until("[ ! -b /dev/sda ]")
+        end(g)
+
+
+def test_ports(t):
+    """Streams and consoles come and go on a virtio-serial; bytes go both ways."""
+    with Guest(t, "-device", "virtio-serial-pci,id=vs") as g:
+        g.up()
+        q = g.qmp
+        for n in range(3):
+            path = t.dir / f"port{n}"
+            q.command("chardev-add", id="c", backend={"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": str(path)}}, "server": True, "wait": False}})
+            q.command("device_add", driver="virtserialport", id="p", bus="vs.0", chardev="c", name=f"org.test.{n}")
+            g.until(f"grep -q org.test.{n} /sys/class/virtio-ports/*/name")
+            port = "/dev/" + g.run(f"basename $(dirname $(grep -l org.test.{n} /sys/class/virtio-ports/*/name))").strip()
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(str(path))
+            s.sendall(f"from-host-{n}\n".encode())
+            check(f"from-host-{n}" in g.run(f"head -n 1 {port}"), f"round {n}: nothing came")
+            g.run(f"echo from-guest-{n} > {port}")
+            s.settimeout(30)
+            check(s.recv(100) == f"from-guest-{n}\n".encode(), f"round {n}: nothing went")
+            check("p" in {o["name"] for o in q.command("qom-list", path="/machine/peripheral")}, "qom-list does not have the port")
+            check("used by" in q.error("device_add", driver="virtconsole", chardev="c")["desc"], "a character device twice")
+            q.command("device_del", id="p")
+            deleted(q, "p")
+            g.until(f"! grep -q org.test.{n} /sys/class/virtio-ports/*/name")
+            s.close()
+            q.command("chardev-remove", id="c")
+        q.command("chardev-add", id="k", backend={"type": "ringbuf", "data": {"size": 4096}})
+        q.command("device_add", driver="virtconsole", id="con", chardev="k")
+        g.until("[ -c /dev/hvc0 ]")
+        g.run("echo on-the-console > /dev/hvc0")
+        check("on-the-console" in q.command("ringbuf-read", device="k", size=1000), "ringbuf-read")
+        q.command("device_del", id="vs")    # the card takes its ports with it
+        deleted(q, "vs", "con")
+        check("needs a console device" in q.error("device_add", driver="virtconsole", chardev="k")["desc"], "a port without a card")
+        q.command("device_add", driver="virtio-serial-pci", id="vs")
+        q.command("device_add", driver="virtconsole", id="con", chardev="k", bus="vs.0")
+        g.until("ls /sys/class/virtio-ports | grep -q .")
+        end(g)
 
 
 def test_cold_cards_go(t):
@@ -226,7 +375,7 @@ def test_errors(t):
         bad("two cards use", "device_add", driver="e1000", netdev="n")
         bad("no network back end", "device_add", driver="virtio-net-pci", netdev="m")
         bad("no drive 'x'", "device_add", driver="virtio-blk-pci", drive="x")
-        bad("can't be plugged in", "device_add", driver="ide-hd", drive="x")
+        bad("does not support hotplugging", "device_add", driver="ide-hd", drive="x")
         check(bad("not found", "device_del", id="nobody")["class"] == "DeviceNotFound", "class")
         check(bad("no network back end", "netdev_del", id="m")["class"] == "DeviceNotFound", "class")
         bad("two network back ends", "netdev_add", type="user", id="n")

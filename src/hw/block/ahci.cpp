@@ -81,6 +81,10 @@ void Ahci::reset() {
   reset_controller();
 }
 
+void Ahci::leave() {
+  for (auto& port : ports_) port->end();
+}
+
 void Ahci::sleep() {
   for (auto& port : ports_) port->drain();
 }

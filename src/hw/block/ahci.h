@@ -21,6 +21,7 @@ class Ahci final : public PciDevice, private MmioHandler {
   IdeDrive* drive(unsigned port) const { return ports_[port]->drive(); }
   void reset() override;
   void archive(StateArchive& ar) override;
+  void leave() override;
   void sleep() override;
   void wake() override;
   std::string info() const override;

@@ -32,6 +32,7 @@ class AhciPort final : public IdeHost {
   IdeDrive* drive() const { return p_.drive.get(); }
   void reset();
   void archive(StateArchive& ar);
+  void end() { queue_.end(); }
   void drain() { queue_.drain(); }
   void resume() { queue_.resume(); }
 

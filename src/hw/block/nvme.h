@@ -34,6 +34,7 @@ class Nvme final : public PciDevice, private MmioHandler {
   ~Nvme() override;
   void reset() override;
   void archive(StateArchive& ar) override;
+  void leave() override { queue_.end(); }
   void sleep() override { queue_.drain(); }
   void wake() override { queue_.resume(); }
   std::string info() const override;

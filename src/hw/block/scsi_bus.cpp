@@ -21,8 +21,22 @@ std::array<u8, 18> scsi::fixed_sense(const Sense& s) {
   return out;
 }
 
-ScsiBus::ScsiBus(std::vector<Unit> units, DiskQueue& queue) : units_(std::move(units)) {
-  for (Unit& u : units_) u.device->connect(queue);
+ScsiBus::ScsiBus(std::vector<Unit> units, DiskQueue& queue) : units_(std::move(units)), queue_(queue) {
+  for (Unit& u : units_) u.device->connect(queue_);
+}
+
+void ScsiBus::add(Unit unit) {
+  unit.device->connect(queue_);
+  units_.push_back(std::move(unit));
+}
+
+std::unique_ptr<ScsiDevice> ScsiBus::remove(u8 target, u16 lun) {
+  const auto it =
+      std::find_if(units_.begin(), units_.end(), [&](const Unit& u) { return u.target == target && u.lun == lun; });
+  if (it == units_.end()) return nullptr;
+  std::unique_ptr<ScsiDevice> device = std::move(it->device);
+  units_.erase(it);
+  return device;
 }
 
 bool ScsiBus::has_target(u8 target) const {

@@ -94,12 +94,16 @@ class ScsiBus final {
   void execute(u8 target, u16 lun, std::shared_ptr<ScsiTask> task);
   ScsiDevice* find(u8 target, u16 lun) const;
   const std::vector<Unit>& units() const { return units_; }
+  // Units that come and go: the place is free; nothing of the unit is in flight. Null: it is not there.
+  void add(Unit unit);
+  std::unique_ptr<ScsiDevice> remove(u8 target, u16 lun);
   void reset();
   void archive(StateArchive& ar);
 
  private:
   void report_luns(u8 target, ScsiTask& task) const;
   std::vector<Unit> units_;
+  DiskQueue& queue_;
 };
 
 }  // namespace doppel::hw

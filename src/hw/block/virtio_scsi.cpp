@@ -47,14 +47,16 @@ enum TaskFunction : u32 {
   kQueryTask = 6,
   kQueryTaskSet = 7,
 };
-constexpr u32 kParameterChange = 3, kMayHaveChanged = 0x28;
+// Events (5.6.6.3) and their reasons.
+constexpr u32 kNoEvent = 0, kTransportReset = 1, kParameterChange = 3, kEventsMissed = 0x80000000;
+constexpr u32 kRescan = 1, kRemoved = 2, kMediumMayHaveChanged = 0x28;
 
 std::vector<u16> queue_sizes(const VirtioScsi::Params& p) {
   return std::vector<u16>(p.queues + size_t{kFirstRequestQueue}, p.queue_size);
 }
 
 u64 features_of(const VirtioScsi::Params& p) {
-  return kChangeFeature | (p.event_idx ? kEventIdx : 0) | (p.indirect ? kIndirectDesc : 0);
+  return kHotplugFeature | kChangeFeature | (p.event_idx ? kEventIdx : 0) | (p.indirect ? kIndirectDesc : 0);
 }
 
 // 5.6.6.1: byte 0 is 1, byte 1 the target, bytes 2 and 3 a single level LUN.
@@ -94,7 +96,10 @@ VirtioScsi::VirtioScsi(Params p)
 }
 
 void VirtioScsi::handle(u16 queue) {
-  if (queue == kEventQueue) return;  // buffers for events to come
+  if (queue == kEventQueue) {  // buffers for events to come
+    if (events_missed_) send_event(kNoEvent, 0, 0, 0);
+    return;
+  }
   serve(queue, [&](const VirtqChain& chain) { return queue == kControlQueue ? control(chain) : start(queue, chain); });
 }
 
@@ -221,17 +226,39 @@ u8 VirtioScsi::manage_tasks(std::span<const u8> request) {
   }
 }
 
-void VirtioScsi::medium_changed(u8 target, u16 lun) {
-  if (!has(kChangeFeature) || !usable(kEventQueue)) return;
+// Without a buffer it is lost, which the next event says: the driver looks at everything then.
+void VirtioScsi::send_event(u32 type, u8 target, u16 lun, u32 reason) {
+  if (!usable(kEventQueue)) return;
   VirtqChain chain;
-  if (!queue(kEventQueue).pop(chain)) return;  // no buffer: the driver looks by itself
-  u8 event[kEventSize] = {};
-  store_le<u32>(event, kParameterChange);
-  event[4] = 1, event[5] = target;
-  event[6] = static_cast<u8>(lun < 256 ? 0 : 0x40 | lun >> 8), event[7] = static_cast<u8>(lun);
-  store_le<u32>(event + 12, kMayHaveChanged);
-  queue(kEventQueue).push(chain, static_cast<u32>(chain.write(0, event)));
+  if (queue(kEventQueue).pop(chain)) {
+    u8 event[kEventSize] = {};
+    store_le<u32>(event, type | (std::exchange(events_missed_, false) ? kEventsMissed : 0));
+    if (type != kNoEvent) event[4] = 1, event[5] = target;
+    event[6] = static_cast<u8>(lun < 256 ? 0 : 0x40 | lun >> 8), event[7] = static_cast<u8>(lun);
+    store_le<u32>(event + 12, reason);
+    queue(kEventQueue).push(chain, static_cast<u32>(chain.write(0, event)));
+  } else {
+    events_missed_ = true;
+  }
   finish(kEventQueue);
+}
+
+void VirtioScsi::plug(ScsiBus::Unit unit) {
+  const u8 target = unit.target;
+  const u16 lun = unit.lun;
+  bus_.add(std::move(unit));
+  if (has(kHotplugFeature)) send_event(kTransportReset, target, lun, kRescan);
+}
+
+std::unique_ptr<ScsiDevice> VirtioScsi::unplug(u8 target, u16 lun) {
+  queue_.drain();
+  std::unique_ptr<ScsiDevice> unit = bus_.remove(target, lun);
+  if (unit && has(kHotplugFeature)) send_event(kTransportReset, target, lun, kRemoved);
+  return unit;
+}
+
+void VirtioScsi::medium_changed(u8 target, u16 lun) {
+  if (has(kChangeFeature)) send_event(kParameterChange, target, lun, kMediumMayHaveChanged);
 }
 
 void VirtioScsi::config_written(u64 offset, u64 value, unsigned size) {
@@ -250,7 +277,7 @@ void VirtioScsi::stopped() {
   bus_.reset();
   std::fill(touched_.begin(), touched_.end(), false);
   in_flight_ = 0;
-  waiting_ = false;
+  waiting_ = events_missed_ = false;
   poke(kSenseSize, sense_size_ = 96, 4);
   poke(kCdbSize, cdb_size_ = 32, 4);
 }
@@ -258,6 +285,7 @@ void VirtioScsi::stopped() {
 void VirtioScsi::archive_device(StateArchive& ar) {
   ar.field("sense_size", sense_size_);
   ar.field("cdb_size", cdb_size_);
+  ar.field("events_missed", events_missed_);
   bus_.archive(ar);
   if (!ar.loading()) return;
   if (sense_size_ > kMaxSense) sense_size_ = 96;

@@ -1,6 +1,7 @@
 // Virtio SCSI host device (virtio 1.2, 5.6): requests in any number of queues to the units of a ScsiBus, task
-// management, events. Disks' work is done off the device lock (disk_queue.h). A request that asks for more than
-// kMaxTransfer bytes fails; requests that together need more than kMaxInFlight bytes wait in their ring.
+// management, events of units that come, go and change their medium. Disks' work is done off the device lock
+// (disk_queue.h). A request that asks for more than kMaxTransfer bytes fails; requests that together need more than
+// kMaxInFlight bytes wait in their ring.
 #pragma once
 #include <memory>
 #include <mutex>
@@ -23,11 +24,15 @@ class VirtioScsi final : public VirtioDevice {
     bool event_idx = true, indirect = true;
   };
   explicit VirtioScsi(Params p);
+  void leave() override { queue_.end(); }
   void sleep() override { queue_.drain(); }
   void wake() override { queue_.resume(); }
   std::string info() const override;
   ScsiBus& bus() { return bus_; }
-  // A unit has another medium: told to a driver that asked for such events.
+  // What happens to units, told to a driver that asked for such events. The place of one that comes is free; of one
+  // that goes, nothing is in flight any more. Null: it was not there.
+  void plug(ScsiBus::Unit unit);
+  std::unique_ptr<ScsiDevice> unplug(u8 target, u16 lun);
   void medium_changed(u8 target, u16 lun);
 
  private:
@@ -39,12 +44,13 @@ class VirtioScsi final : public VirtioDevice {
   Serve start(u16 queue, const VirtqChain& chain);
   Serve control(const VirtqChain& chain);
   u8 manage_tasks(std::span<const u8> request);
+  void send_event(u32 type, u8 target, u16 lun, u32 reason);
   void complete(Request& r, const ScsiTask& task, u8 response);
   void batch_done();
 
   u32 sense_size_ = 96, cdb_size_ = 32;
   u64 in_flight_ = 0;
-  bool waiting_ = false;
+  bool waiting_ = false, events_missed_ = false;
   u32 generation_ = 0;
   std::vector<bool> touched_;
   u64 commands_ = 0, errors_ = 0;

@@ -14,6 +14,7 @@ constexpr u64 kMultiport = feature(1);
 enum Event : u16 {
   kDeviceReady = 0,
   kDeviceAdd = 1,
+  kDeviceRemove = 2,
   kPortReady = 3,
   kConsolePort = 4,
   kPortOpen = 6,
@@ -55,16 +56,50 @@ VirtioSerial::VirtioSerial(Params p)
   poke(kMaxPortsAt, p_.max_ports, 4);
   link_->serial = this;
   for (VirtioPort& port : p_.ports) {
-    ports_.push_back(std::make_unique<Port>(Port{.p = port}));
-    if (!port.chardev) continue;
-    Port* own = ports_.back().get();
-    chardev::Chardev::FrontEnd front;
-    front.can_receive = [link = link_, own] { return link->with([&](VirtioSerial& s) { return s.room(*own); }); };
-    front.receive = [link = link_, own](std::span<const u8> data) {
-      link->with([&](VirtioSerial& s) { s.receive(*own, data); });
-    };
-    port.chardev->attach(std::move(front));
+    ports_.push_back(std::make_unique<Port>(Port{.p = port, .key = next_key_++}));
+    if (port.chardev) attach(port.chardev, ports_.back()->key);
   }
+}
+
+// A port may be gone, and its number another one's, when its character device calls.
+void VirtioSerial::attach(const std::shared_ptr<chardev::Chardev>& dev, u64 key) {
+  chardev::Chardev::FrontEnd front;
+  front.can_receive = [link = link_, key] {
+    return link->with([&](VirtioSerial& s) {
+      Port* port = s.find_key(key);
+      return port == nullptr ? size_t{0} : s.room(*port);
+    });
+  };
+  front.receive = [link = link_, key](std::span<const u8> data) {
+    link->with([&](VirtioSerial& s) {
+      if (Port* port = s.find_key(key)) s.receive(*port, data);
+    });
+  };
+  dev->attach(std::move(front));
+}
+
+void VirtioSerial::plug(VirtioPort port) {
+  const u32 number = port.number;
+  ports_.push_back(std::make_unique<Port>(Port{.p = std::move(port), .key = next_key_++}));
+  if (const auto& dev = ports_.back()->p.chardev) attach(dev, ports_.back()->key);
+  if (driver_ready_) tell(number, kDeviceAdd, 1);
+  flush_control();
+}
+
+std::vector<VirtioPort> VirtioSerial::ports() const {
+  std::vector<VirtioPort> all;
+  for (const auto& port : ports_) all.push_back(port->p);
+  return all;
+}
+
+bool VirtioSerial::unplug(u32 number) {
+  const auto it = std::find_if(ports_.begin(), ports_.end(), [&](const auto& p) { return p->p.number == number; });
+  if (it == ports_.end()) return false;
+  if (const auto& dev = (*it)->p.chardev) dev->attach({});
+  ports_.erase(it);
+  if (driver_ready_) tell(number, kDeviceRemove, 1);
+  flush_control();
+  return true;
 }
 
 VirtioSerial::~VirtioSerial() { VirtioSerial::leave(); }
@@ -77,6 +112,13 @@ void VirtioSerial::leave() {
 VirtioSerial::Port* VirtioSerial::find(u32 number) {
   for (auto& port : ports_) {
     if (port->p.number == number) return port.get();
+  }
+  return nullptr;
+}
+
+VirtioSerial::Port* VirtioSerial::find_key(u64 key) {
+  for (auto& port : ports_) {
+    if (port->key == key) return port.get();
   }
   return nullptr;
 }
@@ -167,6 +209,7 @@ void VirtioSerial::take_control(const VirtqChain& chain) {
   const u16 event = load_le<u16>(message + 4), value = load_le<u16>(message + 6);
   if (event == kDeviceReady) {
     if (value != 1) return;
+    driver_ready_ = true;
     for (auto& port : ports_) tell(port->p.number, kDeviceAdd, 1);
     return;
   }
@@ -211,6 +254,7 @@ void VirtioSerial::flush_control() {
 
 void VirtioSerial::stopped() {
   control_.clear();
+  driver_ready_ = false;
   for (auto& port : ports_) port->guest_open = port->told = false;
 }
 
@@ -221,6 +265,7 @@ void VirtioSerial::archive_device(StateArchive& ar) {
       ar.field("told", port->told);
     });
   }
+  ar.field("driver_ready", driver_ready_);
   std::vector<u8> messages;
   for (const auto& m : control_) {
     messages.push_back(static_cast<u8>(m.size()));

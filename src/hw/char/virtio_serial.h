@@ -18,6 +18,7 @@
 namespace doppel::hw {
 
 struct VirtioPort {
+  std::string id = {};  // the board's
   u32 number = 0;
   bool console = false;
   std::string name;                           // of a stream; may be empty
@@ -40,6 +41,12 @@ class VirtioSerial final : public VirtioDevice {
   void sleep() override { awake_ = false; }
   void wake() override;
   std::string info() const override;
+  // Ports come and go; the driver is told. The number of one that comes is free and below max_ports; the character
+  // device of one that goes is free. False: there is no such port.
+  void plug(VirtioPort port);
+  bool unplug(u32 number);
+  u32 max_ports() const { return p_.max_ports; }
+  std::vector<VirtioPort> ports() const;
 
  private:
   struct Link;  // outlives us in the character devices' callbacks
@@ -47,12 +54,15 @@ class VirtioSerial final : public VirtioDevice {
     VirtioPort p;
     bool guest_open = false, told = false;  // told: the driver knows of it
     bool blocked = false;                   // the character device was told "no room"
+    u64 key = 0;                            // of all ports there ever were
   };
   void handle(u16 queue) override;
   void stopped() override;
   void archive_device(StateArchive& ar) override;
 
   Port* find(u32 number);
+  Port* find_key(u64 key);
+  void attach(const std::shared_ptr<chardev::Chardev>& dev, u64 key);
   static u16 receive_queue(u32 number) { return static_cast<u16>(number == 0 ? 0 : 2 + 2 * number); }
   bool multiport() const;
   bool open(const Port& port) const;
@@ -67,8 +77,9 @@ class VirtioSerial final : public VirtioDevice {
   Params p_;
   std::shared_ptr<Link> link_;
   std::vector<std::unique_ptr<Port>> ports_;
-  std::deque<std::vector<u8>> control_;  // messages for the driver
-  bool awake_ = true;
+  std::deque<std::vector<u8>> control_;       // messages for the driver
+  bool awake_ = true, driver_ready_ = false;  // driver_ready_: it wants to hear of ports
+  u64 next_key_ = 1;
 };
 
 }  // namespace doppel::hw

@@ -1,5 +1,6 @@
 // Clock and Timer. Time is in nanoseconds as s64. The virtual clock stops with the machine; with -icount it is a
-// function of instructions executed. Timers fire on the machine's main loop thread with the device lock held.
+// function of instructions executed. Timers fire with the device lock held, on the machine's main loop thread or on
+// that of its only CPU when that is halted.
 #pragma once
 #include <atomic>
 #include <functional>

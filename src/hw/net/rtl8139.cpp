@@ -257,7 +257,7 @@ void Rtl8139::write_transmit_status(unsigned n, u32 v) {
   if (v & kOwn) return;
   const u32 size = v & 0x1fff;
   std::vector<u8> frame(std::min<size_t>(size, kMaxFrame + 4));
-  dma().read(get(kTsad + 4 * n, 4), frame.data(), frame.size());
+  if (!frame.empty()) dma().read(get(kTsad + 4 * n, 4), frame.data(), frame.size());
   put(at, 4, (v & 0x3f1fff) | kOwn | kTransmitted);
   const bool loop = (get(kTcr, 4) >> 17 & 3) == 3;
   if (frame.size() >= net::kEthernetHeader) {

@@ -179,6 +179,13 @@ std::vector<std::pair<std::string, std::string>> devices(Context& c, bool by_use
     const std::string type = d.id.starts_with("floppy") ? "floppy" : d.removable ? "ide-cd" : "ide-hd";
     if (users == by_user) out.emplace_back(name, users ? device_type(c, name) : type);
   }
+  if (!by_user) return out;
+  for (const machine::DeviceConfig& d : c.machine.given_devices()) {  // what is neither card nor drive: ports
+    const auto id = d.properties.find("id");
+    if (id == d.properties.end() || id->second.empty()) continue;
+    if (std::none_of(out.begin(), out.end(), [&](const auto& known) { return known.first == id->second; }))
+      out.emplace_back(id->second, d.driver);
+  }
   return out;
 }
 

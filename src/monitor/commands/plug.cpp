@@ -38,9 +38,11 @@ struct DeviceAdd {
   Input others;
   template <class V>
   void visit(V& v) {
-    v("driver", driver, "as -device has it: a network card, or virtio-*-pci");
+    v("driver", driver,
+      "as -device has it: a network card, virtio-*-pci, a disk controller, scsi-hd, scsi-cd, virtserialport, "
+      "virtconsole");
     v("id", id, "its name, to take it out again");
-    v("bus", bus, "pci.0");
+    v("bus", bus, "pci.0; of drives and ports: that of their controller, ID.0");
     v.others(others, "properties of the device: device-list-properties lists them");
   }
 };
