@@ -19,8 +19,8 @@ BoardMachine::BoardMachine(MachineConfig config) : Machine(std::move(config)) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (clock_.counts_instructions()) {
       if (!in_slice_ && !vcpus_.empty()) vcpus_[0]->kick();
-    } else if (clock_.next_deadline() < sleeping_until_.load()) {
-      wake_loop();
+    } else if (clock_.next_deadline() < std::min(bell_at_.load(), watched_.load())) {
+      set_bell();
     }
   };
 }
@@ -33,7 +33,7 @@ void BoardMachine::shut_down() {
     {
       const std::lock_guard guard(loop_lock_);
       stop_loop_ = true;
-      work_.notify_all();
+      bell_.ring();
     }
     thread_.join();
   }
@@ -68,9 +68,12 @@ Status BoardMachine::add_vcpu(std::unique_ptr<guest::GuestCpu> cpu) {
   accel::Vcpu& v = **vcpu;
   v.on_debug_stop = [this](accel::Vcpu&, u64) {
     const std::lock_guard guard(loop_lock_);
-    debug_ = wake_ = true;
-    work_.notify_all();
+    debug_ = true;
+    bell_.ring();
   };
+  if (!bell_.ok())
+    return Error{"the host has no file descriptor left for a timer", "ulimit -n says how many there may be"};
+  if (config_.accel.icount_shift < 0 && config_.cpus == 1) v.on_idle = [this](bool begins) { return idle(begins); };
   if (config_.accel.icount_shift >= 0) {
     v.on_icount_slice = [this](u64) { return icount_slice(); };
     v.on_icount_idle = [this] { return icount_idle(); };
@@ -123,8 +126,7 @@ std::unique_ptr<hw::Device> BoardMachine::take_device(const std::string& name) {
 void BoardMachine::bury(std::unique_ptr<hw::Device> device, std::function<void()> after) {
   const std::lock_guard guard(loop_lock_);
   buried_.push_back({std::move(device), std::move(after)});
-  wake_ = true;
-  work_.notify_all();
+  bell_.ring();
 }
 
 // First nobody may call in any more, then no vCPU may be at the device's door: it can have looked the window up before
@@ -259,16 +261,12 @@ void BoardMachine::resume() {
   resume_vcpus();
 }
 
-void BoardMachine::wake_loop() {
-  const std::lock_guard guard(loop_lock_);
-  wake_ = true;
-  work_.notify_all();
-}
+void BoardMachine::wake_loop() { bell_.ring(); }
 
 void BoardMachine::request_reset() {
   const std::lock_guard guard(loop_lock_);
-  reset_ = wake_ = true;
-  work_.notify_all();
+  reset_ = true;
+  bell_.ring();
 }
 
 // The guest has ended its run: the instruction that did it is the last one, before the main loop acts.
@@ -287,28 +285,28 @@ void BoardMachine::guest_reset() {
     request_quit(ShutdownCause::GuestReset, 0);
   } else {
     const std::lock_guard guard(loop_lock_);
-    reset_ = reset_by_guest_ = wake_ = true;
-    work_.notify_all();
+    reset_ = reset_by_guest_ = true;
+    bell_.ring();
   }
 }
 
 void BoardMachine::guest_shutdown() {
   stop_calling_cpu();
   const std::lock_guard guard(loop_lock_);
-  guest_off_ = wake_ = true;
-  work_.notify_all();
+  guest_off_ = true;
+  bell_.ring();
 }
 
 void BoardMachine::request_io_error() {
   const std::lock_guard guard(loop_lock_);
-  io_error_ = wake_ = true;
-  work_.notify_all();
+  io_error_ = true;
+  bell_.ring();
 }
 
 void BoardMachine::request_powerdown() {
   const std::lock_guard guard(loop_lock_);
-  powerdown_ = wake_ = true;
-  work_.notify_all();
+  powerdown_ = true;
+  bell_.ring();
 }
 
 void BoardMachine::request_quit(ShutdownCause cause, int exit_status) {
@@ -318,8 +316,7 @@ void BoardMachine::request_quit(ShutdownCause cause, int exit_status) {
     quit_ = exit_status;
     quit_cause_ = cause;
   }
-  wake_ = true;
-  work_.notify_all();
+  bell_.ring();
 }
 
 int BoardMachine::wait_for_exit() {
@@ -353,21 +350,31 @@ void BoardMachine::run_timers() {
   clock_.run_due();
 }
 
+// The main loop wakes at the earliest deadline that no idle CPU watches. To be called by whoever makes that an earlier
+// one, and at changes of who watches.
+void BoardMachine::set_bell() {
+  const std::lock_guard guard(bell_lock_);
+  const s64 deadline = clock_.next_deadline();
+  const bool ours = deadline >= 0 && deadline < watched_.load() && clock_.running() && !clock_.counts_instructions();
+  const s64 at = ours ? deadline : kForever;
+  if (at == bell_at_.exchange(at)) return;
+  bell_.set(ours ? std::max<s64>(deadline - clock_.now(), 0) : -1);
+}
+
 void BoardMachine::wait_for_work() {
-  std::unique_lock lock(loop_lock_);
-  const bool timed = !clock_.counts_instructions() && clock_.running();
-  sleeping_until_.store(kForever);  // before the look at the deadline: an earlier one from now on wakes us
-  const s64 deadline = timed ? clock_.next_deadline() : -1;
-  if (deadline < 0) {
-    work_.wait(lock, [this] { return wake_; });
-  } else {
-    sleeping_until_.store(deadline);
-    const s64 left = deadline - clock_.now();
-    if (clock_.next_deadline() >= deadline && left > 0)
-      work_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return wake_; });
-  }
-  sleeping_until_.store(0);
-  wake_ = false;
+  set_bell();
+  bell_.wait();
+  bell_at_ = kForever;  // it has rung: what is still to come is set anew
+}
+
+// The only CPU is halted: timers fire on its own thread, which saves it and the host the way over another one. The main
+// loop sees to deadlines that others make while it sleeps. Returns the ns until it shall call again; -1: no timer runs.
+s64 BoardMachine::idle(bool begins) {
+  if (begins) run_timers();
+  const s64 deadline = begins && clock_.running() ? clock_.next_deadline() : -1;
+  watched_ = deadline < 0 ? kForever : deadline;
+  set_bell();
+  return deadline < 0 ? -1 : std::max<s64>(deadline - clock_.now(), 0);
 }
 
 // Returns false when the loop ends.

@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/os/wake_timer.h"
 #include "machine/address_bus.h"
 #include "machine/machine.h"
 #include "machine/virtual_clock.h"
@@ -116,6 +117,8 @@ class BoardMachine : public Machine {
   void loop();
   void run_timers();
   void wait_for_work();
+  void set_bell();
+  s64 idle(bool begins);
   bool carry_out();
   void do_reset(bool guest);
   void reset_devices(bool for_state);
@@ -146,8 +149,8 @@ class BoardMachine : public Machine {
   std::thread thread_;
   // Requests, under loop_lock_.
   std::mutex loop_lock_;
-  std::condition_variable work_, exit_changed_;
-  bool wake_ = false, reset_ = false, reset_by_guest_ = false, powerdown_ = false, debug_ = false, guest_off_ = false,
+  std::condition_variable exit_changed_;
+  bool reset_ = false, reset_by_guest_ = false, powerdown_ = false, debug_ = false, guest_off_ = false,
        io_error_ = false, stop_loop_ = false;
   struct Buried {
     std::unique_ptr<hw::Device> device;
@@ -156,8 +159,11 @@ class BoardMachine : public Machine {
   std::vector<Buried> buried_;
   std::optional<int> quit_;
   ShutdownCause quit_cause_ = ShutdownCause::None;
-  std::atomic<s64> sleeping_until_{0};  // a deadline earlier than this must wake the loop
-  std::atomic<bool> in_slice_{false};   // -icount: the vCPU's thread is running timers
+  WakeTimer bell_;        // what the main loop sleeps on
+  std::mutex bell_lock_;  // a leaf
+  // When the bell rings, and the deadline that an idle CPU watches; the largest number: not at all.
+  std::atomic<s64> bell_at_{INT64_MAX}, watched_{INT64_MAX};
+  std::atomic<bool> in_slice_{false};  // -icount: the vCPU's thread is running timers
 };
 
 }  // namespace doppel::machine

@@ -192,10 +192,18 @@ class DbtVcpu final : public Vcpu {
   }
 
   void wait_halted() {
-    std::unique_lock lock(lock_);
-    waiting_ = true;
-    changed_.wait(lock, [this] { return cpu_->header().exit_request.load() != 0 || cpu_->has_work(); });
-    waiting_ = false;
+    const auto ready = [this] { return cpu_->header().exit_request.load() != 0 || cpu_->has_work(); };
+    for (bool woken = false; !woken;) {
+      const s64 ns = on_idle ? on_idle(true) : -1;
+      std::unique_lock lock(lock_);
+      waiting_ = true;
+      if (ns < 0)
+        changed_.wait(lock, ready), woken = true;
+      else
+        woken = changed_.wait_for(lock, std::chrono::nanoseconds(ns), ready);
+      waiting_ = false;
+    }
+    if (on_idle) on_idle(false);
   }
 
   std::unique_ptr<guest::GuestCpu> cpu_;
