@@ -39,6 +39,7 @@
         .equ    NVME, 0xe3100000
         .equ    VBLK, 0xe3200000
         .equ    VSCSI, 0xe3300000
+        .equ    VIRTIO, 0xe3400000      # ... and of the other virtio devices: seven, 64 KiB each
 
         .text
         .code32
@@ -217,8 +218,8 @@ step:   call    rnd
 
 kinds:  .long   k_template, k_raw, k_port, k_pci, k_ide, k_fdc, k_fwcfg, k_mmio
         .long   k_msr, k_control, k_apic, k_smm, k_far, k_fpu, k_fill, k_nic
-        .long   k_disk
-        .rept   15
+        .long   k_disk, k_virtio
+        .rept   14
         .long   k_raw
         .endr
 
@@ -1667,6 +1668,160 @@ d_virtio:
         cmpl    $0xd400, %ebx
         je      any_registers
         movl    $VSCSI, %esi
+
+# ---------------------------------------------------------------- virtio devices in slots 12 to 18, by their modern registers
+# Two queues of one device, split or packed, with chains of wild descriptors before small buffers; then any registers.
+k_virtio:
+        movl    $virtio_setup, %esi
+1:      movl    (%esi), %ecx
+        movl    4(%esi), %eax
+        addl    $8, %esi
+        call    pci_write
+        cmpl    $virtio_setup_end, %esi
+        jb      1b
+        call    rnd
+        andl    $7, %eax
+        cmpl    $7, %eax
+        jb      2f
+        xorl    %eax, %eax
+2:      shll    $16, %eax
+        leal    VIRTIO(%eax), %ebx
+        movb    $0, 0x14(%ebx)          # status: reset, seen, driver
+        movb    $3, 0x14(%ebx)
+        movl    $0, 8(%ebx)             # features: some of the device's, and version 1, with packed rings or without
+        call    rnd
+        movl    %eax, 12(%ebx)
+        movl    $1, 8(%ebx)
+        call    rnd
+        andl    $4, %eax
+        orl     $1, %eax
+        movl    %eax, 12(%ebx)
+        movb    $11, 0x14(%ebx)
+        movl    %eax, %edi              # 4: packed
+        call    rnd
+        andl    $3, %eax
+        call    virtio_queue
+        call    rnd
+        andl    $7, %eax
+        call    virtio_queue
+        movb    $15, 0x14(%ebx)         # runs
+        movl    $6, %ecx
+3:      call    rnd                     # bells
+        andl    $7, %eax
+        movw    %ax, 0x3000(%ebx,%eax,4)
+        decl    %ecx
+        jnz     3b
+        call    rnd
+        testb   $7, %al
+        jz      4f
+        ret
+4:      movl    %ebx, %esi
+        jmp     any_registers
+virtio_setup:
+        .long   0x80006020, VIRTIO, 0x80006024, 0, 0x80006004, 7
+        .long   0x80006820, VIRTIO + 0x10000, 0x80006824, 0, 0x80006804, 7
+        .long   0x80007020, VIRTIO + 0x20000, 0x80007024, 0, 0x80007004, 7
+        .long   0x80007820, VIRTIO + 0x30000, 0x80007824, 0, 0x80007804, 7
+        .long   0x80008020, VIRTIO + 0x40000, 0x80008024, 0, 0x80008004, 7
+        .long   0x80008820, VIRTIO + 0x50000, 0x80008824, 0, 0x80008804, 7
+        .long   0x80009020, VIRTIO + 0x60000, 0x80009024, 0, 0x80009004, 7
+virtio_setup_end:
+
+# Queue EAX of the device at EBX; bit 2 of EDI: packed.
+virtio_queue:
+        movw    %ax, 0x16(%ebx)
+        call    rnd
+        movl    $32, %ecx
+        testb   $15, %al
+        jnz     1f
+        movzbl  %ah, %ecx
+1:      movw    %cx, 0x18(%ebx)
+        call    ring_place
+        andl    $0x1fff000, %eax
+        movl    %eax, %esi
+        movl    %esi, 0x20(%ebx)
+        movl    $0, 0x24(%ebx)
+        addl    $0x1000, %eax
+        movl    %eax, 0x28(%ebx)
+        movl    $0, 0x2c(%ebx)
+        addl    $0x1000, %eax
+        movl    %eax, 0x30(%ebx)
+        movl    $0, 0x34(%ebx)
+        pushl   %edi
+        movl    %edi, %edx
+        movl    %esi, %edi
+        xorl    %ecx, %ecx
+2:      movl    %ecx, %eax              # a descriptor: a small buffer, or any address
+        shll    $7, %eax
+        leal    0x4000(%esi,%eax), %eax
+        pushl   %eax
+        call    rnd
+        testb   $0x38, %al
+        popl    %eax
+        jnz     3f
+        call    rnd_address
+3:      stosl
+        xorl    %eax, %eax
+        stosl
+        call    rnd
+        testb   $0xf0, %al
+        jz      4f
+        andl    $0x7f, %eax
+4:      stosl
+        call    rnd
+        testb   $0x7c, %al
+        jz      7f
+        testb   $4, %dl
+        jz      5f
+        andl    $0x0003001f, %eax       # packed: the flags are the high half; it is there
+        orl     $0x00800000, %eax
+        jmp     7f
+5:      andl    $3, %eax                # split: half of them go on
+        pushl   %ecx
+        incl    %ecx
+        shll    $16, %ecx
+        orl     %ecx, %eax
+        popl    %ecx
+7:      stosl
+        incl    %ecx
+        cmpl    $32, %ecx
+        jb      2b
+        leal    0x4000(%esi), %edi      # what is in the buffers: small numbers; messages of 9P have their type in byte 4
+        movl    $32, %ecx
+8:      call    rnd
+        andl    $0x3f, %eax
+        movl    %eax, (%edi)
+        call    rnd
+        andl    $0x0101071f, %eax
+        call    rnd_bit
+        jc      9f
+        addl    $100, %eax
+9:      movl    %eax, 4(%edi)
+        call    rnd
+        movl    %eax, 8(%edi)
+        andl    $0x0700ff03, %eax
+        movl    %eax, 12(%edi)
+        call    rnd_value
+        movl    %eax, 16(%edi)
+        addl    $128, %edi
+        decl    %ecx
+        jnz     8b
+        leal    0x1000(%esi), %edi      # available: flags, index, ring; packed: the driver's events
+        movw    $0, (%edi)
+        call    rnd
+        movw    %ax, 2(%edi)
+        testb   $7, %al
+        jz      1f
+        andw    $31, 2(%edi)
+1:      movl    $32, %ecx
+2:      call    rnd
+        andl    $0x1f, %eax
+        movw    %ax, 2(%edi,%ecx,2)
+        decl    %ecx
+        jnz     2b
+        movw    $1, 0x1c(%ebx)
+        popl    %edi
+        ret
 
 # Some registers of what is at ESI.
 any_registers:

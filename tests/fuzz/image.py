@@ -13,12 +13,13 @@ CPUS = {"486": CR4, "pentium": CR4 | MSR | MMX, "pentium3": CR4 | MSR | MMX | AP
         "qemu64": CR4 | MSR | MMX | APIC | SSE | LM, "max": CR4 | MSR | MMX | APIC | SSE | LM | XSAVE}
 
 # Kinds of guest.s, by number, and the weights of each profile.
-KINDS = "template raw port pci ide fdc fwcfg mmio msr control apic smm far fpu fill nic disk".split()
+KINDS = "template raw port pci ide fdc fwcfg mmio msr control apic smm far fpu fill nic disk virtio".split()
 PROFILES = {
     "code": {"template": 40, "raw": 10, "fpu": 6, "far": 4, "fill": 4},
     "system": {"template": 10, "msr": 14, "control": 14, "far": 14, "smm": 6, "apic": 6},
-    "devices": {"port": 16, "pci": 6, "ide": 16, "fdc": 8, "fwcfg": 8, "mmio": 8, "fill": 2, "nic": 8, "disk": 10},
+    "devices": {"port": 16, "pci": 6, "ide": 16, "fdc": 8, "fwcfg": 8, "mmio": 8, "fill": 2, "nic": 8, "disk": 10, "virtio": 10},
     "net": {"nic": 40, "pci": 2, "port": 2, "mmio": 6, "fill": 4},
+    "virtio": {"virtio": 50, "pci": 2, "port": 2, "mmio": 6, "fill": 4},
     "disk": {"disk": 50, "pci": 2, "ide": 4, "mmio": 6, "fill": 4},
     "mmio": {"mmio": 30, "apic": 8, "pci": 4, "raw": 4, "template": 16, "control": 2},
     "all": dict.fromkeys(KINDS, 4),
@@ -33,7 +34,7 @@ ADDRESSES = [
     (0xfed00000, 0x3ff), (0xfed00000, 0x1f8), (0xfed003f0, 0x1f), (0xff000000, 0xffff), (0xfffeff00, 0x1ff), (0xffff0000, 0xffff),
     (0xfffffff0, 0x0f), (0xfd000000, 0xffffff), (0xfd000000, 0xff), (0xe0000000, 0xffff), (0xfe000000, 0x1fff), (0xfebf0000, 0xffff),
     (0x7ffffff0, 0x1f), (0x80000000, 0xffffffff), (0xfd0bfff0, 0x1f), (0x00fffff0, 0x1f), (0xc0000000, 0xfff),
-    (0xe3000000, 0x1fff), (0xe3000100, 0xfc), (0xe3100000, 0x3f), (0xe3101000, 0x1f), (0xe3200000, 0x31ff), (0xe3300000, 0x31ff),
+    (0xe3000000, 0x1fff), (0xe3000100, 0xfc), (0xe3100000, 0x3f), (0xe3101000, 0x1f), (0xe3200000, 0x31ff), (0xe3300000, 0x31ff), (0xe3400000, 0x731ff),
     (0xe2000000, 0x1ffff), (0xe2000000, 0x5ffc), (0xe201fff0, 0x1f), (0xe2100000, 0xff), (0xe21000f0, 0x1f),
 ]
 PORTS = [0x00, 0x02, 0x04, 0x08, 0x0a, 0x0b, 0x0c, 0x0d, 0x0f, 0x20, 0x21, 0xa0, 0xa1, 0x40, 0x41, 0x42, 0x43, 0x60, 0x60, 0x61, 0x64, 0x64, 0x70,

@@ -76,7 +76,7 @@ class Monitor:
             pass
 
 
-QUESTIONS = ["info registers -a", "info tlb", "info jit", "info mtree", "info pic", "info block", "info qdm", "info cpus", "info network", "info usernet", "set_link u off", "set_link u on", "mouse_button 3", "x/8i $pc", "x/16xw 0xfffffff0",
+QUESTIONS = ["info registers -a", "info tlb", "info jit", "info mtree", "info pic", "info block", "info qdm", "info cpus", "info network", "info usernet", "balloon 16", "balloon 32", "info balloon", "set_link u off", "set_link u on", "mouse_button 3", "x/8i $pc", "x/16xw 0xfffffff0",
              "xp/64xb 0xfee00000", "xp/64xw 0xfffffffffffffff0", "sendkey ctrl-alt-delete", "mouse_move 10 5", "stop", "cont", "nmi", "system_reset",
              "system_powerdown", "screendump {dir}/screen.ppm"]
 
@@ -120,6 +120,8 @@ class Fuzzer:
             args += ["-nic", "none"]
         if profile in ("disk", "all", "devices") or r.random() < 0.2:
             args += self.disks(r, folder)
+        if profile in ("virtio", "all", "devices") or r.random() < 0.2:
+            args += self.virtio(r, folder)
         print(f"      case: {profile} {cpu} smp={smp} {' '.join(map(str, args[12:]))}", file=sys.stderr) if self.options.verbose else None
         return args, self.provoke
 
@@ -137,6 +139,20 @@ class Fuzzer:
                  "-device", "nvme,drive=nvme,serial=fuzz,addr=9", "-device", f"virtio-blk-pci,drive=blk,num-queues={r.choice([1, 4])},addr=0xa",
                  "-device", "virtio-scsi-pci,id=scsi,addr=0xb", "-device", "scsi-hd,drive=scsi,bus=scsi.0", "-device", "scsi-cd,bus=scsi.0"]
         return args
+
+    @staticmethod
+    def virtio(r, folder):
+        """The other virtio devices where guest.s looks for them, with packed rings or without."""
+        (folder / "shared").mkdir()
+        (folder / "shared/file").write_bytes(image.noise(r, 5000))
+        packed = r.choice(["", "", ",packed=on"])
+        return ["-netdev", "user,id=uv,restrict=on", "-device", f"virtio-net-pci,netdev=uv,mq={r.choice(['on', 'off'])},addr=0xc{packed}",
+                "-chardev", "null,id=cn", "-chardev", "ringbuf,id=cr,size=4096", "-device", f"virtio-serial-pci,id=vs,addr=0xd{packed}",
+                "-device", "virtconsole,chardev=cn,bus=vs.0", "-device", "virtserialport,chardev=cr,name=fuzz,bus=vs.0",
+                "-device", f"virtio-rng-pci,addr=0xe{packed}", "-device", f"virtio-balloon-pci,free-page-reporting={r.choice(['on', 'off'])},addr=0xf{packed}",
+                "-fsdev", f"local,id=fs,path={folder}/shared,security_model={r.choice(['none', 'mapped-xattr', 'mapped-file'])}",
+                "-device", f"virtio-9p-pci,fsdev=fs,mount_tag=fuzz,addr=0x10{packed}",
+                "-device", f"virtio-keyboard-pci,addr=0x11{packed}", "-device", f"virtio-tablet-pci,addr=0x12{packed}"]
 
     def provoke(self, monitor, process, folder, r):
         """Lets it run; wakes what has come to rest; asks the monitor things."""

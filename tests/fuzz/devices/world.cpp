@@ -7,7 +7,9 @@ namespace doppel::fuzz {
 const std::vector<Family>& families() {
   static const std::vector<Family> all = [] {
     std::vector<Family> list = network_families();
-    for (Family& f : virtio_families()) list.push_back(std::move(f));
+    for (const auto& more : {virtio_families, virtio_storage_families, virtio_9p_families}) {
+      for (Family& f : more()) list.push_back(std::move(f));
+    }
     return list;
   }();
   return all;

@@ -35,5 +35,7 @@ struct Family {
 const std::vector<Family>& families();
 std::vector<Family> network_families();
 std::vector<Family> virtio_families();
+std::vector<Family> virtio_storage_families();
+std::vector<Family> virtio_9p_families();
 
 }  // namespace doppel::fuzz
