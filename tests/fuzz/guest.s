@@ -1688,12 +1688,20 @@ k_virtio:
         leal    VIRTIO(%eax), %ebx
         movb    $0, 0x14(%ebx)          # status: reset, seen, driver
         movb    $3, 0x14(%ebx)
-        movl    $0, 8(%ebx)             # features: some of the device's, and version 1, with packed rings or without
+        movl    $0, (%ebx)              # features: some of the device's, and version 1, with packed rings or without
+        movl    4(%ebx), %ecx
+        movl    $0, 8(%ebx)
         call    rnd
-        movl    %eax, 12(%ebx)
+        testb   $0x1f, %al
+        jz      5f
+        andl    %ecx, %eax
+5:      movl    %eax, 12(%ebx)
+        movl    $1, (%ebx)
+        movl    4(%ebx), %ecx
         movl    $1, 8(%ebx)
         call    rnd
         andl    $4, %eax
+        andl    %ecx, %eax
         orl     $1, %eax
         movl    %eax, 12(%ebx)
         movb    $11, 0x14(%ebx)
