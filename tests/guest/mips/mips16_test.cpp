@@ -137,13 +137,15 @@ TEST_P(Mips16, ExceptionsHaveTheModeInEpc) {
   EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_RI});
 }
 
-// A store of the first byte of code that was run already.
+// A store of the first byte of code that was run already, on another page than its caller and on the same.
 TEST_P(Mips16, CodeThatChanges) {
-  put16(kCode16, 0x4a01), put16(kCode16 + 2, kReturn);  // ADDIU $2, 1
-  set(4, kCode16), set(5, m.model.big_endian ? 0x4b : 5), set(2, 0), set(3, 0);
-  m.run({jalx(kCode16), 0, imm(40, 4, 5, 0), jalx(kCode16), 0});
-  EXPECT_EQ(m.reg(2), m.model.big_endian ? 1u : 6u);
-  EXPECT_EQ(m.reg(3), m.model.big_endian ? 1u : 0u);
+  for (const u32 at : {kCode16, BareMachine::kCode + 0x800}) {
+    put16(at, 0x4a01), put16(at + 2, kReturn);  // ADDIU $2, 1
+    set(4, at), set(5, m.model.big_endian ? 0x4b : 5), set(2, 0), set(3, 0);
+    m.run({jalx(at), 0, imm(40, 4, 5, 0), jalx(at), 0});
+    EXPECT_EQ(m.reg(2), m.model.big_endian ? 1u : 6u);
+    EXPECT_EQ(m.reg(3), m.model.big_endian ? 1u : 0u);
+  }
 }
 
 TEST(Mips16Absent, JumpsToOddAddressesFail) {

@@ -244,8 +244,14 @@ class RegionMaker {
     return !t_.ended;
   }
 
-  // On to a direct target, unless the trace has been there.
+  // On to a direct target, unless the trace has been there. MIPS16 and MIPS32 code have regions of their own: where
+  // code lies, its pc says together with the region's base (MipsCpu::code_base).
   bool follow(u64 target) {
+    if (t_.is_mips16(target) != t_.is_mips16(rq_.pc)) {
+      t_.b.exit_direct(target, false);
+      t_.ended = true;
+      return false;
+    }
     if (!t_.same_page(target) || count_ >= max_) return end_direct(target);
     for (u32 i = 0; i < count_; i++)
       if (seen_[i] == target) return end_direct(target);
