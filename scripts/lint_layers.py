@@ -15,7 +15,7 @@ ALLOWED = {
     "backend": ["ir", "mem", "base"], "backend/interp": ["backend", "ir", "fpu", "mem", "base"],
     "backend/x64": ["backend", "ir", "mem", "base"], "backend/common": ["backend", "ir", "mem", "base"],
     "exec": ["guest/guest.h", "backend/backend.h", "backend/interp/eval.h", "ir", "mem", "state", "base"],
-    "user": ["exec", "guest/guest.h", "guest/user_cpu.h", "mem", "ir", "state", "base"],
+    "user": ["exec", "gdbstub", "guest/guest.h", "guest/user_cpu.h", "mem", "ir", "state", "base"],
     "accel": ["exec", "guest/guest.h", "mem", "ir", "state", "base"],
     "block": ["base", "state"], "chardev": ["base", "state"], "display": ["base", "state"], "share": ["base", "state"], "net": ["chardev", "base", "state"], "display/sdl": ["display", "base", "machine/machine.h"],
     "hw/core": ["base", "mem", "state"], "hw": HW + ["hw/bus"], "hw/bus": HW, "firmware": HW + ["hw", "guest/x86/features.h"],
@@ -23,7 +23,8 @@ ALLOWED = {
         "guest/mips/cpu.h", "guest/mips/cpu_models.h", "guest/mips/platform.h"],
     "monitor": ["machine/machine.h", "migration", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "crypto", "block", "chardev", "display", "net", "hw/core"],
     "migration": ["machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "block", "hw/core"],
-    "gdbstub": ["machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base", "chardev"],
+    "gdbstub": ["guest/guest.h", "base"],
+    "gdbstub/machine": ["gdbstub", "machine/machine.h", "accel/accel.h", "guest/guest.h", "mem", "state", "base"],
     "app": None,
 }
 

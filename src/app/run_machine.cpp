@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "chardev/factory.h"
 #include "display/sdl/window.h"
-#include "gdbstub/gdbstub.h"
+#include "gdbstub/machine/gdbstub.h"
 #include "migration/folder_snapshots.h"
 #include "migration/internal_snapshots.h"
 #include "monitor/hmp/hmp.h"
@@ -42,7 +42,7 @@ struct Session {
   std::unique_ptr<monitor::Builder> builder;
   std::vector<std::unique_ptr<monitor::Hmp>> monitors;
   std::vector<std::unique_ptr<monitor::Qmp>> qmp;
-  std::unique_ptr<gdbstub::Server> gdb;
+  std::unique_ptr<gdbstub::MachineServer> gdb;
 };
 
 // -device isa-serial,chardev=ID[,index=N]

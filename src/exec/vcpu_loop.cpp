@@ -358,6 +358,7 @@ void VcpuLoop::unwind() {
     if (const ir::FlagRecipe* recipe = ir::recipe_at(block->recipes, insn)) restore_flags(*block, *recipe);
   }
   translator_.counters().faults++;
+  end_watch_shot();
   end_exclusive();
   std::longjmp(unwind_, 1);
 }
@@ -386,7 +387,9 @@ bool VcpuLoop::host_fault(u64& host_pc, u64 va, mem::Access access) {
   // SAFETY: only compared with the code cache's addresses.
   const u8* at = reinterpret_cast<const u8*>(host_pc);
   const bool generated = in_code_ && translator_.cache().contains(at);
-  const bool code = access == mem::Access::Write && config_.direct->code_page_written(va);
+  const bool watched = config_.direct->has_watchpoints.load(std::memory_order_relaxed) && !in_watch_shot_ &&
+                       config_.direct->watched_page(va, access == mem::Access::Write);
+  const bool code = !watched && access == mem::Access::Write && config_.direct->code_page_written(va);
   const u64 page = va & mem::kPageMask;
   if (code) pages_.notify_others(in_code_ ? h_.index : ~u32{0}, page, mem::kPageSize);
   if (generated) {
@@ -405,6 +408,7 @@ bool VcpuLoop::host_fault(u64& host_pc, u64 va, mem::Access access) {
     return true;
   }
   if (!in_code_) return false;
+  if (watched) watched_access(va, 1, access == mem::Access::Write);
   h_.mmu->raise_fault(h_, va, access, h_.mmu_mode, false);
 }
 
@@ -430,7 +434,25 @@ void VcpuLoop::set_watchpoint(u64 va, u64 size, bool read, bool write, bool on) 
   if (watchpoints_.empty()) tlb_.clear_watches();  // the guest's own debug registers set theirs again when written
 }
 
+// Direct memory: the instruction starts over, alone.
+void VcpuLoop::watched_access(u64 va, u64 size, bool write) {
+  watch_found_ = config_.direct->watchpoint_hit(va, size, write);
+  sync_pc();
+  one_shot_ = watch_shot_ = true;
+  unwind();
+}
+
+void VcpuLoop::end_watch_shot() {
+  if (std::exchange(in_watch_shot_, false)) config_.direct->close_watched_pages();
+}
+
 void VcpuLoop::debug_watch(u64 va, u32 size, bool write) {
+  if (config_.direct) {
+    if (!in_code_ || in_watch_shot_ || size == 0) return;
+    if (config_.direct->watched_page(va, write) || config_.direct->watched_page(va + size - 1, write))
+      watched_access(va, size, write);
+    return;
+  }
   for (const Watchpoint& w : watchpoints_) {
     if (va >= w.va + w.size || w.va >= va + size || !(write ? w.write : w.read)) continue;
     sync_pc();
@@ -484,7 +506,13 @@ void VcpuLoop::step() {
     if (cpu_.halted()) return;
   }
   const u64 linear = cpu_.linear_pc();
-  if (!translator_.breakpoints.empty() && !at_breakpoint_ && translator_.breakpoints.contains(linear)) {
+  const bool watch_shot = std::exchange(watch_shot_, false);
+  if (watch_shot && watch_found_ && config_.direct->watch_before) {
+    one_shot_ = false;
+    if (hooks.debug_stop) hooks.debug_stop(watch_found_);
+    return;
+  }
+  if (!watch_shot && !translator_.breakpoints.empty() && !at_breakpoint_ && translator_.breakpoints.contains(linear)) {
     at_breakpoint_ = true;
     if (hooks.debug_stop) hooks.debug_stop(0);
     return;
@@ -511,14 +539,22 @@ void VcpuLoop::step() {
   running_ = block;
   h_.exit_slot = 0;
   in_code_ = true;
+  if (watch_shot) {
+    config_.direct->open_watched_pages();
+    in_watch_shot_ = true;
+  }
   may_resume_ = config_.opt.resume && !single && !config_.lockstep && !config_.icount &&
                 translator_.breakpoints.empty() && !log_on(LogItem::Exec) && !log_on(LogItem::Cpu);
   const ExitReason reason =
       config_.lockstep && !single ? run_lockstep(cpu_, translator_, *block) : translator_.backend().enter(h_, *block);
   in_code_ = false;
   if (single) {  // its exits leave the flags exact (Translator::compile)
+    end_watch_shot();
     if (stepping) cpu_.after_single_step();
-    if (single_step_ && keyed) {
+    if (watch_shot && watch_found_) {
+      single_step_ = false;
+      if (hooks.debug_stop) hooks.debug_stop(watch_found_);
+    } else if (single_step_ && (keyed || watch_shot)) {
       single_step_ = false;
       if (hooks.debug_stop) hooks.debug_stop(0);
     }

@@ -87,6 +87,8 @@ class VcpuLoop final : public mem::Runtime {
   void run_exclusive(void (*body)(void*), void* context);
   void end_exclusive();
   void begin_slice();
+  [[noreturn]] void watched_access(u64 va, u64 size, bool write);
+  void end_watch_shot();
 
   guest::GuestCpu& cpu_;
   mem::VcpuHeader& h_;
@@ -96,10 +98,14 @@ class VcpuLoop final : public mem::Runtime {
   mem::SoftTlb tlb_;
   Translator translator_;
   std::jmp_buf unwind_;
-  bool in_code_ = false;                 // generated code is on the stack
-  bool may_resume_ = false;              // it may go on by resume()
-  bool one_shot_ = false;                // run one instruction from an unregistered region next
-  bool code_hit_ = false;                // direct memory: the store that goes its slow way now is to a page of code
+  bool in_code_ = false;     // generated code is on the stack
+  bool may_resume_ = false;  // it may go on by resume()
+  bool one_shot_ = false;    // run one instruction from an unregistered region next
+  bool code_hit_ = false;    // direct memory: the store that goes its slow way now is to a page of code
+  // Direct memory, a debugger's watchpoints: the next instruction runs alone, as it accesses a page with some; it does;
+  // which watchpoint it hits (0: none).
+  bool watch_shot_ = false, in_watch_shot_ = false;
+  u64 watch_found_ = 0;
   bool device_shot_ = false;             // -icount: run one instruction, which reaches a device, alone next
   bool single_step_ = false;             // the debugger's
   bool at_breakpoint_ = false;           // resume from a breakpoint: do not stop on it at once

@@ -29,18 +29,22 @@ u8* direct_host(VcpuHeader& cpu, u64 va, Access access, bool stack = false) {
 
 template <typename T>
 T direct_load(VcpuHeader& cpu, u64 va, bool stack) {
+  if (cpu.direct->has_watchpoints.load(std::memory_order_relaxed)) cpu.runtime->debug_watch(va, sizeof(T), false);
   return load_le<T>(direct_host(cpu, va, Access::Read, stack));
 }
 
 template <typename T>
 void direct_store(VcpuHeader& cpu, u64 va, T value, bool stack) {
   u8* to = direct_host(cpu, va, Access::Write, stack);
+  if (cpu.direct->has_watchpoints.load(std::memory_order_relaxed)) cpu.runtime->debug_watch(va, sizeof(T), true);
   cpu.runtime->direct_store(va, sizeof(T));
   store_le<T>(to, value);
 }
 
 // SAFETY: a byte of each page is touched; a host fault is the answer.
 void direct_probe(VcpuHeader& cpu, u64 va, u64 length, Access access) {
+  if (cpu.direct->has_watchpoints.load(std::memory_order_relaxed) && access != Access::Exec)
+    cpu.runtime->debug_watch(va, static_cast<u32>(length), access == Access::Write);
   for (u64 at = va, last = va + length - 1;; at = (at & kPageMask) + kPageSize) {
     u8* host = direct_host(cpu, at, access);
     if (access == Access::Exec) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/bits.h"
+#include "base/result.h"
 #include "guest/user_cpu.h"
 
 namespace doppel::user {
@@ -14,6 +15,7 @@ namespace doppel::user {
 class Thread;
 struct SyscallRow;  // linux/syscalls.h
 struct PendingSignal;
+struct ElfFile;
 
 enum class AbiId : u8 { X86_64, I386, MipsO32, MipsN64 };
 
@@ -30,6 +32,7 @@ class Abi {
   u64 program_base = 0;             // of programs that may be anywhere
   bool exec_needs_x = true;         // pages without PROT_EXEC can't be executed
   u16 elf_machine = 0;
+  bool watch_before = false;  // watchpoints tell before the access is made, not after
   std::string uname_machine;  // x86_64, i686, mips, mips64
 
   // System calls. Numbers by a table: row of `number`, null: not one (ENOSYS).
@@ -67,10 +70,12 @@ class Abi {
   virtual bool pop_signal_frame(Thread& t, bool rt) const = 0;
   // An exception of the CPU as the signal that the kernel makes of it.
   virtual PendingSignal signal_of(const guest::UserEvent& event, Thread& t) const = 0;
-  // Auxiliary vector: AT_HWCAP, AT_HWCAP2, AT_PLATFORM.
-  virtual u64 hwcap() const { return 0; }
-  virtual u64 hwcap2() const { return 0; }
-  virtual std::string platform() const = 0;
+  // Modes that a program's file and its interpreter's (or null) ask for, once the CPU has started. Error: they don't go
+  // together, or not with this CPU.
+  virtual Status set_modes(guest::UserCpu& cpu, const ElfFile& program, const ElfFile* interpreter) const {
+    static_cast<void>(cpu), static_cast<void>(program), static_cast<void>(interpreter);
+    return success();
+  }
   // What a thread's CPU needs besides its registers (x86, 32 bits: segment descriptors): new, or those of `from`.
   // False: no memory.
   virtual bool prepare_thread(Thread& t, Thread* from) const {
@@ -79,6 +84,9 @@ class Abi {
   }
   // clone's CLONE_SETTLS, set_thread_area: 0 or -errno. i386: the address of a struct user_desc.
   virtual s64 set_tls(Thread& t, u64 value) const = 0;
+  virtual s64 get_tls(Thread& t, u64 description) const {  // get_thread_area
+    return static_cast<void>(t), static_cast<void>(description), -38 /* ENOSYS */;
+  }
 };
 
 // Null with the names that there are in `known` if there is none of that name.

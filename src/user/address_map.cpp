@@ -20,16 +20,16 @@ namespace {
 constexpr u64 kPage = mem::kPageSize;
 constexpr u8 kCode = 1, kWatched = 2;  // flags of a page: code was made from it; the host's page is read-only for that
 
-int host_prot(int guest) {
-  int prot = guest & (PROT_READ | PROT_WRITE);
-  if (guest & (PROT_EXEC | PROT_WRITE)) prot |= PROT_READ;
-  return prot;
-}
-
 s64 result_of(void* p) { return p == MAP_FAILED ? -errno : static_cast<s64>(reinterpret_cast<u64>(p)); }
 u64 page_up(u64 v) { return align_up(v, kPage); }
 
 }  // namespace
+
+int AddressMap::host_protection(int guest) {
+  int prot = guest & (PROT_READ | PROT_WRITE);
+  if (guest & (PROT_EXEC | PROT_WRITE)) prot |= PROT_READ;
+  return prot;
+}
 
 AddressMap::AddressMap() = default;
 
@@ -72,11 +72,14 @@ void AddressMap::set_area(u64 va, u64 size, int prot) {
     it->second.end = next->second.end;
     areas_.erase(next);
   }
-  if (it == areas_.begin()) return;
-  const auto before = std::prev(it);
-  if (before->second.end != va || before->second.prot != prot) return;
-  before->second.end = it->second.end;
-  areas_.erase(it);
+  if (it != areas_.begin()) {
+    const auto before = std::prev(it);
+    if (before->second.end == va && before->second.prot == prot) {
+      before->second.end = it->second.end;
+      areas_.erase(it);
+    }
+  }
+  close_pages(va, va + size - 1);
 }
 
 bool AddressMap::covered(u64 va, u64 size) const {
@@ -175,7 +178,7 @@ s64 AddressMap::claim(u64 va, u64 size) {
 // --- what the program asks for
 
 s64 AddressMap::map_there(u64 va, u64 size, int prot, int flags, int fd, u64 offset) {
-  return result_of(mmap(host(va), size, host_prot(prot), (flags & ~MAP_FIXED) | MAP_FIXED_NOREPLACE, fd,
+  return result_of(mmap(host(va), size, host_protection(prot), (flags & ~MAP_FIXED) | MAP_FIXED_NOREPLACE, fd,
                         static_cast<off_t>(offset)));
 }
 
@@ -215,7 +218,7 @@ s64 AddressMap::map(u64 va, u64 size, int prot, int flags, int fd, u64 offset) {
     } else {
       if (const s64 error = claim(va, size); error < 0) return error;
       code_gone(va, size);
-      got = result_of(mmap(host(va), size, host_prot(prot), flags | MAP_FIXED, fd, static_cast<off_t>(offset)));
+      got = result_of(mmap(host(va), size, host_protection(prot), flags | MAP_FIXED, fd, static_cast<off_t>(offset)));
       if (got < 0 && !covered(va, size)) {  // what was claimed only
         for (u64 at = va; at < va + size; at += kPage)
           if (protection_locked(at) < 0) munmap(host(at), kPage);
@@ -249,7 +252,7 @@ s64 AddressMap::protect(u64 va, u64 size, int prot) {
   std::lock_guard lock(lock_);
   if (!covered(va, size)) return -ENOMEM;
   code_gone(va, size);
-  if (mprotect(host(va), size, host_prot(prot)) != 0) return -errno;
+  if (mprotect(host(va), size, host_protection(prot)) != 0) return -errno;
   set_area(va, size, prot);
   return 0;
 }
@@ -326,7 +329,8 @@ void AddressMap::code_gone(u64 va, u64 size) {
         last = page + kPage;
         if (!(was & kWatched)) continue;
         const int prot = protection_locked(page);
-        if (prot >= 0) mprotect(host(page), kPage, host_prot(prot));
+        if (prot >= 0) mprotect(host(page), kPage, host_protection(prot));
+        close_pages(page, page);
       }
     }
     at = stop;
@@ -359,6 +363,10 @@ bool AddressMap::watch_code(u64 page) {
     flags |= kWatched;
   }
   flags_of(page)->store(flags);
+  if (const auto it = watched_pages_.find(page); it != watched_pages_.end()) {
+    it->second = false;  // code must stay readable
+    if (!watches_open_) mprotect(host(page), kPage, PROT_READ);
+  }
   return true;
 }
 
@@ -370,7 +378,9 @@ bool AddressMap::code_page_written(u64 va) {
   if (prot < 0 || !(prot & PROT_WRITE)) return false;
   // Somebody else may have been here first: then the store is only to be done again.
   if (Flags* f = flags_of(page)) f->store(0);
-  return mprotect(host(page), kPage, host_prot(prot)) == 0;
+  const bool done = mprotect(host(page), kPage, host_protection(prot)) == 0;
+  close_pages(page, page);
+  return done;
 }
 
 void AddressMap::prepare_write(u64 va, u64 size) {
@@ -386,6 +396,12 @@ void AddressMap::prepare_write(u64 va, u64 size) {
     std::lock_guard lock(lock_);
     code_gone(page, kPage);
   }
+}
+
+void AddressMap::changed(u64 va, u64 size) {
+  std::lock_guard lock(lock_);
+  const u64 first = va & mem::kPageMask;
+  code_gone(first, page_up(va + size - first));
 }
 
 // --- /proc/self/maps

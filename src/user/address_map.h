@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "mem/direct_memory.h"
 
@@ -39,6 +40,8 @@ class AddressMap final : public mem::DirectMemory {
   // Before the host's kernel writes to [va, va+size) for the program: pages that are read-only for their code's sake
   // only are made writable, their code is dropped (quick when there are none).
   void prepare_write(u64 va, u64 size);
+  // Somebody else has written to [va, va+size): code made from it goes.
+  void changed(u64 va, u64 size);
   // The host's address. No check.
   void* host(u64 va) const { return reinterpret_cast<void*>(va + base); }
   u64 end() const { return end_; }
@@ -48,6 +51,21 @@ class AddressMap final : public mem::DirectMemory {
 
   bool watch_code(u64 page) override;
   bool code_page_written(u64 va) override;
+
+  // A debugger's watchpoints (watched_pages.cpp). False: they can't be set.
+  struct Watchpoint {
+    u64 va = 0, size = 0;
+    bool read = false, write = false;
+  };
+  bool set_watchpoints(std::vector<Watchpoint> watchpoints);
+  bool watched_page(u64 va, bool write) const override;
+  u64 watchpoint_hit(u64 va, u64 size, bool write) const override;
+  void open_watched_pages() override;
+  void close_watched_pages() override;
+  // In the handler of a fault of the emulator's own: true: it was for a watchpoint's sake, and is not any more until
+  // restore_watches().
+  bool lift_watch(u64 va);
+  void restore_watches();
 
  private:
   struct Area {
@@ -73,6 +91,9 @@ class AddressMap final : public mem::DirectMemory {
   s64 map_somewhere(u64 hint, u64 size, int prot, int flags, int fd, u64 offset);
   s64 map_there(u64 va, u64 size, int prot, int flags, int fd, u64 offset);
   void code_gone(u64 va, u64 size);
+  int open_protection(u64 page) const;
+  void close_pages(u64 va, u64 last);
+  static int host_protection(int guest);
 
   u64 end_ = 0, top_ = 0;
   bool exec_needs_x_ = true;
@@ -80,6 +101,11 @@ class AddressMap final : public mem::DirectMemory {
   std::map<u64, Area> areas_;   // by start; neighbours of the same protection are one
   std::map<u64, u64> foreign_;  // found to be the emulator's when room was looked for: start to end
   std::array<std::atomic<Flags*>, kLeaves> leaves_{};
+  static constexpr u64 kMostWatched = u64{64} << 10;
+  std::vector<Watchpoint> watchpoints_;
+  std::map<u64, bool> watched_pages_;  // true: reads fail too
+  int watches_open_ = 0;
+  u64 lifted_ = 0;  // the latest page that lift_watch() opened
 };
 
 }  // namespace doppel::user

@@ -70,11 +70,11 @@ Result<Unit> take_segment(int fd, const ElfSegment& s, ElfFile& file) {
       file.interpreter = name.c_str();
       break;
     }
-    case kPtMipsAbiFlags: {
-      constexpr off_t kFpAbi = 7;  // MIPS O32 ABI, FR0 and FR1 interlinking: 6 FP64, 7 FP64A
-      u8 value = 0;
-      if (file.machine == 8 && pread(fd, &value, 1, static_cast<off_t>(s.offset) + kFpAbi) == 1)
-        file.wide_floats = value == 6 || value == 7;
+    case kPtMipsAbiflags: {
+      u8 record[24];  // version, level and revision of the instruction set, three sizes of registers, fp_abi, ...
+      if (file.machine == 8 && s.file_size >= sizeof record &&
+          pread(fd, record, sizeof record, static_cast<off_t>(s.offset)) == sizeof record)
+        file.float_abi = record[7];
       break;
     }
     case kPtGnuStack: file.stack_flags = static_cast<int>(s.flags); break;

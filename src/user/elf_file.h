@@ -25,11 +25,11 @@ struct ElfFile {
   u64 low = 0, high = 0;
   // PT_GNU_STACK: -1 if there is none.
   int stack_flags = -1;
-  // MIPS o32: .MIPS.abiflags asks for floating-point registers of 64 bits (-mfp64).
-  bool wide_floats = false;
+  // MIPS: fp_abi of PT_MIPS_ABIFLAGS; -1 if there is none.
+  int float_abi = -1;
 };
 
-constexpr u32 kPtLoad = 1, kPtInterp = 3, kPtPhdr = 6, kPtGnuStack = 0x6474e551, kPtMipsAbiFlags = 0x70000003;
+constexpr u32 kPtLoad = 1, kPtInterp = 3, kPtPhdr = 6, kPtGnuStack = 0x6474e551, kPtMipsAbiflags = 0x70000003;
 constexpr u16 kEtExec = 2, kEtDyn = 3;
 
 // From an open file. Errors: not ELF ("" cause when the magic is another), or broken.

@@ -139,13 +139,15 @@ u64 build_stack(Process& p, u64 top, const Program& program, const Auxiliary& a)
   std::vector<u64> env, args;
   for (auto it = p.options.environment.rbegin(); it != p.options.environment.rend(); ++it) env.push_back(s.text(*it));
   for (auto it = program.argv.rbegin(); it != program.argv.rend(); ++it) args.push_back(s.text(*it));
-  const u64 platform = p.abi->platform().empty() ? 0 : s.text(p.abi->platform());
+  const Processor& cpu = p.processor;
+  const u64 platform = cpu.platform.empty() ? 0 : s.text(cpu.platform);
+  const u64 base_platform = cpu.base_platform.empty() ? 0 : s.text(cpu.base_platform);
   s.align(16);
   u8 random[16];
   if (getrandom(random, sizeof random, 0) != sizeof random) std::memset(random, 0x5a, sizeof random);
   const u64 random_at = s.bytes(random, sizeof random);
 
-  std::vector<std::pair<u64, u64>> aux = {{AT_HWCAP, p.abi->hwcap()},
+  std::vector<std::pair<u64, u64>> aux = {{AT_HWCAP, cpu.hwcap},
                                           {AT_PAGESZ, p.abi->page_size},
                                           {AT_CLKTCK, static_cast<u64>(sysconf(_SC_CLK_TCK))},
                                           {AT_PHDR, a.phdr},
@@ -160,9 +162,10 @@ u64 build_stack(Process& p, u64 top, const Program& program, const Auxiliary& a)
                                           {AT_EGID, getegid()},
                                           {AT_SECURE, getauxval(AT_SECURE)},
                                           {AT_RANDOM, random_at},
-                                          {AT_HWCAP2, p.abi->hwcap2()},
+                                          {AT_HWCAP2, cpu.hwcap2},
                                           {AT_EXECFN, file_name}};
   if (platform) aux.emplace_back(AT_PLATFORM, platform);
+  if (base_platform) aux.emplace_back(AT_BASE_PLATFORM, base_platform);
   aux.emplace_back(AT_NULL, 0);
   const u64 words = 1 + args.size() + 1 + env.size() + 1 + 2 * aux.size();
   s.align(16);
@@ -193,7 +196,7 @@ Result<u64> make_stack(Process& p, const Program& program) {
 }
 
 // The interpreter that the program names: its bias.
-Result<u64> load_interpreter(Process& p, const Program& program, u64& entry) {
+Result<u64> load_interpreter(Process& p, const Program& program, Loaded& out) {
   const std::string& name = program.elf.interpreter;
   const std::string path = p.find_path(name);
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -212,8 +215,10 @@ Result<u64> load_interpreter(Process& p, const Program& program, u64& entry) {
   auto bias = map_file(p.map, fd, *elf, ~u64{0});
   close(fd);
   if (!bias) return bias;
-  entry = elf->entry + *bias;
-  return elf->low + *bias;
+  out.entry = elf->entry + *bias;
+  const u64 at = elf->low + *bias;
+  out.interpreter = elf.take();
+  return at;
 }
 
 }  // namespace
@@ -239,9 +244,9 @@ Result<Loaded> load_program(Process& p, Program& program) {
       a.phdr = s.address + (elf.headers - s.offset) + *bias;
   }
   p.brk_start = p.brk_now = elf.high + *bias;
-  Loaded out{a.entry, 0};
+  Loaded out{a.entry, 0, {}};
   if (!elf.interpreter.empty()) {
-    auto base = load_interpreter(p, program, out.entry);
+    auto base = load_interpreter(p, program, out);
     if (!base) return base.error();
     a.base = *base;
   }

@@ -1,6 +1,7 @@
 // Loads a program, and its interpreter if it names one, and builds the stack that it starts with (System V psABI,
 // "Process Initialization"; Linux's getauxval(3)).
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ Result<Program> open_program(const std::string& path, std::vector<std::string> a
 
 struct Loaded {
   u64 entry = 0, sp = 0;
+  std::optional<ElfFile> interpreter;
 };
 // Into process.map, which is empty; sets process.brk_start, executable, argv. Closes program.fd.
 Result<Loaded> load_program(Process& process, Program& program);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <semaphore>
 
 #include "user/code_cache.h"
+#include "user/debugger.h"
 #include "user/host_calls_linux.h"
 #include "user/linux/syscalls.h"
 #include "user/signals.h"
@@ -26,10 +28,22 @@ namespace {
 void on_event(Thread& t, const guest::UserEvent& event) {
   if (event.kind == guest::UserEvent::Syscall) {
     if (t.abi().takes_syscall(t, event.number)) do_syscall(t);
+    t.debug.somewhere_else = true;
   } else {
     take_exception(t, event);
   }
   deliver_signals(t);
+  if (t.process.map.has_watchpoints) t.process.map.restore_watches();
+  if (Debugger* d = debugger_of(t)) d->step_done(t);
+}
+
+// What the loop was kicked for.
+void at_boundary(Thread& t) {
+  if (Debugger* d = debugger_of(t)) d->checkpoint(t);
+  if (const int mode = t.wanted_float_mode.exchange(-1); mode >= 0) t.user().set("fr", static_cast<u64>(mode));
+  deliver_signals(t);
+  if (t.process.map.has_watchpoints) t.process.map.restore_watches();
+  if (Debugger* d = debugger_of(t)) d->step_done(t);
 }
 
 // A CPU and a loop for a thread.
@@ -48,7 +62,10 @@ Status give_cpu(Thread& t) {
   config.direct = &p.map;
   config.store = p.store.get();
   t.loop = std::make_unique<exec::VcpuLoop>(*t.cpu, p.no_memory, *p.pages, config);
-  t.loop->hooks.run_work = [&t] { deliver_signals(t); };
+  t.loop->hooks.run_work = [&t] { at_boundary(t); };
+  t.loop->hooks.debug_stop = [&t](u64 watch) {
+    if (Debugger* d = debugger_of(t)) d->on_debug_stop(t, watch);
+  };
   t.loop->hooks.wait_halted = [] { sched_yield(); };
   if (Status s = t.loop->create(); !s) return s;
   t.user().start_program(p.abi->word == 8, [&t](const guest::UserEvent& e) { on_event(t, e); });
@@ -147,6 +164,7 @@ void* thread_main(void* argument) {
   start->started.release();
   give_signal_stack();
   t->make_current();
+  if (t->process.debugger) t->process.debugger->thread_started(*t);
   kernel_set_mask(host_mask(*t, t->signal_mask));
   run_until_exit(*t);
   kernel_set_mask(~u64{0});
@@ -223,6 +241,8 @@ s64 start_process(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid
   {
     const BlockSignals blocked;
     // No other thread holds what the child needs.
+    std::unique_lock<std::mutex> debugger;
+    if (Debugger* d = debugger_of(t)) debugger = std::unique_lock(d->lock());
     std::unique_lock exclusive(t.process.pages->exclusive_lock), map(t.process.map.lock()), all(t.process.lock);
     t.process.pages->lock_for_fork();
     if (t.process.store) t.process.store->lock_for_fork();
@@ -242,6 +262,7 @@ s64 start_process(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid
     if (pid > 0 && (flags & CLONE_PARENT_SETTID)) write_tid(t, parent_tid, pid);
     return pid;
   }
+  if (Debugger* d = debugger_of(t)) d->abandon_in_child(t);
   t.clear_child_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
   if (flags & CLONE_CHILD_SETTID) write_tid(t, child_tid, t.tid);
   if (stack) t.abi().set_stack_pointer(t.user(), stack);
@@ -305,6 +326,10 @@ s64 start_clone(Thread& t, u64 flags, u64 stack, u64 parent_tid, u64 child_tid, 
 }
 
 void exit_thread(Thread& t, int status) {
+  if (Debugger* d = debugger_of(t)) {
+    if (d->only(t)) exit_process(t, status);  // the server's thread would keep the process
+    d->thread_ends(t);
+  }
   leave_memory(t);
   t.exit_status = status;
   {
@@ -326,13 +351,19 @@ void abandon_futexes(Process& p) {
 }
 
 void exit_process(Thread& t, int status) {
+  if (Debugger* d = debugger_of(t)) d->exited(t, status);
   abandon_futexes(t.process);
   keep_code(t.process);
   for (;;) raw_call(SYS_exit_group, static_cast<u64>(status));
 }
 
 Error run_program(Process& p, Program& program) {
-  p.store = open_code_store(p, program);
+  if (!p.options.gdb.empty()) {
+    auto debugger = Debugger::make(p, p.options.gdb);
+    if (!debugger) return debugger.error();
+    p.debugger = *debugger;
+  }
+  if (!p.debugger) p.store = open_code_store(p, program);  // breakpoints are in translations
   p.map.create(p.abi->address_end, p.abi->mmap_top, p.abi->exec_needs_x);
   p.map.on_code_gone = [&p](u64 va, u64 size) {
     std::lock_guard lock(p.lock);
@@ -356,14 +387,16 @@ Error run_program(Process& p, Program& program) {
   if (Status s = give_cpu(t); !s) return s.error();
   if (!p.abi->prepare_thread(t, nullptr)) return Error{"no memory for the CPU's descriptors", ""};
   p.abi->start_thread(t.user(), loaded->entry, loaded->sp);
-  if (program.elf.wide_floats && !t.user().set("fr", 1))
-    return Error{"the program wants floating-point registers of 64 bits (-mfp64), which the CPU lacks", "-cpu 24Kf"};
+  if (Status s = p.abi->set_modes(t.user(), program.elf, loaded->interpreter ? &*loaded->interpreter : nullptr); !s)
+    return Error{"'" + program.name + "': " + s.error().cause, s.error().fix, 126};
   t.make_current();
+  prctl(PR_SET_NAME, program.name.substr(program.name.find_last_of('/') + 1).c_str());
   // The mask comes from who started the emulator, as over any execve.
   const u64 host = kernel_set_mask(~u64{0});
   for (int n = 1; n <= 64; n++)
     if (host & signal_bit(n))
       if (const int guest = p.abi->signal_to_guest(n); guest >= 1 && guest <= 64) t.signal_mask |= signal_bit(guest);
+  if (p.debugger) p.debugger->begin(t);
   kernel_set_mask(host_mask(t, t.signal_mask));
   exit_process(t, run_until_exit(t));
 }

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "user/debugger.h"
 #include "user/host_calls_linux.h"
 #include "user/linux/syscalls.h"
 #include "user/process.h"
@@ -43,8 +44,11 @@ bool take_host_fault(Thread* t, int signal, const siginfo_t* info, greg_t* regs)
                                                                    : mem::Access::Read;
   u64 copy = pc;
   const bool known = leave_copy(copy);
-  if (!known) {
-    if (!t->loop->host_fault(pc, va, access)) return false;
+  if (known && t->process.map.has_watchpoints && t->process.map.lift_watch(va)) {
+    // a debugger's watchpoint: the copy goes on
+  } else if (!known) {
+    if (!t->loop->host_fault(pc, va, access) && !(t->process.map.has_watchpoints && t->process.map.lift_watch(va)))
+      return false;
   } else if (signal == SIGSEGV && access == mem::Access::Write && t->process.map.code_page_written(va)) {
     if (t->process.map.on_code_gone) t->process.map.on_code_gone(va & mem::kPageMask, mem::kPageSize);
   } else {
@@ -97,7 +101,24 @@ void on_host_signal(int signal, siginfo_t* info, void* context) {
   errno = saved_errno;
 }
 
-void install(const Abi& abi, int host_signal, const SignalAction& action) {
+// Ends the program unless it is handled.
+bool fatal_by_default(int host_signal) {
+  switch (host_signal) {
+    case SIGCHLD:
+    case SIGCONT:
+    case SIGURG:
+    case SIGWINCH:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+    case SIGKILL:
+    case SIGSTOP: return false;
+    default: return true;
+  }
+}
+
+void install(const Process& p, int host_signal, const SignalAction& action) {
+  const Abi& abi = *p.abi;
   KernelAction k{};
   const ActionFlags f = action_flags(abi);
   k.flags = kSaSiginfo | kSaOnStack;
@@ -106,7 +127,7 @@ void install(const Abi& abi, int host_signal, const SignalAction& action) {
     k.handler = on_host_signal;
     k.flags |= kSaNoDefer;
     k.mask = 0;
-  } else if (action.handler > 1) {
+  } else if (action.handler > 1 || (action.handler == 0 && p.debugger && fatal_by_default(host_signal))) {
     k.handler = on_host_signal;
     if (action.flags & f.restart) k.flags |= kSaRestart;
   } else {
@@ -170,7 +191,7 @@ void finish_call(Thread& t, bool handler, bool again) {
   t.restart.how = 0;
 }
 
-void deliver(Thread& t, const PendingSignal& p) {
+void deliver_now(Thread& t, const PendingSignal& p) {
   const Abi& abi = t.abi();
   SignalAction action = action_of(t, p.number);
   const ActionFlags f = action_flags(abi);
@@ -193,9 +214,10 @@ void deliver(Thread& t, const PendingSignal& p) {
     next.forced = true;
     if (p.number == next.number || !(segv.flags & f.on_stack) || t.alternate_stack.flags & SS_DISABLE)
       die_of(t, next.number);
-    deliver(t, next);
+    deliver_now(t, next);
     return;
   }
+  t.debug.somewhere_else = true;
   t.saved_mask.reset();
   t.signal_mask |= action.mask;
   if (!(action.flags & f.no_defer) && p.number <= 64) t.signal_mask |= signal_bit(p.number);
@@ -204,6 +226,17 @@ void deliver(Thread& t, const PendingSignal& p) {
     standard.flags = action.flags;
     set_action(t, p.number, &standard, nullptr);
   }
+}
+
+// The debugger may take it, or make it another one.
+void deliver(Thread& t, PendingSignal p) {
+  if (Debugger* d = debugger_of(t)) {
+    const int number = d->filter_signal(t, p);
+    if (number != p.number) p.forced = false;
+    p.number = number;
+    if (number <= 0) return;
+  }
+  deliver_now(t, p);
 }
 
 // The next one to deliver.
@@ -266,7 +299,8 @@ void start_signals(Process& process) {
     const int guest = process.abi->signal_to_guest(host);
     if (guest > 0 && guest < static_cast<int>(process.actions.size()))
       process.actions[static_cast<size_t>(guest)] = action;
-    if (host == SIGSEGV || host == SIGBUS) install(*process.abi, host, action);
+    const bool fault = host == SIGSEGV || host == SIGBUS;
+    if (fault || (process.debugger && action.handler == 0 && fatal_by_default(host))) install(process, host, action);
   }
 }
 
@@ -286,6 +320,7 @@ void drop_signal_stack() {
 }
 
 void die_of(Thread& t, int signal) {
+  if (Debugger* d = debugger_of(t)) d->killed(t, signal);
   abandon_futexes(t.process);
   int host = t.abi().signal_to_host(signal);
   if (host <= 0) host = SIGKILL;
@@ -369,7 +404,7 @@ s64 set_action(Thread& t, int signal, const SignalAction* to, SignalAction* old)
   u64 never = 0;
   for (const int s : {SIGKILL, SIGSTOP}) never |= signal_bit(abi.signal_to_guest(s));
   action.mask &= ~never;
-  if (host >= 1 && host <= 64) install(abi, host, action);
+  if (host >= 1 && host <= 64) install(t.process, host, action);
   return 0;
 }
 

@@ -38,13 +38,22 @@ struct SignalAction {
   u64 mask = 0;
 };
 
+// What the program is told of its CPU.
+struct Processor {
+  u64 hwcap = 0, hwcap2 = 0;
+  std::string platform, base_platform;                            // AT_PLATFORM, AT_BASE_PLATFORM; empty: none
+  std::string machine;                                            // of uname(2); empty: the ABI's
+  std::string describe_system;                                    // /proc/cpuinfo: its beginning, and
+  std::function<std::string(unsigned, unsigned count)> describe;  // a CPU by its number
+};
+
 struct Options {
   std::string prefix;  // -L: absolute paths are looked for below it first
   std::string argv0;   // -0
   std::vector<std::string> environment;
   std::vector<std::string> kept;  // options of the command line that programs that it executes run with
   bool strace = false;
-  int gdb_port = 0;  // -g
+  std::string gdb;  // -g: a TCP port or the path of a unix socket; empty: no debugger
   u64 stack_bytes = u64{8} << 20;
   exec::Config exec;
   std::string cpu;         // -cpu: empty is the ABI's usual one
@@ -55,6 +64,7 @@ class Process {
  public:
   const Abi* abi = nullptr;
   Options options;
+  Processor processor;
   AddressMap map;
   std::function<std::unique_ptr<guest::GuestCpu>(u32 index)> make_cpu;
   std::string executable;  // host path of the program (/proc/self/exe)
@@ -74,6 +84,7 @@ class Process {
   // Places in directories that 32-bit programs have no room for, by the numbers that they got instead.
   std::map<u32, u64> directory_places;
   std::vector<class Thread*> threads;
+  class Debugger* debugger = nullptr;  // debugger.h
 };
 
 class Thread {
@@ -114,7 +125,16 @@ class Thread {
   u64 descriptor_table = 0;  // x86, 32 bits: page of the segment descriptors
   std::jmp_buf exit_jump;    // to the end of the host's thread
   int exit_status = 0;
-  u32 index = 0;  // of its CPU
+  // Kept by debugger.cpp, under its lock: the debugger knows it, it shall stand still, it does; it is in a system call;
+  // it goes on for one step, has reached what counts as one outside of the executor; it was let go on by the latest
+  // request, with this signal (GDB's number; -1: what it has).
+  struct {
+    bool known = false, hold = false, parked = false, in_call = false, stepping = false, somewhere_else = false,
+         released = false;
+    int signal = -1;
+  } debug;
+  u32 index = 0;                           // of its CPU
+  std::atomic<int> wanted_float_mode{-1};  // MIPS: another thread has set Status.FR for all (prctl)
 
   static Thread* current();  // null: a thread of the emulator itself
   void make_current();

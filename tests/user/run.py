@@ -64,7 +64,7 @@ class Tester:
 
 
 def make_tests():
-    for name in ("hello", "signals", "threads", "processes", "memory"):
+    for name in ("hello", "signals", "threads", "processes", "memory", "proc"):
         for guest in GUESTS:
             for link in LINKS:
                 # One static-pie a CPU is enough; Debian's MIPS compilers can't make one.
@@ -73,7 +73,7 @@ def make_tests():
 
                 def test(t, name=name, guest=guest, link=link):
                     args = ("one", "", "three words here") if name == "hello" else ()
-                    t.same(guest, name, link, args, {"TEST_VARIABLE": "a value"} if name == "hello" else None)
+                    t.same(guest, name, link, args, {"TEST_VARIABLE": "a value"} if name in ("hello", "proc") else None)
                 globals()[f"test_{name}_{guest}_{link.replace('-', '_')}"] = test
 
 
@@ -108,6 +108,41 @@ def test_frames(t):
         check(expected[0] == 0 and "signal" in expected[1], f"the host does not run {guest}: {expected}")
         check(got == expected, f"{guest}: " + "\n".join(f"- {a}\n+ {b}" for a, b in zip(expected[1].split("\n"), got[1].split("\n")) if a != b)
               + f"\n{got[0]} {got[2]}")
+
+
+def test_float_modes(t):
+    """o32: Status.FR as Linux chooses it by .MIPS.abiflags, and prctl."""
+    for guest in ("mipsel", "mips"):
+        for option, modes in (("-mfp32", "mode 0"), ("-mfpxx", "mode 1"), ("-mfp64", "mode 1")):
+            program = t.compile(guest, f"float_mode{option}", source=HERE / "float_mode.c", flags=("-mhard-float", option, "-lm"))
+            status, out, err = t.run("user", program)
+            want = "\n".join([modes, "sum 5050.500 product 3628800.000 odd 12.000", "thread: " + modes, "sum 5050.500 product 3628800.000 odd 12.000",
+                              "refused FRE", "set FR=1: 0", "mode 1", ""])
+            if option == "-mfp64":
+                check((status, out, err) == (0, want, ""), f"{guest} {option}: {status} {out}{err}")
+            else:
+                check((status, out, err) == (0, want.replace("set FR=1", "set FR=0").replace("0\nmode 1\n", "0\nmode 0\nsum 5050.500 product 3628800.000 odd 12.000\n"), ""),
+                      f"{guest} {option}: {status} {out}{err}")
+        # A CPU without such registers can't run the one, and runs the other with FR=0.
+        status, out, err = t.run("user", "-cpu", "24Kc", t.compile(guest, "float_mode-mfp64", source=HERE / "float_mode.c", flags=("-mhard-float", "-mfp64", "-lm")))
+        check(status == 126 and "-mfp64" in err and "24Kf" in err, f"{guest}: {status} {err}")
+
+
+def test_cpu_facts(t):
+    """What a program is told of its CPU follows -cpu."""
+    source = t.dir / "facts.c"
+    source.write_text('#include <stdio.h>\n#include <string.h>\n#include <sys/auxv.h>\n#include <sys/utsname.h>\nint main() { char l[4096]; struct utsname u; uname(&u); FILE* f = fopen("/proc/cpuinfo", "r");\n'
+                      'const char* p = (char*)getauxval(AT_PLATFORM); const char* b = (char*)getauxval(AT_BASE_PLATFORM);\n'
+                      'printf("%s %s %lx %s\\n", p ? p : "-", b ? b : "-", getauxval(AT_HWCAP), u.machine); while (fgets(l, sizeof l, f)) fputs(l, stdout); }\n')
+    for guest, cpu, words, absent in (("x86_64", "Nehalem", ("x86_64 - ", " x86_64\n", "sse4_2", "GenuineIntel", "model\t\t: 26"), ("aes", "sse4.2")),
+                                      ("x86_64", "max", ("sse4_2", " aes", "AuthenticAMD", "fxsr"), ("avx",)),
+                                      ("i386", "pentium2", ("i686 - ", " i686\n", "cpu family\t: 6", " mmx", " cmov"), (" sse",)),
+                                      ("mipsel", "24Kf", ("- mips32r2 ", "mips1 mips2 mips32r1 mips32r2\n"), ("mips64",)),
+                                      ("mips", "24Kf", ("MIPS 24Kf V0.0  FPU V0.0\n",), ("mips64",)),
+                                      ("mipsel", "P5600", ("ASEs implemented\t:", " msa\n"), ("dsp",)),
+                                      ("mips64el", "MIPS64R2-generic", ("- mips64r2 ", " mips64\n", "mips64r1 mips64r2\n"), ("r5",))):
+        status, out, err = t.run("user", "-cpu", cpu, t.compile(guest, "facts", source=source))
+        check(status == 0 and all(w in out for w in words) and not any(w in out for w in absent), f"{guest} {cpu}: {status} {err}\n{out}")
 
 
 def test_options(t):

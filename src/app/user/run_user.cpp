@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "app/user/processor.h"
 #include "base/log.h"
 #include "guest/mips/cpu.h"
 #include "guest/mips/cpu_models.h"
@@ -32,6 +33,7 @@ constexpr const char* kUsage =
     "  -s BYTES       size of the stack, with K, M or G (QEMU_STACK_SIZE)\n"
     "  -strace        print its system calls (QEMU_STRACE)\n"
     "  -code-cache FOLDER|off  where translations are kept for the next run; ~/.cache/doppel/code (DOPPEL_CODE_CACHE)\n"
+    "  -g PORT, PATH  wait for a debugger on a TCP port of this host, or a unix socket (QEMU_GDB)\n"
     "  -d ITEM,...    log; -d help lists the items. -D FILE: where to\n"
     "  -version, -help\n";
 
@@ -85,6 +87,7 @@ Status take_environment(UserOptions& o) {
   o.set = split(variable("QEMU_SET_ENV"));
   o.unset = split(variable("QEMU_UNSET_ENV"));
   o.run.argv0 = variable("QEMU_ARGV0");
+  o.run.gdb = variable("QEMU_GDB");
   o.argv0_given = !o.run.argv0.empty();
   if (const std::string size = variable("QEMU_STACK_SIZE"); !size.empty()) {
     auto n = parse_size(size);
@@ -121,8 +124,8 @@ Status take_option(UserOptions& o, const std::string& name, const std::string& v
     if (value != "4096")
       return Error{"pages of " + value + " bytes", "the program's pages are the host's, 4096 bytes: leave out -p", 2};
   } else if (name == "g") {
-    return Error{"there is no debugger's server for single programs yet",
-                 "-strace and -d show what the program does; a whole machine has -gdb", 1};
+    if (value.empty()) return Error{"-g names neither a port nor a path", "-g 1234", 2};
+    o.run.gdb = value;
   } else {
     return Error{"option -" + name + " is not one of user mode", "doppel user -help lists them", 2};
   }
@@ -178,20 +181,25 @@ class UserX86Platform final : public x86::NullPlatform {
   u64 tsc() override { return __builtin_ia32_rdtsc(); }
 };
 
-using MakeCpu = std::function<std::unique_ptr<guest::GuestCpu>(u32)>;
+struct MakeCpu {
+  std::function<std::unique_ptr<guest::GuestCpu>(u32)> make;
+  user::Processor processor;
+};
 
 Result<MakeCpu> x86_factory(const std::string& spec, bool wide) {
   auto model = x86::parse_cpu(spec.empty() ? "max" : spec, wide);
   if (!model) return model.error();
   static UserX86Platform platform;
-  return MakeCpu([model = *model](u32 index) { return x86::make_x86_cpu(model, platform, index); });
+  return MakeCpu{[model = *model](u32 index) { return x86::make_x86_cpu(model, platform, index); },
+                 processor_of(*model, wide)};
 }
 
 Result<MakeCpu> mips_factory(const std::string& spec, bool wide, bool big) {
   auto model = mips::parse_cpu(spec.empty() ? (wide ? "MIPS64R2-generic" : "24Kf") : spec, wide, big);
   if (!model) return model.error();
   static UserMipsPlatform platform;
-  return MakeCpu([model = *model](u32 index) { return mips::make_mips_cpu(model, platform, index); });
+  return MakeCpu{[model = *model](u32 index) { return mips::make_mips_cpu(model, platform, index); },
+                 processor_of(*model)};
 }
 
 Result<MakeCpu> cpu_factory(const user::Abi& abi, const std::string& spec) {
@@ -291,7 +299,8 @@ int start(UserOptions& o, const std::string& guest) {
   if (o.run.code_cache == "off") o.run.code_cache.clear();
   o.run.kept = kept_options(o);
   process->options = o.run;
-  process->make_cpu = factory.take();
+  process->make_cpu = std::move(factory->make);
+  process->processor = std::move(factory->processor);
   process->find_path = finder(o.run.prefix);
   return fail(user::run_program(*process, *program));
 }

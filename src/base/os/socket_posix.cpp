@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,10 +17,26 @@
 namespace doppel::os {
 namespace {
 
+// The same file by a high number, where there is one.
+int raise_descriptor(int fd) {
+  if (fd < 0) return fd;
+  const int error = errno;
+  for (const int from : {900, 200}) {
+    const int high = fcntl(fd, F_DUPFD_CLOEXEC, from);
+    if (high < 0) continue;
+    close(fd);
+    return high;
+  }
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  errno = error;
+  return fd;
+}
+
 struct Pipe {
   int fd[2] = {-1, -1};
   Pipe() {
     if (pipe(fd) != 0) fd[0] = fd[1] = -1;
+    for (int& end : fd) end = raise_descriptor(end);
   }
   ~Pipe() {
     close(fd[0]);
@@ -42,6 +59,7 @@ class PosixConnection final : public Connection {
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   }
   ~PosixConnection() override { close(fd_); }
+  void close_descriptors() override { close(fd_); }
 
   Got read(std::span<u8> out, size_t& size) override {
     for (;;) {
@@ -91,11 +109,14 @@ class PosixListener final : public Listener {
         return nullptr;
       }
       if (!p[0].revents) continue;
-      const int c = ::accept(fd_, nullptr, nullptr);
+      const int c = raise_descriptor(::accept(fd_, nullptr, nullptr));
       if (c >= 0) return std::make_unique<PosixConnection>(c, pipe_);
     }
   }
   void wake() override { pipe_->wake(); }
+  void close_descriptors() override {
+    for (const int fd : {fd_, pipe_->fd[0], pipe_->fd[1]}) close(fd);
+  }
   u16 port() const override { return port_; }
 
  private:
@@ -108,7 +129,7 @@ class PosixListener final : public Listener {
 }  // namespace
 
 Result<std::unique_ptr<Listener>> listen_tcp(const std::string& host, u16 port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const int fd = raise_descriptor(socket(AF_INET, SOCK_STREAM, 0));
   if (fd < 0) return Error{"the host gives no TCP socket: " + std::string(std::strerror(errno)), "", 1};
   const int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -139,7 +160,7 @@ Result<std::unique_ptr<Listener>> listen_unix(const std::string& path) {
   if (path.size() >= sizeof a.sun_path)
     return Error{"the socket path " + path + " is too long", "use a shorter path", 1};
   std::memcpy(a.sun_path, path.c_str(), path.size() + 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  const int fd = raise_descriptor(socket(AF_UNIX, SOCK_STREAM, 0));
   unlink(path.c_str());
   if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0 || listen(fd, 4) != 0) {
     const int error = errno;

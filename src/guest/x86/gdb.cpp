@@ -1,5 +1,6 @@
 // The debugger's view: target descriptions for i386 and amd64 (register order of gdb's org.gnu.gdb.i386.core, .sse,
 // .linux and .segments features), and the text of `info registers` in the form QEMU prints, which tools parse.
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 
@@ -277,8 +278,16 @@ size_t X86Cpu::gdb_write(size_t number, const u8* in) {
       if (p.index == 0) s.fcw = static_cast<u16>((load_le<u32>(in) & 0x1f7f) | 0x40);
       if (p.index == 1) {
         const u32 v = load_le<u32>(in);
+        // The debugger names registers from the top: they stay what they are, as it writes them before the status.
+        std::rotate(s.st, s.st + ((s.top - (v >> 11)) & 7), s.st + 8);
         s.top = (v >> 11) & 7;
         s.fsw = v & 0xc7ff;
+      }
+      if (p.index == 2) {
+        const u32 v = load_le<u32>(in);
+        s.fptag = 0;
+        for (unsigned i = 0; i < 8; i++)
+          if (((v >> (2 * i)) & 3) == 3) s.fptag |= static_cast<u8>(1u << i);
       }
       return 4;
     case Group::Xmm: std::memcpy(s.xmm[p.index].b, in, 16); return 16;

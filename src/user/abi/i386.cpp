@@ -68,7 +68,6 @@ class I386 final : public X86Abi {
     program_base = 0x56555000;
     elf_machine = 3;
   }
-  std::string platform() const override { return "i686"; }
   std::array<u64, 8> syscall_args(Thread& t) const override {
     guest::UserCpu& c = t.user();
     return {c.gpr(kRbx), c.gpr(kRcx), c.gpr(kRdx), c.gpr(kRsi), c.gpr(kRdi), c.gpr(kRbp), 0, 0};
@@ -80,6 +79,7 @@ class I386 final : public X86Abi {
   }
   bool prepare_thread(Thread& t, Thread* from) const override;
   s64 set_tls(Thread& t, u64 value) const override;
+  s64 get_tls(Thread& t, u64 description) const override;
   bool push_signal_frame(Thread& t, const PendingSignal& signal) const override;
   bool pop_signal_frame(Thread& t, bool rt) const override;
 
@@ -120,6 +120,21 @@ s64 I386::set_tls(Thread& t, u64 value) const {
   for (const char* seg : {"gs", "fs"})
     if ((t.user().get(seg) >> 3) == d.entry) t.user().set(seg, t.user().get(seg));
   return 0;
+}
+
+s64 I386::get_tls(Thread& t, u64 description) const {
+  UserDescriptor d;
+  if (!t.read(description, &d.entry, 4)) return -EFAULT;
+  if (d.entry < kTlsFirst || d.entry >= kTlsFirst + kTlsCount) return -EINVAL;
+  u64 table[kEntries];
+  std::memcpy(table, t.process.map.host(t.descriptor_table), sizeof table);
+  const u64 v = table[d.entry];
+  const auto bit = [&](unsigned from, unsigned to) { return static_cast<u32>((v >> from) & 1) << to; };
+  d.base = static_cast<u32>((v >> 16 & 0xffffff) | (v >> 56) << 24);
+  d.limit = static_cast<u32>((v & 0xffff) | (v >> 48 & 15) << 16);
+  d.flags =
+      bit(54, 0) | static_cast<u32>(v >> 42 & 3) << 1 | (bit(41, 3) ^ 8) | bit(55, 4) | (bit(47, 5) ^ 32) | bit(52, 6);
+  return t.write(description, &d, sizeof d) ? 0 : -EFAULT;
 }
 
 void I386::put_context(Thread& t, Frame& f, size_t at, u64 state) const {

@@ -44,6 +44,7 @@ PendingSignal breakpoint(u32 code, int otherwise, u64 pc) {
 MipsAbi::MipsAbi() {
   elf_machine = 8;
   exec_needs_x = false;
+  watch_before = true;
 }
 
 void MipsAbi::set_syscall_result(Thread& t, s64 result) const {

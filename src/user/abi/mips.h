@@ -24,7 +24,6 @@ class MipsAbi : public Abi {
   PendingSignal signal_of(const guest::UserEvent& event, Thread& t) const override;
   void start_thread(guest::UserCpu& cpu, u64 entry, u64 sp) const override;
   void set_stack_pointer(guest::UserCpu& cpu, u64 sp) const override { cpu.set_gpr(kSp, sp); }
-  std::string platform() const override { return ""; }
   s64 set_tls(Thread& t, u64 value) const override {
     t.user().set("tls", value);
     return 0;

@@ -1,7 +1,9 @@
 // MIPS o32, both byte orders: frames with and without siginfo_t, 64-bit fields for 32-bit registers.
 #include <csignal>
+#include <iterator>
 
 #include "user/abi/mips.h"
+#include "user/elf_file.h"
 #include "user/signals.h"
 
 namespace doppel::user {
@@ -44,6 +46,7 @@ class MipsO32 final : public MipsAbi {
     for (const u32 w : kCode) append_code(code, w);
     return code;
   }
+  Status set_modes(guest::UserCpu& cpu, const ElfFile& program, const ElfFile* interpreter) const override;
   bool push_signal_frame(Thread& t, const PendingSignal& signal) const override;
   bool pop_signal_frame(Thread& t, bool rt) const override;
 
@@ -51,6 +54,47 @@ class MipsO32 final : public MipsAbi {
   void put_context(Thread& t, Frame& f, size_t at, size_t extended) const;
   void get_context(Thread& t, Frame& f, size_t at, size_t extended) const;
 };
+
+// Which of Status.FR's values code of a kind of floating point runs with ("MIPS O32 FPXX and FP64 ABI extensions",
+// 5.1): FR = 0 by default, FR = 1, FR = 1 with FRE, whose CPUs are not among ours.
+struct FloatNeeds {
+  bool single, soft, fr1, fr0, fre;
+};
+constexpr FloatNeeds kFloatNeeds[] = {
+    {true, true, true, true, true},       // any: no floating point
+    {false, false, false, true, true},    // double: FR = 0
+    {true, false, false, false, false},   // single
+    {false, true, false, false, false},   // soft
+    {false, false, false, false, false},  // the old 64-bit one
+    {false, false, true, true, true},     // FPXX: either
+    {false, false, true, false, false},   // FP64
+    {false, false, true, false, true},    // FP64A
+};
+constexpr FloatNeeds kUnknownNeeds = {true, true, false, true, true};
+constexpr u32 kEfFp64 = 0x200;  // EF_MIPS_FP64: what there was before .MIPS.abiflags
+
+FloatNeeds needs_of(const ElfFile& file) {
+  if (file.float_abi >= 0 && file.float_abi < static_cast<int>(std::size(kFloatNeeds)))
+    return kFloatNeeds[file.float_abi];
+  return file.flags & kEfFp64 ? kFloatNeeds[4] : kUnknownNeeds;
+}
+
+Status MipsO32::set_modes(guest::UserCpu& cpu, const ElfFile& program, const ElfFile* interpreter) const {
+  FloatNeeds n = needs_of(program);
+  if (interpreter) {
+    const FloatNeeds m = needs_of(*interpreter);
+    n = {n.single && m.single, n.soft && m.soft, n.fr1 && m.fr1, n.fr0 && m.fr0, n.fre && m.fre};
+  }
+  const bool wants_fr1 = n.fr1 && !n.fr0, either = (n.fr1 && n.fr0) || (n.single && !n.fr0);
+  if (!n.single && !n.soft && !n.fr1 && !n.fr0)
+    return Error{n.fre ? "it and its interpreter need a CPU with Config5.FRE for their floating point"
+                       : "its kind of floating point does not go with its interpreter's",
+                 "build it with -mfpxx, or with the interpreter's own option"};
+  if (!wants_fr1 && !either) return success();
+  if (!cpu.set("fr", 1) && wants_fr1)
+    return Error{"it needs floating-point registers of 64 bits (-mfp64), which this CPU has not", "-cpu 24Kf"};
+  return success();
+}
 
 // At the end of a frame, where the CPU has vector registers: their upper halves (Linux: struct msa_extcontext), and an
 // end mark.

@@ -74,7 +74,6 @@ void X86Abi::start_thread(guest::UserCpu& cpu, u64 entry, u64 sp) const {
 
 // CPUID.1:EDX of the default models: fpu vme pse tsc msr pae mce cx8 apic sep pge mca cmov pat clflush mmx fxsr sse
 // sse2.
-u64 X86Abi::hwcap() const { return 0x078bfbff; }
 
 void put_extended_state(Thread& t, Frame& frame, size_t at, u32 mark_bytes) {
   t.user().save_float({frame.data(at), kFxsave});

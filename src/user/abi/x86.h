@@ -18,7 +18,6 @@ class X86Abi : public Abi {
   PendingSignal signal_of(const guest::UserEvent& event, Thread& t) const override;
   void start_thread(guest::UserCpu& cpu, u64 entry, u64 sp) const override;
   void set_stack_pointer(guest::UserCpu& cpu, u64 sp) const override { cpu.set_gpr(kRsp, sp); }
-  u64 hwcap() const override;
 };
 
 // The extended state: FXSAVE's image with the marks of XSAVE's in its last bytes, XSAVE's header, and its end mark.

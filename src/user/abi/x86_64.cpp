@@ -31,7 +31,6 @@ class X86_64 final : public X86Abi {
     program_base = 0x2aaaaaaaa000;
     elf_machine = 62;
   }
-  std::string platform() const override { return "x86_64"; }
   bool takes_syscall(Thread& t, u32 way) const override {
     if (way != 0x80) return true;
     set_syscall_result(t, -ENOSYS);  // the 32-bit calls of a 64-bit program: not built

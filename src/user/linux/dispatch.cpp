@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "user/debugger.h"
 #include "user/linux/handlers.h"
 
 namespace doppel::user {
@@ -40,6 +41,22 @@ const SyscallRow* indirect(const Abi& abi, const SyscallRow* row, std::array<u64
   return row && row->handler == calls::syscall ? nullptr : row;
 }
 
+s64 handle(Thread& t, const SyscallRow& row, const SyscallArgs& args) {
+  if (!row.handler) return -ENOSYS;
+  Debugger* d = debugger_of(t);
+  if (!d) return row.handler(t, args);
+  d->enter_call(t);
+  s64 result = row.handler(t, args);
+  AddressMap& map = t.process.map;
+  if (result == -EFAULT && map.has_watchpoints) {  // the host's kernel, too, fails at their pages
+    map.open_watched_pages();
+    result = row.handler(t, args);
+    map.close_watched_pages();
+  }
+  if ((d = debugger_of(t))) d->leave_call(t);  // a child of fork has none
+  return result;
+}
+
 }  // namespace
 
 SyscallArgs widen_args(const Abi& abi, const ArgKinds& kinds, const std::array<u64, 8>& raw) {
@@ -71,7 +88,7 @@ void do_syscall(Thread& t) {
     const bool returns = row->handler != calls::exit && row->handler != calls::exit_group;
     fputs((strace_call(t, *row, args) + (returns ? "" : "\n")).c_str(), stderr);
   }
-  s64 result = row->handler ? row->handler(t, args) : -ENOSYS;
+  s64 result = handle(t, *row, args);
   if (strace) fputs(strace_result(t, *row, args, result).c_str(), stderr);
   if (result == kNoResult) return;
   if (result == kRestart || result == kRestartAlways)

@@ -1,8 +1,10 @@
 // The program's address space: mmap and its family; what does not change the map goes to the kernel.
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include <cerrno>
+#include <vector>
 
 #include "user/linux/constants.h"
 #include "user/linux/handlers.h"
@@ -62,6 +64,12 @@ s64 mremap(Thread& t, const SyscallArgs& a) {
   return t.process.map.remap(a[0], a[1], a[2], static_cast<int>(a[3]), a[4]);
 }
 s64 madvise(Thread& t, const SyscallArgs& a) { return t.process.map.advise(a[0], a[1], static_cast<int>(a[2])); }
+
+s64 process_madvise(Thread& t, const SyscallArgs& a) {
+  std::vector<iovec> ranges;
+  if (s64 error = read_iovecs(t, a[1], a[2], false, ranges); error < 0) return error;
+  return host_call(SYS_process_madvise, a[0], ptr(ranges.data()), ranges.size(), a[3], a[4]);
+}
 
 s64 mlock(Thread& t, const SyscallArgs& a) { return on_range(t, SYS_mlock, a); }
 s64 mlock2(Thread& t, const SyscallArgs& a) { return on_range(t, SYS_mlock2, a, a[2]); }

@@ -43,7 +43,7 @@ std::string below_prefix(const std::string& prefix, std::string path, bool follo
 
 std::string find_path(Thread& t, const std::string& path, bool follow) {
   if (path.empty() || path[0] != '/') return path;
-  if (own_proc_file(path) == "exe") return t.process.executable;
+  if (std::string exe = proc_exe(t, path); !exe.empty()) return exe;
   const std::string& prefix = t.process.options.prefix;
   if (prefix.empty() || path == "/") return path;
   const std::string below = below_prefix(prefix, path, follow);
@@ -70,10 +70,10 @@ namespace {
 s64 read_link(Thread& t, int dirfd, u64 path_va, u64 buffer, u64 size) {
   std::string path;
   if (!t.read_string(path_va, path)) return -EFAULT;
-  if (own_proc_file(path) == "exe") {
+  if (const std::string exe = proc_exe(t, path); !exe.empty()) {
     if (static_cast<s64>(size) <= 0) return -EINVAL;
     char real[4096];
-    const char* name = ::realpath(t.process.executable.c_str(), real) ? real : t.process.executable.c_str();
+    const char* name = ::realpath(exe.c_str(), real) ? real : exe.c_str();
     size_t n = std::min<size_t>(std::strlen(name), size);
     return t.write(buffer, name, n) ? static_cast<s64>(n) : -EFAULT;
   }

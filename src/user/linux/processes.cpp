@@ -101,6 +101,25 @@ s64 get_number(Thread& t, u64 option, u64 va) {
   return r < 0 || write_value(t, va, static_cast<u64>(value), 4) ? r : -EFAULT;
 }
 
+// MIPS: Status.FR, of all threads.
+u64 float_mode(Thread& t) {
+  constexpr u64 kFr = u64{1} << 26;
+  return t.user().get("status") & kFr ? PR_FP_MODE_FR : 0;
+}
+
+s64 set_float_mode(Thread& t, u64 mode) {
+  if (mode == float_mode(t)) return 0;
+  if (is_wide(t.abi()) || (mode & ~u64{PR_FP_MODE_FR})) return -EOPNOTSUPP;  // no CPU has FRE
+  if (!t.user().set("fr", mode)) return -EOPNOTSUPP;
+  std::lock_guard lock(t.process.lock);
+  for (Thread* other : t.process.threads) {
+    if (other == &t || !other->loop) continue;
+    other->wanted_float_mode = static_cast<int>(mode);
+    other->loop->kick();
+  }
+  return 0;
+}
+
 }  // namespace
 
 s64 exit(Thread& t, const SyscallArgs& a) { exit_thread(t, static_cast<int>(a[0])); }
@@ -228,10 +247,8 @@ s64 prctl(Thread& t, const SyscallArgs& a) {
     case PR_GET_TIMING:
     case PR_GET_THP_DISABLE:
     case PR_SET_PTRACER: return host_call(SYS_prctl, a[0], a[1], a[2], a[3], a[4]);
-    case PR_GET_FP_MODE: return !is_mips(t.abi()) ? -EINVAL : is_wide(t.abi()) ? PR_FP_MODE_FR : 0;
-    case PR_SET_FP_MODE:
-      if (!is_mips(t.abi())) return -EINVAL;
-      return a[1] == (is_wide(t.abi()) ? PR_FP_MODE_FR : 0u) ? 0 : -EOPNOTSUPP;
+    case PR_GET_FP_MODE: return is_mips(t.abi()) ? static_cast<s64>(float_mode(t)) : -EINVAL;
+    case PR_SET_FP_MODE: return is_mips(t.abi()) ? set_float_mode(t, a[1]) : -EINVAL;
     // Of the emulator's own memory and filters: not the program's to change.
     default: return -EINVAL;
   }

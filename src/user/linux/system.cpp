@@ -14,30 +14,42 @@ namespace doppel::user::calls {
 
 namespace {
 
-utsname names_of(const Abi& abi) {
+utsname names_of(Thread& t) {
   utsname names{};
   host_call(SYS_uname, ptr(&names));
-  snprintf(names.machine, sizeof names.machine, "%s", abi.uname_machine.c_str());
+  const std::string& machine = t.process.processor.machine;
+  snprintf(names.machine, sizeof names.machine, "%s", (machine.empty() ? t.abi().uname_machine : machine).c_str());
   return names;
 }
 
 }  // namespace
 
 s64 uname(Thread& t, const SyscallArgs& a) {
-  const utsname names = names_of(t.abi());
+  const utsname names = names_of(t);
   return t.write(a[0], &names, sizeof names) ? 0 : -EFAULT;
 }
 // Without the domain; and with 8 letters of each.
 s64 olduname(Thread& t, const SyscallArgs& a) {
-  const utsname names = names_of(t.abi());
+  const utsname names = names_of(t);
   return t.write(a[0], &names, 5 * sizeof names.sysname) ? 0 : -EFAULT;
 }
 s64 oldolduname(Thread& t, const SyscallArgs& a) {
-  const utsname names = names_of(t.abi());
+  const utsname names = names_of(t);
   char out[5][9] = {};
   const char* from[5] = {names.sysname, names.nodename, names.release, names.version, names.machine};
   for (unsigned i = 0; i < 5; i++) snprintf(out[i], 9, "%s", from[i]);
   return t.write(a[0], out, sizeof out) ? 0 : -EFAULT;
+}
+
+// Requests whose arguments are numbers, texts and buffers of bytes: the same for every ABI.
+s64 keyctl(Thread& t, const SyscallArgs& a) {
+  constexpr u64 kInstantiateIov = 20, kDhCompute = 23, kPkeyQuery = 24, kPkeyVerify = 28, kCapabilities = 31;
+  if (a[0] > kCapabilities) return -EOPNOTSUPP;
+  const bool structure = a[0] == kInstantiateIov || a[0] == kDhCompute || (a[0] >= kPkeyQuery && a[0] <= kPkeyVerify);
+  if (structure && !same_as_host(t.abi())) return -EOPNOTSUPP;
+  constexpr u64 kDescribe = 6, kRead = 11, kGetSecurity = 17;
+  if (a[0] == kDescribe || a[0] == kRead || a[0] == kGetSecurity) t.process.map.prepare_write(a[2], a[3]);
+  return t.blocking_call(SYS_keyctl, a[0], a[1], a[2], a[3], a[4]);
 }
 
 // Sizes that a 32-bit program's words have no room for are counted in larger units.

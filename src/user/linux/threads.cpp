@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <ctime>
+#include <vector>
 
 #include "user/linux/constants.h"
 #include "user/linux/handlers.h"
@@ -119,6 +120,32 @@ constexpr Member kSchedAttr[] = {MEMBER('U', SchedAttr, size),     MEMBER('U', S
 s64 futex(Thread& t, const SyscallArgs& a) { return futex_with(t, a, is_wide(t.abi())); }
 s64 futex_time64(Thread& t, const SyscallArgs& a) { return futex_with(t, a, true); }
 
+// struct futex_waitv: value, address, flags, reserved.
+s64 futex_waitv(Thread& t, const SyscallArgs& a) {
+  struct Wait {
+    u64 value, address;
+    u32 flags, reserved;
+  };
+  constexpr u64 kMost = 128;
+  if (a[1] == 0 || a[1] > kMost || a[2]) return -EINVAL;
+  std::vector<Wait> list(a[1]);
+  for (u64 i = 0; i < a[1]; i++) {
+    const u64 at = a[0] + i * sizeof(Wait);
+    u64 flags = 0, reserved = 0;
+    if (!read_value(t, at, list[i].value, 8) || !read_value(t, at + 8, list[i].address, 8) ||
+        !read_value(t, at + 16, flags, 4) || !read_value(t, at + 20, reserved, 4))
+      return -EFAULT;
+    if (list[i].address >= t.abi().address_end) return -EFAULT;
+    list[i].flags = static_cast<u32>(flags);
+    list[i].reserved = static_cast<u32>(reserved);
+    list[i].address = ptr(host(t, list[i].address));
+    if (list[i].value >> 32 == 0) list[i].value = futex_word(t.abi(), list[i].value);
+  }
+  timespec timeout{};
+  if (a[3] && !read_timespec(t, a[3], true, timeout)) return -EFAULT;
+  return t.blocking_call(SYS_futex_waitv, ptr(list.data()), a[1], 0, a[3] ? ptr(&timeout) : 0, a[4]);
+}
+
 s64 set_tid_address(Thread& t, const SyscallArgs& a) {
   t.clear_child_tid = a[0];
   return t.tid;
@@ -165,7 +192,7 @@ s64 arch_prctl(Thread& t, const SyscallArgs& a) {
 s64 set_thread_area(Thread& t, const SyscallArgs& a) {
   return t.abi().id == AbiId::X86_64 ? -ENOSYS : t.abi().set_tls(t, a[0]);
 }
-s64 get_thread_area(Thread&, const SyscallArgs&) { return -ENOSYS; }
+s64 get_thread_area(Thread& t, const SyscallArgs& a) { return t.abi().get_tls(t, a[0]); }
 // There is no table of local descriptors; reading it gives none of it.
 s64 modify_ldt(Thread&, const SyscallArgs& a) { return a[0] == 0 ? 0 : -ENOSYS; }
 

@@ -117,6 +117,16 @@ s64 futimesat(Thread& t, const SyscallArgs& a) { return set_times_us(t, a[0], a[
 s64 utimensat(Thread& t, const SyscallArgs& a) { return set_times_ns(t, a, is_wide(t.abi())); }
 s64 utimensat_time64(Thread& t, const SyscallArgs& a) { return set_times_ns(t, a, true); }
 
+// With SIGEV_THREAD, the C library's own way: a socket in the signal's place, and a message at the address of the
+// value.
+s64 mq_notify(Thread& t, const SyscallArgs& a) {
+  Event event{};
+  if (!a[1]) return host_call(SYS_mq_notify, a[0], 0);
+  if (!fetch(t, a[1], kEvent, &event)) return -EFAULT;
+  if (event.notify == SIGEV_SIGNAL) event.signal = t.abi().signal_to_host(event.signal);
+  return host_call(SYS_mq_notify, a[0], ptr(&event));
+}
+
 s64 timer_create(Thread& t, const SyscallArgs& a) {
   Event event{};
   if (a[1]) {

@@ -31,7 +31,6 @@ class TestAbi final : public Abi {
   bool push_signal_frame(Thread&, const PendingSignal&) const override { return false; }
   bool pop_signal_frame(Thread&, bool) const override { return false; }
   PendingSignal signal_of(const guest::UserEvent&, Thread&) const override { return {}; }
-  std::string platform() const override { return {}; }
   s64 set_tls(Thread&, u64) const override { return 0; }
   int signal_to_host(int n) const override {
     return id == AbiId::MipsO32 || id == AbiId::MipsN64 ? mips_signal_to_host(n) : n;

@@ -1,4 +1,4 @@
-// GDB remote serial protocol over TCP or a unix socket (GDB manual, appendix E).
+// The debugger's server of a machine, over TCP or a unix socket.
 #pragma once
 #include <memory>
 #include <string>
@@ -8,11 +8,11 @@
 
 namespace doppel::gdbstub {
 
-class Server {
+class MachineServer {
  public:
-  virtual ~Server() = default;
+  virtual ~MachineServer() = default;
 };
 // spec: "tcp::1234", "tcp:HOST:PORT", "unix:PATH". Errors name who holds a port where that can be found out.
-Result<std::unique_ptr<Server>> start(machine::Machine& machine, const std::string& spec);
+Result<std::unique_ptr<MachineServer>> start(machine::Machine& machine, const std::string& spec);
 
 }  // namespace doppel::gdbstub
