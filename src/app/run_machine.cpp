@@ -281,6 +281,7 @@ int run_machine(Options o) {
   std::signal(SIGTERM, on_signal);
   std::signal(SIGHUP, on_signal);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the disk (EFBIG)
   std::atomic<bool> done{false};
   std::thread signals([&] { watch_signals(*s.machine, done); });
   std::thread waiter;

@@ -218,6 +218,8 @@ class HostFile final : public File {
     return options_.direct ? direct_.write(offset, data, size()) : write_all(fd_, offset, data);
   }
   int check_range(u64 offset, u64 length) const;
+  int written(int error, u64 end);
+  void make_room(u64 offset, u64 length);
   void grow(u64 end) {
     u64 now = size_.load(std::memory_order_relaxed);
     while (now < end && !size_.compare_exchange_weak(now, end, std::memory_order_relaxed)) {
@@ -228,6 +230,7 @@ class HostFile final : public File {
   std::atomic<u64> size_;
   bool is_device_;
   FileOptions options_;
+  std::atomic<bool> makes_room_{true};  // the file system can
   DirectIo direct_;
 };
 
@@ -248,9 +251,23 @@ int HostFile::read(u64 offset, std::span<u8> data) {
 
 int HostFile::write(u64 offset, std::span<const u8> data) {
   if (const int error = check_range(offset, data.size())) return error;
-  if (const int error = write_bytes(offset, data)) return error;
-  grow(offset + data.size());
-  return 0;
+  make_room(offset, data.size());
+  return written(write_bytes(offset, data), offset + data.size());
+}
+
+// Of bulk output: a long write whose blocks are there already takes a third less of the file system's time.
+void HostFile::make_room(u64 offset, u64 length) {
+  constexpr u64 kLong = 512 << 10;
+  if (!options_.unsafe || is_device_ || length < kLong || !makes_room_) return;
+  if (fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) makes_room_ = false;
+}
+
+// After a write to `end`. One that failed may have written a part.
+int HostFile::written(int error, u64 end) {
+  struct stat st {};
+  if (error != 0) end = !is_device_ && fstat(fd_, &st) == 0 ? static_cast<u64>(st.st_size) : 0;
+  grow(end);
+  return error;
 }
 
 // Past the page cache whole blocks only may be in pieces; others go one by one.
@@ -264,9 +281,8 @@ int HostFile::write_pieces(u64 offset, Pieces data) {
   if (options_.direct && !DirectIo::aligned(offset, data)) return File::write_pieces(offset, data);
   const u64 size = block::size_of(data);
   if (const int error = check_range(offset, size)) return error;
-  if (const int error = write_all(fd_, offset, data)) return error;
-  grow(offset + size);
-  return 0;
+  make_room(offset, size);
+  return written(write_all(fd_, offset, data), offset + size);
 }
 
 int HostFile::flush() {

@@ -154,7 +154,7 @@ int Overlay::write_to(Node& target) {
     const u64 offset = cluster * kCluster;
     const std::span<u8> part(data.data(), std::min(kCluster, size() - offset));
     if (const int error = read_sync(*this, offset, part)) return error;
-    const bool zero = std::all_of(part.begin(), part.end(), [](u8 b) { return b == 0; });
+    const bool zero = is_zero(part);
     const int error = zero ? write_zeroes_sync(target, offset, part.size()) : write_sync(target, offset, part);
     if (error != 0) return error;
   }

@@ -2,6 +2,7 @@
 #include "block/pieces.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "block/file.h"
@@ -13,6 +14,15 @@ u64 size_of(Pieces pieces) {
   u64 size = 0;
   for (const std::span<u8>& p : pieces) size += p.size();
   return size;
+}
+
+// Compares the bytes with themselves, shifted, after a short look at the start.
+bool is_zero(std::span<const u8> data) {
+  const size_t head = std::min<size_t>(data.size(), 16);
+  for (size_t i = 0; i < head; i++) {
+    if (data[i] != 0) return false;
+  }
+  return data.size() <= head || std::memcmp(data.data(), data.data() + head, data.size() - head) == 0;
 }
 
 void clear(Pieces pieces) {

@@ -10,6 +10,8 @@ namespace doppel::block {
 using Pieces = std::span<const std::span<u8>>;
 
 u64 size_of(Pieces pieces);
+bool is_zero(std::span<const u8> data);
+bool is_zero(std::span<const u8> data);
 void clear(Pieces pieces);
 void copy_in(Pieces to, std::span<const u8> from);  // as many bytes as `from` has
 void copy_out(Pieces from, std::span<u8> to);

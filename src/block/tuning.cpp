@@ -1,16 +1,11 @@
 #include "block/tuning.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "block/image_info.h"
 
 namespace doppel::block {
 namespace {
-
-bool all_zero(std::span<const u8> data) {
-  return data.empty() || (data[0] == 0 && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
-}
 
 class Tuned final : public Node {
  public:
@@ -21,7 +16,7 @@ class Tuned final : public Node {
   void read(u64 offset, std::span<u8> data, Completion done) override { node_->read(offset, data, std::move(done)); }
   void write(u64 offset, std::span<const u8> data, Completion done) override {
     done = through(std::move(done));
-    if (tuning_.detect_zeroes && all_zero(data)) return node_->write_zeroes(offset, data.size(), std::move(done));
+    if (tuning_.detect_zeroes && is_zero(data)) return node_->write_zeroes(offset, data.size(), std::move(done));
     node_->write(offset, data, std::move(done));
   }
   void read_pieces(u64 offset, Pieces data, Completion done) override {
@@ -29,7 +24,7 @@ class Tuned final : public Node {
   }
   void write_pieces(u64 offset, Pieces data, Completion done) override {
     done = through(std::move(done));
-    const bool zero = tuning_.detect_zeroes && std::all_of(data.begin(), data.end(), all_zero);
+    const bool zero = tuning_.detect_zeroes && std::all_of(data.begin(), data.end(), is_zero);
     if (zero) return node_->write_zeroes(offset, size_of(data), std::move(done));
     node_->write_pieces(offset, data, std::move(done));
   }

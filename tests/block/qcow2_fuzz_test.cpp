@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "block/qcow2/compact.h"
 #include "block/qcow2_images.h"
 
 namespace doppel::block::qcow2 {
@@ -71,6 +72,12 @@ void use(const std::shared_ptr<RecordingFile>& file) {
   flush_sync(**node);
   (*node)->locked([](Image& i) { return delete_snapshot(i, "s"); }).ok();
   (*node)->locked([](Image& i) { return create_snapshot(i, "t"); }).ok();
+  CompactResult compacted;
+  (*node)->locked([&](Image& i) {
+    return compact(
+        i, [](u64) {}, compacted);
+  });
+  for (u64 at = 0; at < std::min<u64>((*node)->size(), 1 << 20); at += data.size()) read_sync(**node, at, data);
   (*node)->close();
 }
 

@@ -187,6 +187,17 @@ TEST(Qcow2Cache, IsBounded) {
   node->locked([](Image& i) { EXPECT_LE(i.l2.slices(), (64u << 10) / 512); });
 }
 
+TEST(Qcow2Cache, HoldsForLargeDisks) {
+  auto file = new_image({.size = u64{1} << 40, .cluster_bits = 12});
+  auto node = open_memory(file);
+  std::vector<u8> data(4096, 1);
+  for (const bool writes : {true, false}) {
+    for (u64 at = 0; at < node->size(); at += 512 << 20)
+      ASSERT_EQ(writes ? write_sync(*node, at, data) : read_sync(*node, at, data), 0);
+    node->locked([](Image& i) { EXPECT_LE(i.l2.slices(), (64u << 10) / 4096); });
+  }
+}
+
 TEST(Qcow2Bitmaps, FollowWritesWhenOn) {
   // A directory with two bitmaps, one of them on ("auto"), granularity 64 KiB: 64 bits for 4 MiB.
   auto file = new_image();

@@ -471,6 +471,71 @@ def test_bitmaps(t):
     t.run("resize", "a.qcow2", "20M", ok=(1,))
 
 
+def test_compact(t):
+    """What was given back or filled with zeroes leaves the file, whatever lies behind it; snapshots and the disk stay as they are."""
+    size = 24 << 20
+    for options in ("", "cluster_size=4k", "compat=0.10", "extended_l2=on", "refcount_bits=1", "lazy_refcounts=on"):
+        t.raw("source.raw", 60, size)
+        t.theirs("create", "-f", "qcow2", *options_of(options), "a.qcow2", size)
+        t.run("convert", "-n", "-S", "0", "-O", "qcow2", "source.raw", "a.qcow2")
+        snapshots = "refcount_bits" not in options
+        if snapshots:
+            t.run("snapshot", "-c", "then", "a.qcow2")
+        t.io("a.qcow2", "write -P 7 20M 4M", *(f"write -z {n}M 1M" for n in range(0, 16, 2)), *(f"write -P 0 {n}M 1M" for n in range(1, 16, 2)), "discard 16M 2M")
+        t.run("convert", "-O", "raw", "a.qcow2", "before.raw")
+        if snapshots:
+            t.run("convert", "-l", "then", "-O", "raw", "a.qcow2", "then.raw")
+            t.same("then.raw", "source.raw", options)
+        for program in (t.theirs, t.run):
+            program("check", "a.qcow2")
+        full = t.path("a.qcow2").stat().st_size
+        said = t.run("compact", "a.qcow2")
+        check("Image compacted: " in said, said)
+        if snapshots:
+            t.run("convert", "-l", "then", "-O", "raw", "a.qcow2", "then.raw")
+            t.same("then.raw", "source.raw", options)
+            t.theirs("check", "a.qcow2")
+            t.theirs("snapshot", "-a", "then", "a.qcow2")
+            t.theirs("compare", "a.qcow2", "source.raw")
+            t.run("snapshot", "-d", "then", "a.qcow2")
+            t.run("compact", "-q", "a.qcow2")
+        else:
+            t.run("compare", "a.qcow2", "before.raw")
+            check(t.path("a.qcow2").stat().st_size < full - (14 << 20), f"{options}: {full} bytes before, {t.path('a.qcow2').stat().st_size} now")
+        for program in (t.theirs, t.run):
+            check("Leaked" not in program("check", "a.qcow2"), options)
+        # Nothing is in it: only tables are left.
+        t.io("a.qcow2", f"discard 0 {size}")
+        t.run("compact", "-q", "a.qcow2")
+        t.theirs("check", "a.qcow2")
+        check(t.path("a.qcow2").stat().st_size < 3 << 20, f"{options}: an empty image has {t.path('a.qcow2').stat().st_size} bytes")
+    t.theirs("create", "-f", "qcow2", "-b", "source.raw", "-F", "raw", "over.qcow2")
+    t.io("over.qcow2", "write -P 1 0 8M", "write -z 1M 2M", "write -P 0 4M 3M")
+    t.run("convert", "-O", "raw", "over.qcow2", "before.raw")
+    t.run("compact", "over.qcow2")
+    t.theirs("compare", "over.qcow2", "before.raw")
+    t.theirs("check", "over.qcow2")
+    check(t.path("over.qcow2").stat().st_blocks * 512 < 4 << 20, "an overlay's zeroes")
+    t.path("a.raw").write_bytes(b"x" * 100000 + bytes(8 << 20) + b"y" * 1000)
+    before = t.path("a.raw").read_bytes()
+    t.run("compact", "-f", "raw", "a.raw")
+    check(t.path("a.raw").read_bytes() == before and t.path("a.raw").stat().st_blocks * 512 < 400000, "a raw image")
+    t.theirs("convert", "-O", "vdi", "a.raw", "a.vdi")
+    t.run("compact", "a.vdi", ok=(1,))
+
+
+def test_json_progress(t):
+    """--json: lines of JSON, the last one says that all is done."""
+    t.raw("source.raw", 61)
+    size = t.path("source.raw").stat().st_size
+    t.run("create", "-q", "-f", "qcow2", "-b", "source.raw", "-F", "raw", "over.qcow2")
+    t.io("over.qcow2", "write -P 9 0 1M")
+    for command in (("convert", "-O", "qcow2", "source.raw", "a.qcow2"), ("compare", "a.qcow2", "source.raw"), ("compact", "a.qcow2"),
+                    ("rebase", "-b", "a.qcow2", "-F", "qcow2", "over.qcow2"), ("commit", "over.qcow2")):
+        lines = [json.loads(line) for line in t.run(command[0], "--json", *command[1:]).splitlines() if line.startswith("{")]
+        check(lines[0]["done"] <= lines[-1]["done"] == lines[-1]["total"] == size and lines[-1]["percent"] == 100, f"{command}: {lines}")
+
+
 def strip_json(text):
     data = json.loads(text)
     for one in data if isinstance(data, list) else [data]:

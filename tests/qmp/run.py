@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import re
+import resource
+import select
 import socket
 import subprocess
 import sys
@@ -52,11 +54,11 @@ class Tester:
         self.program = str(pathlib.Path(program).resolve())
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="doppel-qmp."))
 
-    def boot_sector(self):
-        image = self.dir / "floppy.img"
+    def boot_sector(self, source="tests/boot/boot_sector.s"):
+        image = self.dir / f"{pathlib.Path(source).stem}.img"
         if not image.exists():
             o, b = self.dir / "boot.o", self.dir / "boot.bin"
-            subprocess.run(["as", "--32", "-o", o, ROOT / "tests/boot/boot_sector.s"], check=True)
+            subprocess.run(["as", "--32", "-o", o, ROOT / source], check=True)
             subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", b, o], check=True)
             image.write_bytes(b.read_bytes().ljust(1474560, b"\0"))
         return image
@@ -569,6 +571,100 @@ def test_throttle(t):
         check("hard disk" in throttle("error", id="ide1-cd0", bps=1)["desc"], "a CD drive")
         c.command("quit")
         m.ends()
+
+
+DISKS = {
+    "virtio-blk-pci": ("", []),
+    "nvme": (",serial=s", []),
+    "ide-hd": (",bus=ahci.0", ["-device", "ahci,id=ahci"]),
+    "scsi-hd": (",bus=scsi.0", ["-device", "virtio-scsi-pci,id=scsi"]),
+}
+
+
+class DiskErrors(Machine):
+    """A guest that writes a sector of a disk and reads it back."""
+
+    def __init__(self, t, driver, rules, image, fmt="raw"):
+        where, more = DISKS[driver]
+        of_drive, of_device = (rules, "") if driver == "nvme" else ("", rules)  # nvme has no rules of its own
+        super().__init__(t, "-fda", t.boot_sector("tests/qmp/disk_errors.s"), "-boot", "a", "-nic", "none", "-serial", "stdio", "-monitor", "none",
+                         "-drive", f"if=none,id=d,file={image},format={fmt}{of_drive}", *more, "-device", f"{driver},drive=d{where}{of_device}", "-S")
+        self.text = b""
+
+    def limit(self, size):
+        """Of the files that it writes: beyond, a write fails with EFBIG."""
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def says(self, word):
+        def there():
+            if select.select([self.process.stdout], [], [], 0)[0]:
+                self.text += os.read(self.process.stdout.fileno(), 4096)
+            return word.encode() in self.text
+        wait_until(f"the guest says {word!r} (it has said {self.text})", there, 60, 0.05)
+
+
+def broken_image(t):
+    """A qcow2 image whose clusters can't be read: their places are no clusters."""
+    path = t.dir / "broken.qcow2"
+    subprocess.run([t.program, "img", "create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", path, "1M"], check=True)
+    with open(path, "r+b") as f:
+        f.seek(40)
+        f.seek(int.from_bytes(f.read(8), "big"))
+        table = int.from_bytes(f.read(8), "big") & 0x00fffffffffffe00
+        f.seek(table)
+        f.write(b"".join((1 << 63 | 0x50200).to_bytes(8, "big") for _ in range(16)))
+    return path
+
+
+def test_disk_errors(t):
+    """werror= and rerror= of -device, which go before those of -drive: told to the guest, passed over, or the machine stops and tries again."""
+    disk = t.dir / "limited.img"
+    for driver in DISKS:
+        for rules, action in (("", "report"), (",werror=report", "report"), (",werror=enospc", "report"), (",werror=ignore", "ignore")):
+            disk.write_bytes(bytes(1 << 20))
+            with DiskErrors(t, driver, rules, disk) as m:
+                c = m.client()
+                m.limit(65536)
+                c.command("cont")
+                e = c.event("BLOCK_IO_ERROR")["data"]
+                check(e["operation"] == "write" and e["action"] == action and e["device"] == "d" and not e["nospace"], e)
+                m.says("!\n")
+                check(re.search(rb"W[0-9A-F]{2}R\.!\n$" if action == "report" else rb"W\.R\.!\n$", m.text), f"{driver}{rules}: {m.text}")
+                check(c.command("query-status")["status"] == "running", "status")
+        disk.write_bytes(bytes(1 << 20))
+        with DiskErrors(t, driver, ",werror=stop", disk) as m:
+            c = m.client()
+            m.limit(65536)
+            c.command("cont")
+            for _ in range(2):  # the second time by `cont`, which finds the same
+                check(c.event("BLOCK_IO_ERROR")["data"]["action"] == "stop", "action")
+                c.event("STOP")
+                check(c.command("query-status")["status"] == "io-error", "status")
+                c.command("cont")
+            c.event("STOP")
+            m.limit(resource.RLIM_INFINITY)
+            c.command("cont")
+            m.says("W.R.=\n")  # nothing is lost
+        check(disk.read_bytes()[1024 * 512:1025 * 512] == b"\x21\x43" * 256, f"{driver}: the sector on the host")
+    for driver in DISKS:
+        for rules, said in ((",rerror=ignore,werror=ignore", rb"W\.R\.!\n$"), ("", rb"W[0-9A-F]{2}R[0-9A-F]{2}!\n$")):
+            with DiskErrors(t, driver, rules, broken_image(t), "qcow2") as m:
+                c = m.client()
+                c.command("cont")
+                m.says("!\n")
+                check(re.search(said, m.text), f"{driver}{rules}: {m.text}")
+        with DiskErrors(t, driver, ",rerror=stop,werror=ignore", broken_image(t), "qcow2") as m:
+            c = m.client()
+            c.command("cont")
+            c.event("STOP")
+            check(c.command("query-status")["status"] == "io-error", "status while the request waits")
+            c.command("system_reset")  # forgets the request
+            wait_until("paused after the reset", lambda: c.command("query-status")["status"] == "paused", 10)
+    for of_drive, of_device, words in (("", ",werror=often", ("werror", "often", "auto")),):
+        with Machine(t, "-drive", f"if=none,id=d,file={disk},format=raw{of_drive}", "-device", f"virtio-blk-pci,drive=d{of_device}") as m:
+            check(m.process.wait(30) != 0, "exit status")
+            text = m.process.stdout.read().decode()
+            check(all(word in text for word in words), text)
 
 
 def test_memory_backends(t):

@@ -4,7 +4,6 @@
 #include <array>
 #include <cerrno>
 #include <condition_variable>
-#include <cstring>
 #include <thread>
 
 #include "app/img/arguments.h"
@@ -23,6 +22,8 @@ struct Chunk {
   What what = What::Data;
   bool detect = true;  // the source may have zeroes in it
 };
+
+using block::is_zero;
 
 class Copier {
  public:
@@ -202,15 +203,6 @@ class Copier {
 };
 
 }  // namespace
-
-bool is_zero(std::span<const u8> data) {
-  // memcmp with itself, shifted, after a short look at the start.
-  const size_t head = std::min<size_t>(data.size(), 16);
-  for (size_t i = 0; i < head; i++) {
-    if (data[i] != 0) return false;
-  }
-  return data.size() <= head || std::memcmp(data.data(), data.data() + head, data.size() - head) == 0;
-}
 
 // Twice the CPUs: some wait for the disk.
 unsigned copy_threads(unsigned wanted) {

@@ -36,6 +36,4 @@ struct CopyError {
 CopyError copy_disk(const CopyJob& job, Progress& progress);
 unsigned copy_threads(unsigned wanted);
 
-bool is_zero(std::span<const u8> data);
-
 }  // namespace doppel::app::img

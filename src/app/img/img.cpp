@@ -20,10 +20,11 @@ struct Command {
 
 constexpr Command kCommands[] = {
     {"check", check, "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename"},
-    {"commit", commit, "[-q] [-f fmt] [-t cache] [-b base] [-d] [-p] filename"},
-    {"compare", compare, "[-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2"},
+    {"commit", commit, "[-q] [-f fmt] [-t cache] [-b base] [-d] [-p] [--json] filename"},
+    {"compact", compact, "[-q] [-f fmt] [-p] [--json] filename"},
+    {"compare", compare, "[-f fmt] [-F fmt] [-T src_cache] [-p] [--json] [-q] [-s] [-U] filename1 filename2"},
     {"convert", convert,
-     "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] "
+     "[--target-is-zero] [-U] [-C] [-c] [-p] [--json] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] "
      "[-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-m num_coroutines] [-W] "
      "filename [filename2 [...]] output_filename"},
     {"create", create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]"},
@@ -33,7 +34,7 @@ constexpr Command kCommands[] = {
     {"measure", measure,
      "[--output=ofmt] [-O output_fmt] [-o options] [--size N | [-f fmt] [-l snapshot_param] filename]"},
     {"rebase", rebase,
-     "[-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] -b backing_file [-F backing_fmt] filename"},
+     "[-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [--json] [-u] -b backing_file [-F backing_fmt] filename"},
     {"resize", resize, "[-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size"},
     {"snapshot", snapshot, "[-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename"},
 };

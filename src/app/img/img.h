@@ -10,6 +10,7 @@ int main(const std::string& program, const std::vector<std::string>& args);
 // One function a command; each returns the exit status. A file a command or two: img_<command>.cpp.
 int check(const std::vector<std::string>& args);
 int commit(const std::vector<std::string>& args);
+int compact(const std::vector<std::string>& args);
 int compare(const std::vector<std::string>& args);
 int convert(const std::vector<std::string>& args);
 int create(const std::vector<std::string>& args);

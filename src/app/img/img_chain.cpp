@@ -74,7 +74,7 @@ int commit_to(Qcow2& top, const Layers& layers, const Arguments& a) {
   if (base.size() < top.size()) {
     if (Status s = base.resize(top.size()); !s) return complain(s.error());
   }
-  Progress progress(Progress::style(a.has("p"), a.quiet()), top.size());
+  Progress progress(Progress::style(a), top.size());
   int error = copy_down(top, base, layers.depth, progress);
   if (error == 0) error = close(base);
   if (error != 0) return complain("Could not commit to '" + layers.base + "': " + std::strerror(error));
@@ -103,7 +103,7 @@ int copy_differences(Qcow2& top, block::Node* before, block::Node* after, Progre
       for (u64 i = 0; i < n;) {
         const u64 part = std::min(n - i, top.cluster_size() - (at + i) % top.cluster_size());
         if (std::memcmp(&x[i], &y[i], part) != 0) {
-          const int error = is_zero(old_part.subspan(i, part))
+          const int error = block::is_zero(old_part.subspan(i, part))
                                 ? block::write_zeroes_sync(top, at + i, part)
                                 : block::write_sync(top, at + i, old_part.subspan(i, part));
           if (error != 0) return error;
@@ -120,7 +120,7 @@ int copy_differences(Qcow2& top, block::Node* before, block::Node* after, Progre
 }  // namespace
 
 int commit(const std::vector<std::string>& args) {
-  const Arguments a(args, {{"f", true}, {"t", true}, {"b", true}, {"r", true}, {"d"}, {"p"}});
+  const Arguments a(args, {{"f", true}, {"t", true}, {"b", true}, {"r", true}, {"d"}, {"p"}, {"json"}});
   if (!a.ok()) return 1;
   if (a.positional().size() != 1) return usage("Expecting one image file name");
   if (!known_cache(a.value("t"))) return complain(kUnknownCache + a.value("t"));
@@ -136,8 +136,15 @@ int commit(const std::vector<std::string>& args) {
 }
 
 int rebase(const std::vector<std::string>& args) {
-  const Arguments a(
-      args, {{"f", true}, {"t", true}, {"T", true}, {"p"}, {"u"}, {"b", true}, {"F", true}, {"backing", true, "b"}});
+  const Arguments a(args, {{"f", true},
+                           {"t", true},
+                           {"T", true},
+                           {"p"},
+                           {"json"},
+                           {"u"},
+                           {"b", true},
+                           {"F", true},
+                           {"backing", true, "b"}});
   if (!a.ok()) return 1;
   if (a.positional().size() != 1) return usage("Expecting one image file name");
   if (!a.has("b")) return usage("Must specify backing file (-b) or use simple rebase mode (-u)");
@@ -159,7 +166,7 @@ int rebase(const std::vector<std::string>& args) {
       if (!opened) return complain("Could not open new backing file '" + base + "': " + opened.error().text());
       after = opened.take();
     }
-    Progress progress(Progress::style(a.has("p"), a.quiet()), top->size());
+    Progress progress(Progress::style(a), top->size());
     if (const int error = copy_differences(*top, top->backing().get(), after.get(), progress))
       return complain("error while copying: " + std::string(std::strerror(error)));
     progress.finish();

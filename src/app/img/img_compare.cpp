@@ -67,7 +67,7 @@ class Comparison {
         n = std::min(n, kStep);
         const auto part = std::span(data).first(n);
         if (const int status = read(node, at, part)) return status;
-        if (!is_zero(part)) {
+        if (!block::is_zero(part)) {
           const u64 inside =
               static_cast<u64>(std::find_if(part.begin(), part.end(), [](u8 b) { return b != 0; }) - part.begin());
           return differs(at + align_down(inside, 512));
@@ -112,7 +112,7 @@ void print_row(const MapRow& r, char output, bool first) {
 }  // namespace
 
 int compare(const std::vector<std::string>& args) {
-  const Arguments a(args, {{"f", true}, {"F", true}, {"T", true}, {"p"}, {"s"}});
+  const Arguments a(args, {{"f", true}, {"F", true}, {"T", true}, {"p"}, {"json"}, {"s"}});
   if (!a.ok()) return kOpenError;
   if (a.positional().size() != 2) return usage("Expecting two image file names");
   std::vector<std::shared_ptr<block::Node>> nodes;
@@ -129,7 +129,7 @@ int compare(const std::vector<std::string>& args) {
     }
     if (!a.quiet()) std::puts("Warning: Image size mismatch!");
   }
-  Progress progress(Progress::style(a.has("p"), a.quiet()), std::min(nodes[0]->size(), nodes[1]->size()));
+  Progress progress(Progress::style(a), std::min(nodes[0]->size(), nodes[1]->size()));
   const int status = Comparison(*nodes[0], *nodes[1], a.quiet()).run(progress);
   progress.finish();
   return status;

@@ -17,26 +17,13 @@ using block::qcow2::Qcow2;
 class Convert {
  public:
   explicit Convert(const std::vector<std::string>& args)
-      : a_(args, {{"f", true},
-                  {"O", true},
-                  {"o", true},
-                  {"B", true},
-                  {"F", true},
-                  {"c"},
-                  {"p"},
-                  {"n"},
-                  {"t", true},
-                  {"T", true},
-                  {"S", true},
-                  {"m", true},
-                  {"W"},
-                  {"C"},
-                  {"l", true},
-                  {"r", true},
-                  {"target-is-zero"},
-                  {"salvage"},
-                  {"bitmaps"},
-                  {"snapshot", true, "l"}}) {}
+      : a_(args, {{"f", true}, {"O", true}, {"o", true},
+                  {"B", true}, {"F", true}, {"c"},
+                  {"p"},       {"json"},    {"n"},
+                  {"t", true}, {"T", true}, {"S", true},
+                  {"m", true}, {"W"},       {"C"},
+                  {"l", true}, {"r", true}, {"target-is-zero"},
+                  {"salvage"}, {"bitmaps"}, {"snapshot", true, "l"}}) {}
 
   int run() {
     if (!a_.ok()) return 1;
@@ -143,7 +130,7 @@ class Convert {
   int copy() {
     CopyError failed;
     {
-      Progress progress(Progress::style(a_.has("p"), a_.quiet()), total_);
+      Progress progress(Progress::style(a_), total_);
       failed = copy_disk(job_, progress);
       if (failed.error == 0) progress.finish();
     }
@@ -216,7 +203,7 @@ int dd(const std::vector<std::string>& args) {
     const auto part = std::span(data).first(std::min<u64>(data.size(), output.size - at));
     if (const int error = block::read_sync(**source, start + at, part))
       return complain("error while reading from input image file: " + std::string(std::strerror(error)));
-    if (const int error = is_zero(part) ? 0 : block::write_sync(**target, at, part))
+    if (const int error = block::is_zero(part) ? 0 : block::write_sync(**target, at, part))
       return complain("error while writing to output image file: " + std::string(std::strerror(error)));
   }
   int error = block::flush_sync(**target);

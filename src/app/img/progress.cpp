@@ -16,14 +16,15 @@ constexpr size_t kBar = 30;
 
 }  // namespace
 
-Progress::Style Progress::style(bool asked, bool quiet) {
-  if (quiet) return Style::None;
-  if (asked) return Style::Percent;
+Progress::Style Progress::style(const Arguments& a) {
+  if (a.has("json")) return Style::Json;
+  if (a.quiet()) return Style::None;
+  if (a.has("p")) return Style::Percent;
   return !is_qemu_img() && isatty(STDERR_FILENO) != 0 ? Style::Bar : Style::None;
 }
 
 Progress::Progress(Style style, u64 total) : style_(style), total_(total), start_(Clock::now()), shown_(start_) {
-  if (style_ == Style::Percent) show();
+  if (style_ == Style::Percent || style_ == Style::Json) show();
 }
 
 Progress::~Progress() {
@@ -45,7 +46,7 @@ void Progress::finish() {
   const std::lock_guard hold(lock_);
   done_ = total_;
   finished_ = true;
-  if (style_ == Style::Percent || (style_ == Style::Bar && shown_ != start_)) show();
+  if (style_ != Style::None && (style_ != Style::Bar || shown_ != start_)) show();
 }
 
 void Progress::show() {
@@ -53,6 +54,12 @@ void Progress::show() {
       total_ == 0 ? (finished_ ? 1 : 0) : std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
   if (style_ == Style::Percent) {
     std::printf("    (%3.2f/100%%)\r", part * 100);
+    std::fflush(stdout);
+    return;
+  }
+  if (style_ == Style::Json) {
+    std::printf("{\"done\": %llu, \"total\": %llu, \"percent\": %.2f}\n", static_cast<unsigned long long>(done_),
+                static_cast<unsigned long long>(total_), part * 100);
     std::fflush(stdout);
     return;
   }

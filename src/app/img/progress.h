@@ -1,5 +1,6 @@
 // Progress of a long command: with -p as qemu-img shows it on stdout; without, on a terminal, a bar with bytes and time
-// left on stderr (never under the name qemu-img).
+// left on stderr (never under the name qemu-img). With --json a line of JSON on stdout each time:
+// {"done": BYTES, "total": BYTES, "percent": P}.
 #pragma once
 #include <chrono>
 #include <mutex>
@@ -8,10 +9,12 @@
 
 namespace doppel::app::img {
 
+class Arguments;
+
 class Progress {
  public:
-  enum class Style { None, Percent, Bar };
-  static Style style(bool asked, bool quiet);
+  enum class Style { None, Percent, Bar, Json };
+  static Style style(const Arguments& a);
   Progress(Style style, u64 total);
   ~Progress();
   Progress(const Progress&) = delete;

@@ -36,7 +36,6 @@ int Image::barrier() {
   if (data_file_ != nullptr) {
     if (const int error = data_file_->flush()) return error;
   }
-  unstable_ = false;
   return 0;
 }
 
@@ -49,18 +48,15 @@ int Image::commit() {
       if (const int error = barrier()) return error;
       if (const int error = refcounts.write_table()) return error;
     }
-    unstable_ = true;
   }
   const bool l1_dirty = first_dirty_l1_ < end_dirty_l1_;
   if (l2.dirty() || l1_dirty) {
     // Data and counts are stable before anything refers to them.
     if (const int error = barrier()) return error;
     if (const int error = l2.write_dirty()) return error;
-    unstable_ = true;
   }
   if (l1_dirty) {
     if (const int error = write_l1()) return error;
-    unstable_ = true;
   }
   if (!refcounts.has_releases()) return 0;
   if (const int error = barrier()) return error;
@@ -73,12 +69,12 @@ int Image::flush() {
   return barrier();
 }
 
-// Between two parts of a request, where the tables agree: makes room in the caches.
-int Image::relieve() {
-  if (l2.crowded() || refcounts.crowded() || refcounts.released_clusters() * cluster_size() >= kMaxReleased)
-    return commit();
-  return 0;
+bool Image::wants_commit() const {
+  return l2.crowded() || refcounts.crowded() || refcounts.released_clusters() * cluster_size() >= kMaxReleased;
 }
+
+// Between two parts of a request, where the tables agree: makes room in the caches.
+int Image::relieve() { return wants_commit() ? commit() : 0; }
 
 int Image::close() {
   if (!writable_) return 0;
@@ -143,7 +139,6 @@ int Image::write_fields() {
   std::array<u8, kSector> sector{};
   if (const int error = file_->read(0, sector)) return error;
   store_fields(header, sector);
-  unstable_ = true;
   return file_->write(0, sector);
 }
 

@@ -78,7 +78,22 @@ class Image {
   int read_whole_compressed(u64 entry, std::span<u8> cluster);
   // How much of a write, from its start, goes to where it is (`host` in the data file); 0: none.
   int find_in_place(u64 offset, u64 length, u64& host, u64& done);
-  int preallocate(u64 offset, u64 length);  // clusters for a range that has none
+  // A write into clusters that are new, in steps, for writers side by side: begin_new and end_new under the lock of
+  // the tables, fill between them without it. Nobody else may write to these guest clusters meanwhile.
+  struct NewRun {
+    u64 offset = 0, length = 0;  // the guest's bytes, inside one L2 table
+    u64 from = 0, to = 0;        // grown to where bytes around are copied
+    u64 table = 0, index = 0;    // of the first cluster
+    u64 host = 0;                // of the first cluster
+    std::vector<L2Entry> old;    // one a cluster
+    bool reused = false;         // a preallocated cluster of zeroes takes the data itself
+    bool fresh = false;          // the file has a hole there
+  };
+  using ReadOld = std::function<int(u64 offset, std::span<u8> data)>;
+  int begin_new(u64 offset, u64 length, NewRun& run);  // `old` stays empty: such a write has to be alone
+  int fill(const NewRun& run, Pieces data, const ReadOld& read_old);
+  int end_new(const NewRun& run, int error);  // links the clusters, or gives them back; the error
+  int preallocate(u64 offset, u64 length);    // clusters for a range that has none
   Status resize(u64 size);
   int close();
 
@@ -132,7 +147,7 @@ class Image {
   bool overlaps_metadata(u64 offset, u64 length) const;
 
  private:
-  struct Span;  // of a write inside one L2 table
+  bool wants_commit() const;
   int relieve();
   int set_feature(u64 bit, bool on);
   u64 table_of(u64 offset) const;  // 0: there is none
@@ -143,9 +158,9 @@ class Image {
   int write_in_place(u64 offset, std::span<const u8> data, u64 table, const L2Entry& e, u64& done);
   int run_in_place(u64 offset, u64 length, u64 table, const L2Entry& e, u64& host, u64& done);
   int write_subclusters(u64 offset, std::span<const u8> data, u64 table, L2Entry e);
-  int write_new(u64 offset, std::span<const u8> data, u64 table, u64& done);
-  int fill_around(const Span& s, std::span<const u8> data, bool fresh);
-  int link(const Span& s);
+  int plan_new(u64 offset, u64 length, u64 table, NewRun& run);
+  int write_run(const NewRun& run, std::span<const u8> data);
+  int link(const NewRun& run);
   int release_entry(const L2Entry& e);
   int zero_clusters(u64 offset, u64 number, bool keep);
   int zero_part(u64 offset, u64 length);
@@ -158,7 +173,7 @@ class Image {
 
   std::shared_ptr<File> file_, data_file_;
   std::shared_ptr<Node> backing_;
-  bool writable_, started_ = false, unstable_ = false;
+  bool writable_, started_ = false;
   u64 first_dirty_l1_ = ~u64{0}, end_dirty_l1_ = 0;
   u64 packed_at_ = 0;  // where the next compressed cluster may begin; 0: in a new cluster
   u64 unpacked_ = ~u64{0};

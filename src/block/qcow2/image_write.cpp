@@ -7,16 +7,6 @@
 
 namespace doppel::block::qcow2 {
 
-// A write inside one L2 table: guest range [offset, offset + length), grown to [from, to) where bytes around are
-// copied.
-struct Image::Span {
-  u64 offset = 0, length = 0;
-  u64 from = 0, to = 0;
-  u64 table = 0, index = 0;  // of the first cluster
-  u64 host = 0;              // of the first cluster
-  std::vector<L2Entry> old;  // one a cluster
-};
-
 int Image::write(u64 offset, std::span<const u8> data) {
   if (const int error = start_writing()) return error;
   if (on_write) on_write(offset, data.size());
@@ -51,7 +41,10 @@ int Image::write_some(u64 offset, std::span<const u8> data, u64& done) {
     done = std::min<u64>(data.size(), cluster_size() - offset % cluster_size());
     return write_subclusters(offset, data.first(done), table, e);
   }
-  return write_new(offset, data, table, done);
+  NewRun run;
+  if (const int error = plan_new(offset, data.size(), table, run)) return error;
+  done = run.length;
+  return end_new(run, write_run(run, data.first(done)));
 }
 
 // The L2 table of a guest offset, made or copied so that it may be changed.
@@ -103,7 +96,6 @@ int Image::run_in_place(u64 offset, u64 length, u64 table, const L2Entry& e, u64
     mark_corrupt();
     return EIO;
   }
-  unstable_ = true;
   return 0;
 }
 
@@ -130,20 +122,16 @@ int Image::find_in_place(u64 offset, u64 length, u64& host, u64& done) {
 int Image::write_subclusters(u64 offset, std::span<const u8> data, u64 table, L2Entry e) {
   const u64 unit = unit_size(), end = offset + data.size(), cluster = align_down(offset, cluster_size());
   const u64 first = (offset - cluster) / unit, last = (end - 1 - cluster) / unit;
-  Span s{.offset = offset,
-         .length = data.size(),
-         .from = offset,
-         .to = end,
-         .table = table,
-         .index = index_of(offset),
-         .host = e.offset()};
+  NewRun s{.offset = offset, .length = data.size(), .from = offset, .to = end};
+  s.host = e.offset();
   if ((e.bitmap >> first & 1) == 0) s.from = align_down(offset, unit);
   if ((e.bitmap >> last & 1) == 0) s.to = align_up(end, unit);
-  if (const int error = fill_around(s, data, false)) return error;
+  s.old.push_back(e);
+  if (const int error = write_run(s, data)) return error;
   const u64 touched = mask_bits(static_cast<unsigned>(last - first + 1)) << first;
   L2Entry linked = e;
   linked.bitmap = (e.bitmap | touched) & ~(touched << 32);
-  return linked == e ? 0 : set_entry(table, s.index, linked);
+  return linked == e ? 0 : set_entry(table, index_of(offset), linked);
 }
 
 int Image::new_cluster_run(u64 offset, u64& number, u64& host) {
@@ -160,59 +148,80 @@ int Image::new_cluster_run(u64 offset, u64& number, u64& host) {
   return EIO;
 }
 
-int Image::write_new(u64 offset, std::span<const u8> data, u64 table, u64& done) {
-  Span s{.offset = offset, .table = table, .index = index_of(offset)};
-  const u64 inside = offset % cluster_size(), wanted = div_up(inside + data.size(), cluster_size());
-  bool reuse = false;  // a preallocated cluster of zeroes takes the data itself
-  for (u64 k = 0; k < wanted && s.index + k < l2_entries() && !reuse; k++) {
+// Chooses the clusters of a write and where they shall be.
+int Image::plan_new(u64 offset, u64 length, u64 table, NewRun& s) {
+  s = {.offset = offset, .table = table, .index = index_of(offset)};
+  const u64 inside = offset % cluster_size(), wanted = div_up(inside + length, cluster_size());
+  for (u64 k = 0; k < wanted && s.index + k < l2_entries() && !s.reused; k++) {
     L2Entry e;
     if (const int error = entry_at(table, s.index + k, e)) return error;
     const bool owned = !e.compressed() && e.offset() != 0 && (e.entry & kCopied) != 0;
     if (k != 0 && owned) break;
-    reuse = owned;
+    s.reused = owned;
     s.old.push_back(e);
   }
-  u64 number = reuse ? 1 : s.old.size();
-  if (reuse) {
+  u64 number = s.reused ? 1 : s.old.size();
+  if (s.reused) {
     s.host = s.old[0].offset();
   } else if (const int error = new_cluster_run(offset, number, s.host)) {
     return error;
   }
   s.old.resize(number);
-  s.length = std::min<u64>(data.size(), number * cluster_size() - inside);
+  s.length = std::min<u64>(length, number * cluster_size() - inside);
   const auto copies_all = [](const L2Entry& e) { return e.compressed() || (e.bitmap & 0xffffffff) != 0; };
-  const u64 end = offset + s.length, unit = unit_size();
+  const u64 unit = unit_size();
   s.from = align_down(offset, copies_all(s.old.front()) ? cluster_size() : unit);
-  s.to = align_up(end, copies_all(s.old.back()) ? cluster_size() : unit);
-  const bool fresh = !reuse && s.host >= data_file().size();
-  int error = fill_around(s, data.first(s.length), fresh);
+  s.to = align_up(offset + s.length, copies_all(s.old.back()) ? cluster_size() : unit);
+  s.fresh = !s.reused && s.host >= data_file().size();
+  return 0;
+}
+
+int Image::write_run(const NewRun& s, std::span<const u8> data) {
+  // SAFETY: a write only reads what the pieces point to.
+  const std::span<u8> piece(const_cast<u8*>(data.data()), data.size());
+  return fill(s, {&piece, 1}, [this](u64 offset, std::span<u8> old) { return read(offset, old); });
+}
+
+int Image::begin_new(u64 offset, u64 length, NewRun& run) {
+  run.old.clear();
+  if (!started_ || !writable_ || wants_commit()) return 0;
+  u64 table = 0;
+  if (const int error = own_table(offset, table)) return error;
+  L2Entry e;
+  if (const int error = entry_at(table, index_of(offset), e)) return error;
+  const bool damaged = !e.compressed() && e.offset() % cluster_size() != 0;
+  const bool owned = !e.compressed() && (e.entry & kCopied) != 0 && (e.offset() != 0 || has_data_file());
+  if (damaged || in_place(e) || (header.extended_l2() && owned)) return 0;
+  if (const int error = plan_new(offset, length, table, run)) return run.old.clear(), error;
+  if (on_write) on_write(offset, run.length);
+  return 0;
+}
+
+int Image::end_new(const NewRun& s, int error) {
   if (error == 0) error = link(s);
-  if (error != 0 && !reuse && !has_data_file()) refcounts.add(s.host >> header.cluster_bits, number, -1);
-  done = s.length;
+  if (error != 0 && !s.reused && !has_data_file()) refcounts.add(s.host >> header.cluster_bits, s.old.size(), -1);
   return error;
 }
 
 // Writes the data, and around it what the guest reads there now; nothing where that is zero and the file has a hole.
-int Image::fill_around(const Span& s, std::span<const u8> data, bool fresh) {
+int Image::fill(const NewRun& s, Pieces data, const ReadOld& read_old) {
   const u64 end = s.offset + s.length;
-  u64 from = s.from, to = s.to;
-  std::vector<u8> joined(s.offset - from + s.length + (to - end));
-  const auto around = std::span(joined);
-  if (const int error = read(from, around.first(s.offset - from))) return error;
-  if (const int error = read(end, around.last(to - end))) return error;
-  const auto is_zero = [](std::span<const u8> bytes) {
-    return std::all_of(bytes.begin(), bytes.end(), [](u8 b) { return b == 0; });
-  };
-  if (fresh && is_zero(around.first(s.offset - from))) from = s.offset;
-  if (fresh && is_zero(around.last(to - end))) to = end;
-  const u64 host = s.host + (from - align_down(s.offset, cluster_size()));
-  unstable_ = true;
-  if (from == s.offset && to == end) return data_file().write(host, data);
-  std::copy(data.begin(), data.end(), joined.begin() + static_cast<std::ptrdiff_t>(s.offset - s.from));
-  return data_file().write(host, around.subspan(from - s.from, to - from));
+  const auto holds_nothing = [&](const L2Entry& e) { return s.fresh && backing_ == nullptr && e == L2Entry{}; };
+  std::vector<u8> before(holds_nothing(s.old.front()) ? 0 : s.offset - s.from);
+  std::vector<u8> after(holds_nothing(s.old.back()) ? 0 : s.to - end);
+  if (const int error = before.empty() ? 0 : read_old(s.from, before)) return error;
+  if (const int error = after.empty() ? 0 : read_old(end, after)) return error;
+  if (s.fresh && is_zero(before)) before.clear();
+  if (s.fresh && is_zero(after)) after.clear();
+  const u64 host = s.host + (s.offset - before.size() - align_down(s.offset, cluster_size()));
+  if (before.empty() && after.empty()) return data_file().write_pieces(host, data);
+  std::vector<std::span<u8>> all{before};
+  all.insert(all.end(), data.begin(), data.end());
+  all.emplace_back(after);
+  return data_file().write_pieces(host, all);
 }
 
-int Image::link(const Span& s) {
+int Image::link(const NewRun& s) {
   const u64 unit = unit_size();
   u64 cluster = align_down(s.offset, cluster_size());
   for (u64 k = 0; k < s.old.size(); k++, cluster += cluster_size()) {
@@ -281,7 +290,6 @@ int Image::write_compressed(u64 offset, std::span<const u8> packed) {
   if (const int error = allocate_bytes(packed.size(), at)) return error;
   const unsigned x = 62 - (header.cluster_bits - 8);
   if (at + packed.size() > std::min(mask_bits(x), kOffsetMask)) return EFBIG;
-  unstable_ = true;
   if (const int error = file_->write(at, packed)) return error;
   const u64 sectors = ((at + packed.size() - 1) >> 9) - (at >> 9);
   unpacked_ = ~u64{0};

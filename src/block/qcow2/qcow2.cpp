@@ -113,14 +113,13 @@ void Qcow2::read(u64 offset, std::span<u8> data, Completion done) { read_pieces(
 
 void Qcow2::read_pieces(u64 offset, Pieces data, Completion done) {
   const u64 length = size_of(data), n = offset < size() ? std::min<u64>(length, size() - offset) : 0;
-  if (n == length) return done(read_beside(offset, data));
-  clear(slice(data, n, length - n));
-  done(read_beside(offset, slice(data, 0, n)));
+  if (n != length) clear(slice(data, n, length - n));
+  const std::shared_lock inside(gate_);
+  done(n == length ? read_inside(offset, data) : read_inside(offset, slice(data, 0, n)));
 }
 
 // Only looking the bytes up needs the lock, and parts of compressed clusters, which are kept unpacked.
-int Qcow2::read_beside(u64 offset, Pieces data) {
-  const std::shared_lock inside(gate_);
+int Qcow2::read_inside(u64 offset, Pieces data) {
   for (u64 at = 0, left = size_of(data); left != 0;) {
     Piece piece;
     std::unique_lock hold(lock_);
@@ -165,21 +164,58 @@ void Qcow2::write_pieces(u64 offset, Pieces data, Completion done) {
   done(error);
 }
 
-// From the start on, as far as the clusters are the image's own already.
+// From the start on, as far as the tables agree to it.
 int Qcow2::write_beside(u64 offset, Pieces data, u64& written) {
   const std::shared_lock inside(gate_);
   for (u64 left = size_of(data); left != 0;) {
     u64 host = 0, n = 0;
-    {
-      const std::lock_guard hold(lock_);
-      if (const int error = image_.find_in_place(offset + written, left, host, n)) return error;
+    std::unique_lock hold(lock_);
+    if (const int error = image_.find_in_place(offset + written, left, host, n)) return error;
+    if (n != 0) {
+      hold.unlock();
+      if (const int error = image_.data_file().write_pieces(host, slice(data, written, n))) return error;
+    } else {
+      u64 length = left;
+      if (wait_for_others(hold, offset + written, length)) continue;
+      if (const int error = write_new(hold, offset + written, slice(data, written, length), n)) return error;
+      if (n == 0) return 0;
     }
-    if (n == 0) return 0;
-    if (const int error = image_.data_file().write_pieces(host, slice(data, written, n))) return error;
     written += n;
     left -= n;
   }
   return 0;
+}
+
+// True: somebody fills the first cluster; it has been waited for. Else `length` becomes what nobody fills.
+bool Qcow2::wait_for_others(std::unique_lock<std::mutex>& hold, u64 offset, u64& length) {
+  const u64 size = image_.cluster_size();
+  for (const Image::NewRun& run : filling_) {
+    const u64 first = align_down(run.offset, size), end = align_up(run.offset + run.length, size);
+    if (offset >= first && offset < end) {
+      filled_.wait(hold);
+      return true;
+    }
+    if (first > offset) length = std::min(length, first - offset);
+  }
+  return false;
+}
+
+// Into new clusters, other requests going on meanwhile. `done` 0: it has to be alone.
+int Qcow2::write_new(std::unique_lock<std::mutex>& hold, u64 offset, Pieces data, u64& done) {
+  Image::NewRun run;
+  if (const int error = image_.begin_new(offset, size_of(data), run)) return error;
+  if (run.old.empty()) return 0;
+  done = run.length;
+  const auto mine = filling_.insert(filling_.end(), std::move(run));
+  hold.unlock();
+  int error = image_.fill(*mine, slice(data, 0, done), [this](u64 at, std::span<u8> old) {
+    return read_inside(at, {&old, 1});
+  });
+  hold.lock();
+  error = image_.end_new(*mine, error);
+  filling_.erase(mine);
+  filled_.notify_all();
+  return error;
 }
 
 void Qcow2::flush(Completion done) {

@@ -1,6 +1,9 @@
-// Qcow2: a qcow2 image as a Node. Requests run on the caller's thread: reads, and writes to clusters that are there
-// already, side by side; what changes the tables alone. Tools use the image itself through locked().
+// Qcow2: a qcow2 image as a Node. Requests run on the caller's thread: reads and writes side by side, under a lock only
+// while they look at the tables or change them; what else changes the tables alone. Tools use the image itself through
+// locked().
 #pragma once
+#include <condition_variable>
+#include <list>
 #include <mutex>
 #include <shared_mutex>
 
@@ -52,10 +55,14 @@ class Qcow2 final : public Node {
  private:
   explicit Qcow2(Image::Params p);
   int check_range(u64 offset, u64 length) const;
-  int read_beside(u64 offset, Pieces data);
+  int read_inside(u64 offset, Pieces data);
   int write_beside(u64 offset, Pieces data, u64& written);
+  int write_new(std::unique_lock<std::mutex>& hold, u64 offset, Pieces data, u64& done);
+  bool wait_for_others(std::unique_lock<std::mutex>& hold, u64 offset, u64& length);
   mutable Gate gate_;
-  mutable std::mutex lock_;  // of the caches, for those inside the gate together
+  mutable std::mutex lock_;           // of the caches and of what is being filled, for those inside the gate together
+  std::list<Image::NewRun> filling_;  // clusters that are not linked yet
+  std::condition_variable filled_;
   mutable Image image_;
   std::string path_, data_path_;
   std::shared_ptr<Node> backing_;

@@ -292,6 +292,27 @@ int Refcounts::start_over(const std::vector<u32>& counts) {
   return adopt_table((start + blocks) * cluster_size, clusters, std::move(table));
 }
 
+int Refcounts::drop_empty_blocks() {
+  for (u64 i = 1; i < table_.size(); i++) {
+    if (table_[i] == 0 || table_[i] % header_.cluster_size() != 0) continue;
+    const u64 first = i << header_.block_bits(), own = table_[i] >> header_.cluster_bits;
+    const bool inside = own >= first && own - first < entries_per_block();
+    u64 used = 0, count = 0;
+    for (u64 at = first; at < first + entries_per_block() && used == 0; at++) {
+      if (const int error = get(at, count)) return error;
+      used += at == own ? count - std::min<u64>(count, 1) : count;
+    }
+    if (used != 0) continue;
+    if (!inside) release(own);
+    cache_.forget(table_[i], header_.cluster_size());
+    hint_ = std::min(hint_, first);
+    table_[i] = 0;
+    first_dirty_ = std::min(first_dirty_, i);
+    end_dirty_ = std::max(end_dirty_, i + 1);
+  }
+  return 0;
+}
+
 int Refcounts::write_table() {
   if (!table_dirty()) return 0;
   const u64 first = align_down(first_dirty_, 64), end = std::min<u64>(align_up(end_dirty_, 64), table_.size());

@@ -43,6 +43,7 @@ class Refcounts {
   int write_blocks() { return cache_.write_dirty(); }
   bool table_dirty() const { return first_dirty_ < end_dirty_; }
   int write_table();
+  int drop_empty_blocks();  // those that count nothing but themselves are no longer there
 
   const std::vector<u64>& table() const { return table_; }
   u64 entries_per_block() const { return u64{1} << header_.block_bits(); }

@@ -37,5 +37,7 @@ std::vector<Family> network_families();
 std::vector<Family> virtio_families();
 std::vector<Family> virtio_storage_families();
 std::vector<Family> virtio_9p_families();
+std::vector<Family> storage_families();
+std::vector<Family> legacy_storage_families();
 
 }  // namespace doppel::fuzz
