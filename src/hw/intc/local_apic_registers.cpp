@@ -139,9 +139,13 @@ void LocalApic::write_lvt(unsigned entry, u32 value) {
   if (entry == kTimer) {
     if (!p_.tsc_deadline) value &= ~(1u << 18);
     const u32 before = timer_mode();
+    const bool was_masked = (lvt(kTimer) & 0x10000) != 0;
     std::lock_guard guard(timer_lock_);
     lvt_[entry].store(value);
     change_timer_mode(before, timer_mode());
+    // A one-shot that ran out while masked: nothing is owed.
+    const s64 end = timer_start_ + (s64{initial_count_} << divide_shift());
+    if (was_masked && timer_mode() == kOneShot && end <= p_.clock.now()) timer_running_ = false;
     rearm();
     return;
   }

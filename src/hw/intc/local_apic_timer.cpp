@@ -45,6 +45,7 @@ void LocalApic::change_timer_mode(u32 from, u32 to) {
   tsc_deadline_.store(0);
 }
 
+// A time that has passed is owed, too: the host may have kept this thread waiting since the timer was started.
 void LocalApic::rearm() {
   if (lvt(kTimer) & 0x10000) {
     timer_.disarm();
@@ -68,10 +69,6 @@ void LocalApic::rearm() {
   if (timer_mode() == kPeriodic) {
     if (at <= now) at += (now - at) / length * length + length;
     if (length < kShortestPeriod) at = std::max(at, now + kShortestPeriod);
-  } else if (at <= now) {
-    timer_running_ = false;  // ran out while masked: nothing is owed
-    timer_.disarm();
-    return;
   }
   timer_.arm_at(at);
 }
