@@ -456,8 +456,8 @@ Status take_drive(Options& o, const std::string& text) {
     }
   }
   if (d.interface != "ide" && d.interface != "virtio" && d.interface != "floppy" && d.interface != "none" &&
-      d.interface != "scsi")
-    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide, if=virtio or if=floppy", 1};
+      d.interface != "scsi" && d.interface != "pflash")
+    return Error{"-drive if=" + d.interface + " is not built yet", "use if=ide, if=virtio, if=floppy or if=pflash", 1};
   if (d.media != "disk" && d.media != "cdrom")
     return Error{"-drive media=" + d.media + " is neither disk nor cdrom", "", 1};
   o.machine.drives.push_back(d);
@@ -535,7 +535,7 @@ const std::unordered_map<std::string, Handler>& handlers() {
          return success();
        }},
       {"vga", [](Options& o, const std::string& v) -> Status {
-         if (v != "std" && v != "none") return wrong_choice("display adapter", v, {"std", "none"}, {"cirrus", "vmware", "qxl", "xenfb", "tcx", "cg3", "virtio"});
+         if (v != "std" && v != "cirrus" && v != "none") return wrong_choice("display adapter", v, {"std", "cirrus", "none"}, {"vmware", "qxl", "xenfb", "tcx", "cg3", "virtio"});
          o.machine.vga = v;
          o.vga_given = true;
          return success();

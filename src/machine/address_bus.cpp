@@ -92,6 +92,13 @@ std::unique_ptr<hw::MappedWindow> MemoryBus::map_ram(std::string name, u64 addre
   return std::make_unique<SpaceWindow>(*this, id, nullptr, block);
 }
 
+std::unique_ptr<hw::MappedWindow> MemoryBus::map_rom_device(std::string name, u64 address, mem::RamBlock& block,
+                                                            hw::MmioHandler& handler, int priority) {
+  auto io = std::make_unique<HandlerIo>(handler);
+  const u32 id = memory_.map_rom_device(std::move(name), address, &block, block.size, io.get(), priority);
+  return std::make_unique<SpaceWindow>(*this, id, std::move(io));
+}
+
 void MemoryBus::take_dirty(const u8* data, u64 size, std::vector<bool>& pages) {
   const u64 count = (size + mem::kPageSize - 1) >> mem::kPageBits;
   pages.assign(count, false);

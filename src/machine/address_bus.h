@@ -23,6 +23,9 @@ class MemoryBus final : public hw::AddressBus {
   std::unique_ptr<hw::MappedWindow> map_ram(std::string name, u64 address, u64 size, u8* data, bool read_only,
                                             int priority) override;
   void take_dirty(const u8* data, u64 size, std::vector<bool>& pages) override;
+  // Flash: code is executed from `block`, data is read and written through the device.
+  std::unique_ptr<hw::MappedWindow> map_rom_device(std::string name, u64 address, mem::RamBlock& block,
+                                                   hw::MmioHandler& handler, int priority);
 
  private:
   class SpaceWindow;

@@ -66,6 +66,7 @@ struct DeviceHelp {
 const std::vector<DeviceHelp>& devices() {
   static const std::vector<DeviceHelp> rows = {
       {"VGA", "PCI", "standard VGA with Bochs VBE: vgamem_mb=, addr=", {"vgamem_mb", "addr", "bus"}},
+      {"cirrus-vga", "PCI", "Cirrus Logic GD5446 display: addr=", {"vgamem_mb", "addr", "bus"}},
       {"floppy", "floppy-bus", "floppy drive: drive=, unit=", {"drive", "unit", "bootindex", "bus"}},
       {"ide-cd",
        "IDE",

@@ -74,7 +74,8 @@ struct MachineConfig {
   std::vector<MemoryBackend> memory_backends;
   std::string memory_backend;  // the one that is the RAM; empty: memory of its own
   u32 cpus = 1, sockets = 0, cores = 0, threads = 0;
-  std::string kernel, initrd, append, bios, vga = "std";
+  std::string kernel, initrd, append, bios;
+  std::string vga;  // empty: the board's own
   std::string boot_order = "cad", boot_once;
   bool boot_menu = false;
   std::string uuid, name;

@@ -1,14 +1,18 @@
 #include "machine/malta.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "hw/block/ata_disk.h"
+#include "hw/bus/usb/piix3_uhci.h"
 #include "hw/char/uart_16550a.h"
 #include "hw/input/i8042.h"
 #include "hw/misc/i8237.h"
 #include "hw/misc/malta_fpga.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
+#include "machine/display_card.h"
+#include "machine/firmware_search.h"
 #include "machine/pc_network.h"
 #include "machine/pc_slots.h"
 #include "machine/pc_virtio.h"
@@ -19,14 +23,13 @@ namespace {
 // The CPU's physical addresses (MD00048, chapter 3, with what YAMON sets up).
 constexpr u64 kLowRamMax = 0x10000000, kHighRam = 0x80000000, kRamMax = u64{2} << 30;
 constexpr u64 kPciMemory = 0x10000000, kPciMemorySize = 0x08000000, kPciIo = 0x18000000, kPciIoSize = 0x200000,
-              kGtRegisters = 0x1be00000, kFlash = 0x1e000000, kFlashSize = 0x400000, kFpga = 0x1f000000,
-              kFpgaUart = 0x1f000900, kBootFlash = 0x1fc00000, kRevisionOffset = 0x10;
+              kGtRegisters = 0x1be00000, kFpga = 0x1f000000, kFpgaUart = 0x1f000900;
 // A GT-64120 core card of the LV family on a Malta board.
 constexpr u32 kRevision = 0x00000420;
 constexpr u64 kUartStride = 8;
 
 constexpr u8 kHostBridge = hw::pci::devfn(0, 0), kIsaBridge = hw::pci::devfn(10, 0), kIde = hw::pci::devfn(10, 1),
-             kPowerManagement = hw::pci::devfn(10, 3);
+             kUsb = hw::pci::devfn(10, 2), kPowerManagement = hw::pci::devfn(10, 3);
 constexpr unsigned kNicSlot = 11, kFirstCard = 18, kLastCard = 21;
 constexpr unsigned kIrqPit = 0, kIrqKeyboard = 1, kIrqRtc = 8, kIrqSci = 9, kIrqMouse = 12, kIrqIde = 14;
 constexpr unsigned kCpuIrqIsa = 0, kCpuIrqUart = 2;  // hardware interrupts: IP2, IP4
@@ -106,7 +109,7 @@ class MaltaMachine::IoSpace final : public hw::MmioHandler {
 };
 
 MaltaMachine::MaltaMachine(MachineConfig config, mips::CpuModel model)
-    : BoardMachine(std::move(config)), model_(std::move(model)) {}
+    : BoardMachine(std::move(config)), model_(std::move(model)), flash_(memory_, bus_, model_.big_endian) {}
 
 MaltaMachine::~MaltaMachine() {
   shut_down();
@@ -124,7 +127,9 @@ Status MaltaMachine::build() {
   drives_ = drives.take();
   if (Status s = build_memory(); !s.ok()) return s;
   if (Status s = build_cpu(); !s.ok()) return s;
+  if (Status s = build_flash(); !s.ok()) return s;
   build_chipset();
+  build_memory_modules();
   build_isa();
   build_drives();
   build_fpga();
@@ -140,9 +145,6 @@ Status MaltaMachine::check() const {
   if (config_.ram_bytes > kRamMax) return Error{"the board malta takes at most 2 GiB of RAM", "give less with -m"};
   if (config_.ram_bytes < u64{4} << 20)
     return Error{"the board malta needs at least 4 MiB of RAM", "give more with -m"};
-  if (!config_.bios.empty()) return Error{"-bios is not built for the board malta", "start a kernel with -kernel"};
-  if (config_.vga != "std" && config_.vga != "none")
-    return Error{"-vga " + config_.vga + " is not built yet", "use -vga std or -vga none"};
   for (const DriveConfig& drive : config_.drives) {
     if (drive.interface == "floppy")
       return Error{"the board malta has no floppy drive here", "leave out " + drive.file};
@@ -154,15 +156,9 @@ Status MaltaMachine::build_memory() {
   auto ram = memory_.create_ram("malta.ram", align_up(config_.ram_bytes, mem::kPageSize));
   if (!ram.ok()) return ram.error();
   ram_ = *ram;
-  flash_.assign(kFlashSize, 0xff);
-  const u32 revision = model_.big_endian ? __builtin_bswap32(kRevision) : kRevision;
-  store_le<u32>(&flash_[kRevisionOffset], revision);
-  mem::RamBlock* rom = memory_.wrap_ram("malta.flash", flash_.data(), flash_.size(), true);
   memory_.begin();
   memory_.map_ram("ram-low", 0, ram_, 0, low_ram_, 0);
   memory_.map_ram("ram-high", kHighRam, ram_, 0, ram_->size, 0);
-  memory_.map_ram("flash", kFlash, rom, 0, kFlashSize, 1, true);
-  memory_.map_ram("boot-flash", kBootFlash, rom, 0, kFlashSize, 1, true);
   memory_.commit();
   return success();
 }
@@ -170,9 +166,26 @@ Status MaltaMachine::build_memory() {
 Status MaltaMachine::build_cpu() {
   auto cpu = mips::make_mips_cpu(model_, platform_, 0);
   cpu_ = static_cast<mips::MipsCpu*>(cpu.get());
-  cpu_->set_boot(boot_.cpu);
+  if (boot_.cpu) cpu_->set_boot(*boot_.cpu);
   platform_.connect(*cpu_, [this] { kick(0); });
   return add_vcpu(std::move(cpu));
+}
+
+Status MaltaMachine::build_flash() {
+  if (config_.kernel.empty() && config_.bios.empty() && !drives_.flash)
+    return Error{"the board malta has nothing to start",
+                 "give a kernel with -kernel (an ELF file), or firmware with -bios"};
+  std::vector<u8> bios;
+  if (!config_.bios.empty()) {
+    auto file = load_firmware(config_.firmware_dirs, config_.bios);
+    if (!file.ok()) return file.error();
+    bios = file.take();
+  }
+  const auto node = drives_.flash ? drives_.flash->disk() : nullptr;
+  if (node) nodes_.push_back(drives_.flash->node);
+  if (Status s = flash_.create(node, config_.bios, std::move(bios), kRevision); !s.ok()) return s;
+  flash_.map(add<hw::CfiFlash>("flash", flash_.chip()));
+  return success();
 }
 
 void MaltaMachine::build_chipset() {
@@ -201,6 +214,20 @@ void MaltaMachine::build_chipset() {
                                                             guest_shutdown();
                                                           }});
   pci_->attach(kPowerManagement, *pm_);
+  auto& usb = add<hw::Piix3Uhci>("usb", clock_, hw::Piix3Uhci::kPiix4);
+  pci_->attach(kUsb, usb);
+}
+
+// One for each power of two of the RAM's size, the largest first.
+void MaltaMachine::build_memory_modules() {
+  constexpr u8 kFirst = 0x50, kMost = 8;
+  u64 left = config_.ram_bytes;
+  for (u8 n = 0; n < kMost && left >= hw::kSpdSmallest; n++) {
+    const u64 bytes = std::min(std::bit_floor(left), hw::kSpdLargest);
+    left -= bytes;
+    auto& eeprom = add<hw::SmbusEeprom>("spd" + std::to_string(n), hw::sdram_spd(bytes));
+    pm_->smbus().connect(static_cast<u8>(kFirst + n), eeprom);
+  }
 }
 
 void MaltaMachine::decode(const hw::Gt64120::Decoding& d) {
@@ -316,14 +343,15 @@ Status MaltaMachine::plug(const std::string& name, std::unique_ptr<hw::PciDevice
 }
 
 Status MaltaMachine::build_cards() {
-  if (config_.vga == "std") {
-    vga_bus_ = std::make_unique<VgaBus>(bus_);
-    auto vga = std::make_unique<hw::StdVga>(
-        hw::StdVga::Params{.core = {.memory = *vga_bus_, .clock = clock_, .lock = device_lock_}});
-    vga_ = vga.get();
-    ports("vga", hw::VgaCore::kFirstPort, hw::VgaCore::kPortCount, vga_->core().ports());
-    ports("vbe", hw::VgaCore::kFirstVbePort, hw::VgaCore::kVbePortCount, vga_->core().vbe_ports());
-    if (Status s = plug("vga", std::move(vga), "", false); !s.ok()) return s;
+  vga_bus_ = std::make_unique<VgaBus>(bus_);
+  auto display = make_display(
+      config_, {.memory = *vga_bus_, .clock = clock_, .lock = device_lock_, .with_rom = false, .own = "cirrus"});
+  if (!display.ok()) return display.error();
+  if (display->device) {
+    vga_ = display->core;
+    ports("vga", hw::VgaCore::kFirstPort, hw::VgaCore::kPortCount, vga_->ports());
+    if (display->has_vbe) ports("vbe", hw::VgaCore::kFirstVbePort, hw::VgaCore::kVbePortCount, vga_->vbe_ports());
+    if (Status s = plug(display->name, std::move(display->device), display->address, false); !s.ok()) return s;
   }
   auto nics = plan_nics(config_, "pcnet");
   if (!nics.ok()) return nics.error();
@@ -347,7 +375,7 @@ Status MaltaMachine::build_cards() {
   }
   for (const DeviceConfig& device : config_.devices) {
     const auto virtio = virtio_name(device.driver);
-    if (is_nic(device.driver) || device.driver == "ide-hd" || device.driver == "ide-cd" || device.driver == "VGA" ||
+    if (is_nic(device.driver) || device.driver == "ide-hd" || device.driver == "ide-cd" || is_display(device.driver) ||
         is_virtio_port(device.driver) || (virtio && virtio->model == "virtio-blk"))
       continue;
     if (!virtio)
@@ -357,8 +385,9 @@ Status MaltaMachine::build_cards() {
   return success();
 }
 
-// What the firmware leaves behind: the address map, interrupt routes, the ACPI registers.
+// What the firmware leaves behind where none runs: the address map, interrupt routes, the ACPI registers.
 void MaltaMachine::after_reset() {
+  if (!boot_.cpu) return;
   gt_->program(kGtRegisters, {kPciIo, kPciIoSize, 0}, {kPciMemory, kPciMemorySize, kPciMemory});
   for (u8 n = 0; n < 4; n++) isa_->config_write(static_cast<u8>(0x60 + n), n < 2 ? 10 : 11, 1);
   pm_->config_write(0x40, 0x1001, 4);

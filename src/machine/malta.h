@@ -10,11 +10,13 @@
 #include "hw/bus/pci/piix3_isa.h"
 #include "hw/bus/pci/piix4_pm.h"
 #include "hw/core/irq_router.h"
-#include "hw/display/std_vga.h"
+#include "hw/display/vga_core.h"
 #include "hw/input/ps2.h"
 #include "hw/intc/i8259.h"
+#include "hw/misc/smbus_eeprom.h"
 #include "machine/board_machine.h"
 #include "machine/malta_boot.h"
+#include "machine/malta_flash.h"
 #include "machine/malta_platform.h"
 #include "machine/pc_drives.h"
 
@@ -27,11 +29,8 @@ class MaltaMachine final : public BoardMachine {
   // Builds the board, step by step. Errors: all of the user's.
   Status build();
 
-  display::Console* console() override { return vga_ ? &vga_->core() : nullptr; }
+  display::Console* console() override { return vga_; }
   mem::RamBlock* ram() override { return ram_; }
-  Status can_archive() const override {
-    return Error{"the state of the board malta can't be saved or loaded yet", "use the board pc for snapshots"};
-  }
   std::string pic_info() override;
   void inject_nmi() override;
   void key(u32 qemu_qcode, bool down) override;
@@ -54,7 +53,9 @@ class MaltaMachine final : public BoardMachine {
   Status check() const;
   Status build_memory();
   Status build_cpu();
+  Status build_flash();
   void build_chipset();
+  void build_memory_modules();
   void build_isa();
   void build_drives();
   void build_fpga();
@@ -70,7 +71,7 @@ class MaltaMachine final : public BoardMachine {
   PcDrives drives_;
   mips::MipsCpu* cpu_ = nullptr;
   mem::RamBlock* ram_ = nullptr;
-  std::vector<u8> flash_;
+  MaltaFlash flash_;
   u64 low_ram_ = 0;
   std::unique_ptr<hw::PciBus> pci_;
   std::unique_ptr<VgaBus> vga_bus_;
@@ -82,7 +83,7 @@ class MaltaMachine final : public BoardMachine {
   hw::Piix3Isa* isa_ = nullptr;
   hw::PiixIde* ide_ = nullptr;
   hw::Piix4Pm* pm_ = nullptr;
-  hw::StdVga* vga_ = nullptr;
+  hw::VgaCore* vga_ = nullptr;
   hw::Ps2Keyboard* keyboard_ = nullptr;
   hw::Ps2Mouse* mouse_ = nullptr;
 };

@@ -101,8 +101,7 @@ Status check_kernel(const MachineConfig& config, const mips::CpuModel& cpu, cons
 }  // namespace
 
 Result<MaltaBoot> plan_malta_boot(const MachineConfig& config, const mips::CpuModel& cpu, u64 low_ram) {
-  if (config.kernel.empty())
-    return Error{"the board malta has no firmware here", "give a kernel with -kernel (an ELF file)"};
+  if (config.kernel.empty()) return MaltaBoot{};
   auto image = firmware::read_file(config.kernel, "kernel");
   if (!image.ok()) return image.error();
   if (Status s = check_kernel(config, cpu, *image); !s.ok()) return s.error();
@@ -135,13 +134,15 @@ Result<MaltaBoot> plan_malta_boot(const MachineConfig& config, const mips::CpuMo
     block.add(text);
   block.end_of_list();
   out.pieces.push_back({kEnvironment, block.take()});
-  out.cpu.pc = Elf(*image).word(24);
+  mips::MipsCpu::Boot boot;
+  boot.pc = Elf(*image).word(24);
   const auto kseg0 = [&](u32 address) {
     return cpu.is_64bit ? static_cast<u64>(static_cast<s64>(static_cast<s32>(address))) : u64{address};
   };
-  if (!Elf(*image).is_64bit()) out.cpu.pc = kseg0(static_cast<u32>(out.cpu.pc));
-  out.cpu.sp = kseg0(kKseg0 + kEnvironment - 64);
-  out.cpu.args = {2, kseg0(kKseg0 + kEnvironment), kseg0(environment), low_ram};
+  if (!Elf(*image).is_64bit()) boot.pc = kseg0(static_cast<u32>(boot.pc));
+  boot.sp = kseg0(kKseg0 + kEnvironment - 64);
+  boot.args = {2, kseg0(kKseg0 + kEnvironment), kseg0(environment), low_ram};
+  out.cpu = boot;
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Direct kernel boot on the Malta board: what YAMON leaves behind. The kernel's ELF segments and the initrd in RAM, and
 // the argument vector and environment (YAMON User's Manual, MD00008, "Application interface") at 0x80002000.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,10 @@ struct MaltaBoot {
     u64 phys = 0;
     std::vector<u8> bytes;
   };
-  std::vector<Piece> pieces;  // written again at every reset
-  mips::MipsCpu::Boot cpu;
+  std::vector<Piece> pieces;               // written again at every reset
+  std::optional<mips::MipsCpu::Boot> cpu;  // none: firmware starts
 };
-// Errors: no kernel, one for another CPU or byte order, more than the RAM holds.
+// Empty without a kernel. Errors: one for another CPU or byte order, more than the RAM holds.
 Result<MaltaBoot> plan_malta_boot(const MachineConfig& config, const mips::CpuModel& cpu, u64 low_ram);
 
 }  // namespace doppel::machine

@@ -1,6 +1,7 @@
 // MaltaPlatform: a MIPS CPU's pins on the Malta board: time for Count and Compare.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "guest/mips/cpu.h"
@@ -16,9 +17,11 @@ class MaltaPlatform final : public mips::Platform {
   void connect(mips::MipsCpu& cpu, std::function<void()> kick) {
     const size_t index = timers_.size();
     timers_.push_back(std::make_unique<hw::Timer>(clock_, [this, index, &cpu, kick = std::move(kick)] {
-      cpu.timer_event();
+      {
+        const std::lock_guard guard(lock_);
+        timers_[index]->arm_in(static_cast<s64>(cpu.timer_event()));
+      }
       kick();
-      timers_[index]->arm_in(kWrap);
     }));
   }
   void disconnect() { timers_.clear(); }
@@ -26,12 +29,15 @@ class MaltaPlatform final : public mips::Platform {
   u64 now_ns() override { return static_cast<u64>(clock_.now()); }
   u64 count_hz() override { return kCountHz; }
   void arm_compare(u32 cpu, u64 ns) override {
+    const std::lock_guard guard(lock_);
     if (cpu < timers_.size()) timers_[cpu]->arm_in(static_cast<s64>(ns));
   }
 
  private:
-  static constexpr s64 kWrap = (s64{1} << 32) * hw::kNsPerSecond / static_cast<s64>(kCountHz);
   hw::Clock& clock_;
+  // The CPU writes Compare and arms; what the timer's end arms must not come after that and be the older. A leaf but
+  // for the clock's.
+  std::mutex lock_;
   std::vector<std::unique_ptr<hw::Timer>> timers_;
 };
 

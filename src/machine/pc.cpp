@@ -13,6 +13,7 @@
 #include "hw/misc/port92.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/port61.h"
+#include "machine/display_card.h"
 #include "machine/firmware_search.h"
 #include "machine/pc_firmware.h"
 #include "machine/pc_network.h"
@@ -74,8 +75,6 @@ std::string property(const DeviceConfig& device, const std::string& name, const 
   return it == device.properties.end() ? otherwise : it->second;
 }
 
-const DeviceConfig kDefaultVga{.driver = "VGA"};
-
 bool option_off(const MachineConfig& config, const std::string& name) {
   const auto it = config.board_options.find(name);
   return it != config.board_options.end() && (it->second == "off" || it->second == "no");
@@ -122,16 +121,19 @@ Status PcMachine::build() {
 }
 
 Status PcMachine::check_devices() const {
-  static constexpr const char* kKnown[] = {"ide-hd",     "ide-cd",         "floppy", "isa-debug-exit",
-                                           "pc-testdev", "piix3-usb-uhci", "VGA",    "isa-serial"};
+  static constexpr const char* kKnown[] = {"ide-hd",         "ide-cd", "floppy",     "isa-debug-exit", "pc-testdev",
+                                           "piix3-usb-uhci", "VGA",    "cirrus-vga", "isa-serial"};
   for (const DeviceConfig& device : config_.devices) {
     if (std::find(std::begin(kKnown), std::end(kKnown), device.driver) == std::end(kKnown) && !is_nic(device.driver) &&
         virtio_properties(device.driver).empty() && !is_storage(device.driver)) {
       return Error{"'" + device.driver + "' is no device that this machine has", "-device help lists them"};
     }
   }
-  if (config_.vga != "std" && config_.vga != "none")
-    return Error{"-vga " + config_.vga + " is not built yet", "use -vga std or -vga none"};
+  for (const DriveConfig& drive : config_.drives) {
+    if (drive.interface == "pflash")
+      return Error{"the board pc has its firmware in ROM, and no flash for -drive if=pflash",
+                   "give the firmware with -bios"};
+  }
   if (config_.cpus == 0 || config_.cpus > 64) return Error{"the board pc takes 1 to 64 CPUs", "change -smp"};
   const u32 cores = std::max(config_.cores, 1u), threads = std::max(config_.threads, 1u);
   if (config_.sockets && config_.sockets * cores * threads != config_.cpus) {
@@ -386,27 +388,17 @@ void PcMachine::build_drives() {
 }
 
 Status PcMachine::build_display() {
-  const auto given = std::find_if(config_.devices.begin(), config_.devices.end(),
-                                  [](const DeviceConfig& device) { return device.driver == "VGA"; });
-  const bool is_given = given != config_.devices.end();
-  if (config_.vga != "std" && !is_given) return success();
-  PropertyReader p(is_given ? *given : kDefaultVga);
-  const u64 megabytes = p.number("vgamem_mb", 16, 1, 256);
-  if (!std::has_single_bit(megabytes)) p.fail("vgamem_mb must be a power of two", "16 is the default");
-  if (p.error()) return *p.error();
-  auto place = p.text("addr").empty() ? Result<u8>(kVga) : pci_place(p.text("addr"), *pci_);
+  auto made = make_display(config_, {.memory = bus_, .clock = clock_, .lock = device_lock_});
+  if (!made.ok()) return made.error();
+  DisplayCard card = made.take();
+  if (!card.device) return success();
+  auto place = card.address.empty() ? Result<u8>(kVga) : pci_place(card.address, *pci_);
   if (!place.ok()) return place.error();
-  auto rom = load_firmware(config_.firmware_dirs, "vgabios-stdvga.bin");
-  if (!rom.ok()) return rom.error();
-  vga_ = &add<hw::StdVga>(p.text("id", "vga"),
-                          hw::StdVga::Params{.core = {.memory = bus_,
-                                                      .clock = clock_,
-                                                      .lock = device_lock_,
-                                                      .vram_bytes = static_cast<u32>(megabytes << 20)},
-                                             .rom = rom.take()});
-  pci_->attach(*place, *vga_);
-  ports("vga", kPorts.vga.first, kPorts.vga.count, vga_->core().ports());
-  ports("vbe", kPorts.vbe.first, kPorts.vbe.count, vga_->core().vbe_ports());
+  vga_ = card.core;
+  pci_->attach(*place, *card.device);
+  register_device(card.name, std::move(card.device));
+  ports("vga", kPorts.vga.first, kPorts.vga.count, vga_->ports());
+  if (card.has_vbe) ports("vbe", kPorts.vbe.first, kPorts.vbe.count, vga_->vbe_ports());
   return success();
 }
 

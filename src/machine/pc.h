@@ -12,7 +12,7 @@
 #include "hw/bus/pci/piix3_isa.h"
 #include "hw/bus/pci/piix4_pm.h"
 #include "hw/core/irq_router.h"
-#include "hw/display/std_vga.h"
+#include "hw/display/vga_core.h"
 #include "hw/input/ps2.h"
 #include "hw/input/virtio_input.h"
 #include "hw/intc/apic_bus.h"
@@ -41,7 +41,7 @@ class PcMachine final : public BoardMachine {
   // Builds the board, step by step. Errors: all of the user's.
   Status build();
 
-  display::Console* console() override { return vga_ ? &vga_->core() : nullptr; }
+  display::Console* console() override { return vga_; }
   std::string pic_info() override;
   void inject_nmi() override;
   void key(u32 qemu_qcode, bool down) override;
@@ -161,7 +161,7 @@ class PcMachine final : public BoardMachine {
   hw::Vmport* vmport_ = nullptr;  // null: vmport=off
   hw::Fdc* fdc_ = nullptr;
   hw::PiixIde* ide_ = nullptr;
-  hw::StdVga* vga_ = nullptr;
+  hw::VgaCore* vga_ = nullptr;
   hw::Piix3Isa* isa_ = nullptr;
   hw::PciHotplug* hotplug_ = nullptr;  // null: no ACPI
   std::map<std::string, s64> asked_;   // cards that shall go: when the guest was asked, in ns of the host

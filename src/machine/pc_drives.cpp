@@ -92,6 +92,7 @@ class Planner {
     }
     if (drive.interface == "ide") return add_ide(drive, {});
     if (drive.interface == "floppy") return add_floppy(drive, {});
+    if (drive.interface == "pflash") return add_flash(drive);
     if (drive.interface == "virtio") return add_virtio(drive, {.driver = "virtio-blk-pci", .properties = {}});
     if (drive.interface == "scsi")
       return Error{"the board pc has no SCSI adapter of its own for -drive if=scsi",
@@ -121,6 +122,15 @@ class Planner {
     if (const std::string serial = property(device, "serial"); !serial.empty()) slot->serial = serial;
     const std::string boot = property(device, "bootindex");
     if (!boot.empty()) slot->boot_index = std::atoi(boot.c_str());
+    return success();
+  }
+
+  Status add_flash(const DriveConfig& drive) {
+    if (out_.flash || drive.index > 0)
+      return Error{"the board has one flash: there is no place for another -drive if=pflash", "leave one out"};
+    auto place = open_place(drive, false, "pflash0");
+    if (!place.ok()) return place.error();
+    out_.flash = place.take();
     return success();
   }
 

@@ -61,6 +61,7 @@ struct DiskController {
 struct PcDrives {
   std::array<std::array<std::optional<DrivePlace>, 2>, 2> ide;  // [channel][master, slave]
   std::array<std::optional<DrivePlace>, 2> floppy;
+  std::optional<DrivePlace> flash;  // -drive if=pflash
   std::vector<VirtioDisk> virtio;
   std::vector<DiskController> controllers;
 };

@@ -97,6 +97,17 @@ u32 AddressSpace::map_io(std::string name, u64 start, u64 size, IoHandler* io, i
   return static_cast<u32>(ranges_.size() - 1);
 }
 
+u32 AddressSpace::map_rom_device(std::string name, u64 start, RamBlock* block, u64 size, IoHandler* io, int priority) {
+  auto r = std::make_unique<MapRange>();
+  *r = MapRange{start, size, block, io, 0, std::move(name), priority, true, true};
+  {
+    std::lock_guard lock(lock_);
+    ranges_.push_back(std::move(r));
+  }
+  flatten();
+  return static_cast<u32>(ranges_.size() - 1);
+}
+
 void AddressSpace::set_range(u32 id, bool enabled, u64 start) {
   MapRange& r = *ranges_[id];
   if (r.enabled == enabled && r.start == start) return;
@@ -106,8 +117,8 @@ void AddressSpace::set_range(u32 id, bool enabled, u64 start) {
 }
 
 void AddressSpace::set_read_only(u32 id, bool read_only) {
-  if (ranges_[id]->write_through_io == read_only) return;
-  ranges_[id]->write_through_io = read_only;
+  if (ranges_[id]->read_only == read_only) return;
+  ranges_[id]->read_only = read_only;
   flatten();
 }
 
@@ -168,7 +179,7 @@ void AddressSpace::flatten() {
                                    [&](const MapRange* r) { return r->start <= a && b <= r->start + r->size; });
       if (it == active.end()) continue;
       const MapRange& r = **it;
-      const bool ro = r.ram && (r.ram->read_only || r.write_through_io);
+      const bool ro = r.ram && (r.ram->read_only || r.read_only);
       Flat f{a, b, r.ram, r.io, r.offset + (a - r.start), ro, r.name.c_str()};
       if (!view->flats.empty()) {
         Flat& p = view->flats.back();
@@ -383,7 +394,8 @@ std::string AddressSpace::describe() const {
   for (const Flat& f : view_.load()->flats) {
     std::snprintf(line, sizeof line, "  %016llx-%016llx (%s): %s\n", static_cast<unsigned long long>(f.start),
                   static_cast<unsigned long long>(f.end - 1),
-                  f.io          ? "i/o"
+                  f.io && f.ram ? "romd"
+                  : f.io        ? "i/o"
                   : f.read_only ? "rom"
                                 : "ram",
                   f.name);

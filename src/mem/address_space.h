@@ -40,12 +40,12 @@ struct RamBlock {
 struct MapRange {
   u64 start = 0, size = 0;
   RamBlock* ram = nullptr;  // or
-  IoHandler* io = nullptr;
-  u64 offset = 0;  // into the block or the window, of `start`
+  IoHandler* io = nullptr;  // or both: a ROM device
+  u64 offset = 0;           // into the block or the window, of `start`
   std::string name;
   int priority = 0;
   bool enabled = true;
-  bool write_through_io = false;  // ROMD: reads from ram, writes to io (flash)
+  bool read_only = false;  // of RAM: writes are ignored
 };
 
 class AddressSpace {
@@ -62,6 +62,8 @@ class AddressSpace {
   // Maps; returns an id. Any later change goes through set_range. Every vCPU's TLB is flushed through on_change.
   u32 map_ram(std::string name, u64 start, RamBlock* block, u64 offset, u64 size, int priority, bool read_only = false);
   u32 map_io(std::string name, u64 start, u64 size, IoHandler* io, int priority);
+  // Flash: executed as memory, its data read and written through `io`.
+  u32 map_rom_device(std::string name, u64 start, RamBlock* block, u64 size, IoHandler* io, int priority);
   void set_range(u32 id, bool enabled, u64 start);
   void set_read_only(u32 id, bool read_only);  // PAM: a RAM range that ignores writes
   void unmap(u32 id);
@@ -72,7 +74,7 @@ class AddressSpace {
   struct Flat {
     u64 start, end;  // end is exclusive
     RamBlock* ram;
-    IoHandler* io;
+    IoHandler* io;  // beside `ram`: a ROM device, whose data is read and written through it
     u64 offset;
     bool read_only;
     const char* name;

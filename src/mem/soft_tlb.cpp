@@ -72,7 +72,8 @@ TlbEntry* SoftTlb::fill(u64 va, Access access, u32 mode) {
   }
   u8* host = ram ? flat->ram->host + flat->offset + (phys - flat->start) : nullptr;
   e.addend = ram ? reinterpret_cast<u64>(host) - page : 0;
-  e.read.store(t.read ? page | flags : u64{kTlbInvalid}, std::memory_order_relaxed);
+  const u64 device = ram && flat->io ? u64{kTlbIo} : u64{0};  // its code is memory, its data is not
+  e.read.store(t.read ? page | flags | device : u64{kTlbInvalid}, std::memory_order_relaxed);
   e.exec.store(t.exec ? page | (ram ? u64{0} : u64{kTlbIo}) : u64{kTlbInvalid}, std::memory_order_relaxed);
   const u64 rom = ram && flat->read_only ? u64{kTlbIo} : u64{0};
   publish_write(e, t.write ? page | flags | rom : u64{kTlbInvalid}, page_flags);

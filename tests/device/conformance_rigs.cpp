@@ -8,6 +8,7 @@
 #include "firmware/fw_cfg.h"
 #include "hw/block/ata_disk.h"
 #include "hw/block/atapi_cd.h"
+#include "hw/block/cfi_flash.h"
 #include "hw/block/fdc.h"
 #include "hw/block/piix_ide.h"
 #include "hw/block/scsi_cd.h"
@@ -23,6 +24,7 @@
 #include "hw/bus/usb/piix3_uhci.h"
 #include "hw/char/uart_16550a.h"
 #include "hw/char/virtio_serial.h"
+#include "hw/display/cirrus_vga.h"
 #include "hw/display/std_vga.h"
 #include "hw/input/i8042.h"
 #include "hw/input/virtio_input.h"
@@ -35,6 +37,7 @@
 #include "hw/misc/malta_fpga.h"
 #include "hw/misc/pc_testdev.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/smbus_eeprom.h"
 #include "hw/misc/virtio_9p.h"
 #include "hw/misc/virtio_balloon.h"
 #include "hw/misc/virtio_rng.h"
@@ -208,6 +211,16 @@ void build_vga(Rig& r) {
   r.windows.push_back(&vga.core().vbe_ports());
 }
 
+void build_cirrus(Rig& r) {
+  CirrusVga& vga =
+      r.make<CirrusVga>(CirrusVga::Params{.core = {.memory = r.address_bus, .clock = r.clock, .lock = r.lock}});
+  attach_pci(r, vga);
+  r.pci.config_write(0, 0x10, 0x10, 0xe0000000, 4);
+  r.pci.config_write(0, 0x10, 0x14, 0xe4000000, 4);
+  r.pci.config_write(0, 0x10, 0x04, 3, 2);
+  r.windows.push_back(&vga.core().ports());
+}
+
 void build_testdev(Rig& r) {
   PcTestdev& d = r.make<PcTestdev>(PcTestdev::Params{.irq = {IrqLine{}, IrqLine{}}});
   r.windows = {&d.latch(), &d.lines(), &d.memory()};
@@ -309,6 +322,18 @@ const std::vector<RigEntry>& rigs() {
          attach_pci(r, d);
          r.windows.push_back(&d);
        }},
+      {"cfi_flash",
+       [](Rig& r) {
+         auto& array = r.part<std::vector<u8>>(CfiFlash::kBytes, u8{0xff});
+         r.windows = {&r.make<CfiFlash>(CfiFlash::Params{.array = {array.data(), array.size()}, .big_endian = true})};
+       }},
+      {"smbus_eeprom",
+       [](Rig& r) {
+         auto& host = r.part<SmbusHost>();
+         host.connect(0x50, r.make<SmbusEeprom>(sdram_spd(u64{128} << 20)));
+         r.windows = {&host};
+       }},
+      {"cirrus_vga", build_cirrus},
       {"malta_fpga", [](Rig& r) { r.windows = {&r.make<MaltaFpga>(MaltaFpga::Params{})}; }},
       {"malta_gpio", [](Rig& r) { r.windows = {&r.make<MaltaGpio>(false)}; }},
       {"piix3_isa",

@@ -17,10 +17,10 @@ class FakeBus final : public AddressBus {
     bool enabled = false;
   };
   std::unique_ptr<MappedWindow> map(std::string, u64 address, u64 size, MmioHandler& handler, int priority) override {
-    return add({address, size, &handler, nullptr, priority, false});
+    return add({address, size, &handler, nullptr, priority, true});
   }
   std::unique_ptr<MappedWindow> map_ram(std::string, u64 address, u64 size, u8* data, bool, int priority) override {
-    return add({address, size, nullptr, data, priority, false});
+    return add({address, size, nullptr, data, priority, true});
   }
   void take_dirty(const u8* data, u64 size, std::vector<bool>& pages) override {
     pages.assign((size + 4095) / 4096, false);

@@ -113,6 +113,61 @@ def test_savevm_smp(t):
     savevm_once(t, 20, "-smp", "2")
 
 
+def malta(t, disk, *args, order="mipsel", steps=30, run=None):
+    """A Malta board at work, its disk behind the PIIX4."""
+    word = t.work("/dev/sda", steps) if run is None else f"console=ttyS0 quiet guest_quiet guest_run={run}"
+    folder = GUESTS / f"{order}-malta"
+    return Emulator(t.program, "-M", "malta", "-m", 128, "-no-reboot", "-kernel", folder / "vmlinux", "-initrd", folder / "initrd.gz", "-append", word,
+                    "-drive", f"file={disk},if=ide,format=qcow2", *args, arch=order)
+
+
+def test_savevm_malta(t):
+    """A MIPS guest: in the midst of work, and asleep until its CPU's timer wakes it."""
+    disk = t.disk("malta.qcow2")
+    with malta(t, disk) as m:
+        m.wait_for_serial(r"STEP-8\b")
+        check(m.command("savevm here") == "", "savevm")
+        m.wait_for_serial(r"STEP-11\b")
+        m.monitor.quit()
+        m.exited()
+    with malta(t, disk, "-loadvm", "here") as m:
+        finishes(m, 30)
+        check(b"STEP-8\r\n" not in m.serial(), "it began anew")
+    disk = t.disk("asleep.qcow2")
+    ticks = "i=0;while+true;do+sleep+0.3;echo+TICK-$i;i=$((i-+-1));done"
+    with malta(t, disk, run=ticks) as m:
+        m.wait_for_serial(r"TICK-3\b")
+        check(m.command("savevm here") == "", "savevm")
+        m.monitor.quit()
+        m.exited()
+    for _ in range(3):
+        with malta(t, disk, "-loadvm", "here", run=ticks) as m:
+            m.wait_for_serial(r"TICK-8\b", 60)
+            check(m.command("loadvm here") == "", "loadvm")
+            before = len(m.serial())
+            wait_until("the ticks again", lambda: b"TICK-7\r" in m.serial()[before:], 60)
+            check(b"TICK-0\r" not in m.serial(), "it began anew")
+
+
+def test_snapshot_malta(t):
+    """`doppel snapshot` of a MIPS guest on a raw disk, killed and gone back to."""
+    home = Home(t)
+    for name in ("vmlinux", "initrd.gz"):
+        shutil.copy(GUESTS / "mipsel-malta" / name, home.dir)
+    home.options = ["-initrd", "initrd.gz", "-m", "128", "-no-reboot", "-append", t.work("/dev/sda", 30), "-drive", "file=disk.img,format=raw,if=ide"]
+    with home.start(file="vmlinux", first=True) as r:
+        r.wait_for(r"STEP-8\b")
+        home.cli("snapshot", "save", "vmlinux", "one")
+        frozen = home.hash()
+        r.wait_for(r"STEP-11\b")
+        r.process.kill()
+        r.process.wait()
+    with home.start("--restore", "one", file="vmlinux") as r:
+        r.finishes(30)
+        check(b"STEP-8\r\n" not in r.serial(), "it began anew")
+    check(home.hash() == frozen, "the raw disk was written to after the snapshot")
+
+
 def test_savevm_controllers(t):
     """In the midst of writing to each of the other disk controllers."""
     for controller in CONTROLLERS:

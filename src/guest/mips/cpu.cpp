@@ -5,7 +5,6 @@
 
 namespace doppel::mips {
 namespace {
-constexpr u32 kTimerLine = 0x8000;                    // IP7
 constexpr u32 kTimerInterrupt = 7u << 29 | 7u << 26;  // IntCtl.IPTI and IPPCI: IP7
 void pull_exit(MipsState& s) { s.h.exit_request.store(1, std::memory_order_seq_cst); }
 }  // namespace
@@ -48,6 +47,7 @@ void MipsCpu::reset() {
     s.tlb[i].vpn2 = canonical32(s, 0xc0000000u + i * 0x2000);
   }
   s.lines.fetch_and(~u32{kTimerLine | CA_TI});
+  s.compare_at.store(~u64{0});
   s.events.store(0);
   set_fcsr(s, 0);
   set_msacsr(s, 0);
@@ -73,9 +73,12 @@ void MipsCpu::set_interrupt(unsigned n, bool level) {
   pull_exit(s);
 }
 
-void MipsCpu::timer_event() {
-  s_->lines.fetch_or(kTimerLine | CA_TI, std::memory_order_seq_cst);
-  pull_exit(*s_);
+u64 MipsCpu::timer_event() {
+  MipsState& s = *s_;
+  check_timer(s);
+  pull_exit(s);
+  const u64 now = timer_ticks(s), at = s.compare_at.load(std::memory_order_seq_cst);
+  return ticks_to_ns(s, at == ~u64{0} || at <= now ? u64{1} << 32 : at - now);
 }
 
 void MipsCpu::nmi() {

@@ -27,7 +27,8 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem:
 
   // --- pins: any thread. The board then calls Vcpu::kick.
   void set_interrupt(unsigned n, bool level);  // hardware interrupt n, 0..5: Cause.IP2..IP7
-  void timer_event();                          // Count has reached Compare
+  // The time that arm_compare asked for has come. Returns the ns until it is due again, if Compare is not written.
+  u64 timer_event();
   void nmi();
 
   // --- guest::GuestCpu

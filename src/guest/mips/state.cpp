@@ -171,8 +171,23 @@ void update_mode(MipsState& s) {
 
 u32 read_count(const MipsState& s) {
   if (s.cause & CA_DC) return s.stopped_count;
-  const u64 ticks = static_cast<u64>(static_cast<u128>(s.platform->now_ns()) * s.platform->count_hz() / 1'000'000'000u);
-  return static_cast<u32>(ticks) + s.count_offset;
+  return static_cast<u32>(timer_ticks(s)) + s.count_offset;
+}
+
+u64 timer_ticks(const MipsState& s) {
+  return static_cast<u64>(static_cast<u128>(s.platform->now_ns()) * s.platform->count_hz() / 1'000'000'000u);
+}
+
+u64 ticks_to_ns(const MipsState& s, u64 ticks) {
+  const u64 hz = s.platform->count_hz();
+  return static_cast<u64>((static_cast<u128>(ticks) * 1'000'000'000u + hz - 1) / hz);
+}
+
+void check_timer(MipsState& s) {
+  u64 at = s.compare_at.load(std::memory_order_seq_cst);
+  if (at > timer_ticks(s) || !s.compare_at.compare_exchange_strong(at, at + (u64{1} << 32))) return;
+  s.lines.fetch_or(kTimerLine | CA_TI, std::memory_order_seq_cst);
+  s.h.exit_request.store(1, std::memory_order_seq_cst);
 }
 
 }  // namespace doppel::mips

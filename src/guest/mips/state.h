@@ -126,6 +126,7 @@ static_assert(sizeof(TlbPair) == 32);
 constexpr unsigned kMaxTlb = 64;
 
 enum Event : u32 { kEventNmi = 1 };
+constexpr u32 kTimerLine = 0x8000;  // IP7
 
 constexpr u32 kFpNone = ~u32{0};
 
@@ -163,8 +164,9 @@ struct MipsState {
   TlbPair tlb[kMaxTlb];
   u32 random_counter = 0;
 
-  std::atomic<u32> lines{0};   // hardware interrupts, in the bits of Cause.IP
-  std::atomic<u32> events{0};  // Event
+  std::atomic<u32> lines{0};             // hardware interrupts, in the bits of Cause.IP
+  std::atomic<u32> events{0};            // Event
+  std::atomic<u64> compare_at{~u64{0}};  // when Count will equal Compare, in ticks of 64 bits
   // What translate() found out for raise_fault.
   u8 fault_code = 0;
   u8 fault_refill = 0;
@@ -215,6 +217,10 @@ inline u64 canonical32(const MipsState& s, u32 address) {
 }
 // Count as the program sees it now.
 u32 read_count(const MipsState& s);
+u64 timer_ticks(const MipsState& s);             // the counter behind it: 64 bits, no offset
+u64 ticks_to_ns(const MipsState& s, u64 ticks);  // not before they are over
+// Raises the timer interrupt if Count has passed Compare. The board's timer comes late, and programs look (any thread).
+void check_timer(MipsState& s);
 // Interrupt requests as Cause.IP shows them.
 inline u32 pending_ip(const MipsState& s) {
   return (s.cause & CA_IP_SOFT) | (s.lines.load(std::memory_order_seq_cst) & CA_IP);

@@ -29,11 +29,13 @@ void set_entry_hi(MipsState& s, u64 value) {
 }
 
 void arm(MipsState& s) {
+  s.compare_at.store(~u64{0}, std::memory_order_seq_cst);
   if (s.cause & CA_DC) return;
-  const u32 ticks = s.compare - read_count(s);
+  const u64 now = timer_ticks(s);
+  const u32 ticks = s.compare - (static_cast<u32>(now) + s.count_offset);
   const u64 distance = ticks == 0 ? u64{1} << 32 : ticks;
-  const u64 hz = s.platform->count_hz();
-  s.platform->arm_compare(s.h.index, static_cast<u64>((static_cast<u128>(distance) * 1'000'000'000u + hz - 1) / hz));
+  s.compare_at.store(now + distance, std::memory_order_seq_cst);
+  s.platform->arm_compare(s.h.index, ticks_to_ns(s, distance));
 }
 
 void set_count(MipsState& s, u32 value) {
@@ -47,7 +49,8 @@ void set_count(MipsState& s, u32 value) {
 
 void set_compare(MipsState& s, u32 value) {
   s.compare = value;
-  s.lines.fetch_and(~u32{0x8000 | CA_TI});
+  s.compare_at.store(~u64{0}, std::memory_order_seq_cst);  // the old one can't come any more
+  s.lines.fetch_and(~u32{kTimerLine | CA_TI});
   arm(s);
 }
 
@@ -63,7 +66,8 @@ void set_cause(MipsState& s, u32 value) {
     set_count(s, s.stopped_count);
 }
 
-u32 read_cause(const MipsState& s) {
+u32 read_cause(MipsState& s) {
+  check_timer(s);
   const u32 lines = s.lines.load(std::memory_order_seq_cst);
   return s.cause | (lines & CA_IP) | (s.model->release >= 2 ? lines & CA_TI : 0);
 }
@@ -92,7 +96,7 @@ u64 read_cp0(MipsState& s, unsigned reg, unsigned sel) {
     case key(4, 2): return s.user_local;
     case key(5, 0): return s.page_mask;
     case key(6, 0): return s.wired;
-    case key(9, 0): return read_count(s);
+    case key(9, 0): check_timer(s); return read_count(s);
     case key(10, 0): return s.entry_hi;
     case key(11, 0): return s.compare;
     case key(12, 0): return s.status;

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,27 @@ enum VbeIndex : u16 {
 };
 enum VbeEnableBits : u16 { kVbeEnabled = 1, kVbeGetCaps = 2, kVbe8BitDac = 0x20, kVbeLfb = 0x40, kVbeNoClear = 0x80 };
 
+// A picture whose rows are arrays of pixels.
+struct VgaLinearMode {
+  u32 width = 0, height = 0, bpp = 8, stride = 0;  // stride: in bytes, not 0
+  u64 start = 0;                                   // of the first row in video memory, within it
+};
+
+// What a chip has beyond the VGA. Device lock held.
+class VgaExtension {
+ public:
+  virtual ~VgaExtension() = default;
+  // Ports, as VgaCore::read_port counts them. False: the VGA's own.
+  virtual bool read_port(u32 offset, u8& value) = 0;
+  virtual bool write_port(u32 offset, u8 value) = 0;
+  // The picture, when the chip is in a mode of its own.
+  virtual std::optional<VgaLinearMode> linear_mode() const = 0;
+  // The window at 0xa0000. False: as the VGA's registers say.
+  virtual bool owns_window() const = 0;
+  virtual bool read_window(u32 offset, u8& value) = 0;
+  virtual bool write_window(u32 offset, u8 value) = 0;
+};
+
 class VgaCore final : public display::Console {
  public:
   struct Params {
@@ -43,6 +65,7 @@ class VgaCore final : public display::Console {
     Clock& clock;
     std::mutex& lock;            // the device lock, for refresh() and text()
     u32 vram_bytes = 16u << 20;  // a power of two, at least 256 KiB
+    VgaExtension* extension = nullptr;
   };
   static constexpr u16 kFirstPort = 0x3b0, kPortCount = 0x30;
   static constexpr u16 kFirstVbePort = 0x1ce, kVbePortCount = 3;  // index, data (0x1cf, 16 bits wide)
@@ -58,6 +81,17 @@ class VgaCore final : public display::Console {
   void write_port(u32 offset, u8 value);
   u16 read_vbe(u16 index) const;
   void write_vbe(u16 index, u16 value);
+  // For the extension: registers, and what it has changed.
+  void set_extension(VgaExtension* extension) { p_.extension = extension; }
+  u8 crtc(u8 index) const { return r_.crtc[index & 31]; }
+  u8 graphics(u8 index) const { return r_.gfx[index & 15]; }
+  u8 crtc_index() const { return r_.crtc_index; }
+  u8 attribute_index() const { return r_.attr_index; }
+  bool attribute_data_next() const { return r_.attr_flip_flop != 0; }
+  u8 dac_mask() const { return r_.dac_mask; }
+  bool crtc_at(u32 offset) const;  // does misc output's bit 0 put the CRTC there?
+  void registers_changed();
+  void memory_changed(u64 first, u64 size);
   void reset();
   void archive(StateArchive& ar);
   std::string info() const;
@@ -128,14 +162,12 @@ class VgaCore final : public display::Console {
   };
 
   // Registers (vga_registers.cpp)
-  bool crtc_at(u32 offset) const;  // does misc output's bit 0 put the CRTC there?
   u8 status1();
   void write_attribute(u8 value);
   u8 read_dac();
   void write_dac(u8 value);
   template <size_t N>
   void store_reg(std::array<u8, N>& regs, u8 index, u8 value, u8 mask);
-  void registers_changed();
   // Memory (vga_memory.cpp)
   u8 read_memory(u32 offset);
   void write_memory(u32 offset, u8 value);
@@ -149,6 +181,7 @@ class VgaCore final : public display::Console {
   }
   bool vbe_on() const { return (r_.vbe[kVbeEnable] & kVbeEnabled) != 0; }
   bool vbe_linear() const { return vbe_on() && r_.vbe[kVbeBpp] >= 8; }
+  std::optional<VgaLinearMode> linear() const;
   u32 vbe_stride() const;  // bytes a row (of one plane with 4 bits a pixel)
   // VBE (vbe_dispi.cpp)
   void fix_vbe();

@@ -34,6 +34,7 @@ bool VgaCore::decode(u32 offset, u32& address) const {
 }
 
 u8 VgaCore::read_memory(u32 offset) {
+  if (u8 own = 0; p_.extension && p_.extension->read_window(offset, own)) return own;
   u32 address;
   if (vbe_linear() && offset < 0x10000) return vram_[((u32{r_.vbe[kVbeBank]} << 16) + offset) & (p_.vram_bytes - 1)];
   if (!decode(offset, address)) return 0xff;
@@ -58,6 +59,7 @@ u8 VgaCore::read_memory(u32 offset) {
 }
 
 void VgaCore::write_memory(u32 offset, u8 value) {
+  if (p_.extension && p_.extension->write_window(offset, value)) return;
   u32 address;
   if (vbe_linear() && offset < 0x10000) {
     const u32 at = ((u32{r_.vbe[kVbeBank]} << 16) + offset) & (p_.vram_bytes - 1);
@@ -116,6 +118,11 @@ void VgaCore::store_planes(u32 plane_offset, u8 value, u8 planes) {
   touch(plane_offset * 4);
 }
 
+void VgaCore::memory_changed(u64 first, u64 size) {
+  for (u64 at = align_down(first, 4096); at < first + size && at < p_.vram_bytes; at += 4096)
+    touch(static_cast<u32>(at));
+}
+
 // Where the window is a plain array (a VBE bank; chain-4 with nothing in the data path) it is mapped as RAM above the
 // handler.
 void VgaCore::map_window() {
@@ -123,7 +130,9 @@ void VgaCore::map_window() {
   const bool plain_path =
       r_.seq[2] == 0x0f && (r_.gfx[5] & 0x0b) == 0 && r_.gfx[3] == 0 && r_.gfx[1] == 0 && r_.gfx[8] == 0xff;
   u64 base = ~u64{0};
-  if (vbe_linear()) {
+  if (p_.extension && p_.extension->owns_window()) {
+    // through the handler
+  } else if (vbe_linear()) {
     base = (u64{r_.vbe[kVbeBank]} << 16) & (p_.vram_bytes - 1);
   } else if (!vbe_on() && window_a000 && (r_.seq[4] & kChain4) && plain_path) {
     base = 0;

@@ -59,6 +59,7 @@ void VgaCore::store_reg(std::array<u8, N>& regs, u8 index, u8 value, u8 mask) {
 bool VgaCore::crtc_at(u32 offset) const { return (offset >= 0x20) == ((r_.misc & 1) != 0); }
 
 u8 VgaCore::read_port(u32 offset) {
+  if (u8 own = 0; p_.extension && p_.extension->read_port(offset, own)) return own;
   switch (offset) {
     case 0x10: return r_.attr_flip_flop ? 0 : r_.attr_index;
     case 0x11: return r_.attr[r_.attr_index & 0x1f];
@@ -93,6 +94,7 @@ u8 VgaCore::read_port(u32 offset) {
 }
 
 void VgaCore::write_port(u32 offset, u8 value) {
+  if (p_.extension && p_.extension->write_port(offset, value)) return;
   switch (offset) {
     case 0x10: write_attribute(value); return;
     case 0x12:

@@ -49,6 +49,14 @@ void convert_row(const u8* from, u32* to, u32 width, const std::array<u32, 256>&
 }
 }  // namespace
 
+std::optional<VgaLinearMode> VgaCore::linear() const {
+  if (!vbe_on()) return p_.extension ? p_.extension->linear_mode() : std::nullopt;
+  if (!vbe_linear()) return std::nullopt;
+  VgaLinearMode mode{r_.vbe[kVbeXres], r_.vbe[kVbeYres], r_.vbe[kVbeBpp], vbe_stride()};
+  mode.start = u64{r_.vbe[kVbeYOffset]} * mode.stride + u64{r_.vbe[kVbeXOffset]} * ((mode.bpp + 7) / 8);
+  return mode;
+}
+
 VgaCore::Frame VgaCore::frame() const {
   Frame f;
   const bool blank = !(r_.attr_index & kVideoEnable) || (r_.seq[1] & kScreenOff);
@@ -57,6 +65,10 @@ VgaCore::Frame VgaCore::frame() const {
     f.width = r_.vbe[kVbeXres];
     f.height = r_.vbe[kVbeYres];
     return f;
+  }
+  if (const auto own = linear()) {
+    if (own->width < 64 || own->height < 16) return {Frame::Kind::Blank, 720, 400};
+    return {blank ? Frame::Kind::Blank : Frame::Kind::Linear, own->width, own->height};
   }
   const bool graphics = (r_.gfx[6] & 1) != 0;
   const u8 overflow = r_.crtc[7];
@@ -190,11 +202,11 @@ void VgaCore::render_standard(const Frame& f) {
 }
 
 void VgaCore::render_linear(const Frame& f, const std::vector<bool>* rows) {
-  const u32 bpp = r_.vbe[kVbeBpp], stride = vbe_stride();
-  const u64 start = u64{r_.vbe[kVbeYOffset]} * stride + u64{r_.vbe[kVbeXOffset]} * ((bpp + 7) / 8);
+  const VgaLinearMode mode = linear().value_or(VgaLinearMode{});
+  const u32 bpp = mode.bpp;
   for (u32 y = 0; y < f.height; y++) {
     if (rows && !(*rows)[y]) continue;
-    const u64 at = start + u64{y} * stride;
+    const u64 at = mode.start + u64{y} * mode.stride;
     if (at + u64{f.width} * ((bpp + 7) / 8) > p_.vram_bytes) break;
     u32* out = &picture_.pixels[size_t{y} * f.width];
     switch (bpp) {
@@ -209,10 +221,11 @@ void VgaCore::render_linear(const Frame& f, const std::vector<bool>* rows) {
 
 // Which rows of a linear frame lie on pages written since the last call. Standard modes: row 0 stands for anything.
 bool VgaCore::dirty_rows(const Frame& f, std::vector<bool>& rows) {
-  const bool linear = f.kind == Frame::Kind::Linear;
-  const u32 stride = linear ? vbe_stride() : 0;
-  const u64 start = linear ? u64{r_.vbe[kVbeYOffset]} * stride : 0;
-  const u64 size = linear ? std::min<u64>(u64{stride} * (f.height + 1), p_.vram_bytes - start) : u64{256} << 10;
+  const bool is_linear = f.kind == Frame::Kind::Linear;
+  const VgaLinearMode mode = is_linear ? linear().value_or(VgaLinearMode{}) : VgaLinearMode{};
+  const u32 stride = mode.stride;
+  const u64 start = mode.start;
+  const u64 size = is_linear ? std::min<u64>(u64{stride} * (f.height + 1), p_.vram_bytes - start) : u64{256} << 10;
   const u64 first = align_down(start, kPageBytes), last = align_up(start + size, kPageBytes);
   p_.memory.take_dirty(vram_ + first, last - first, pages_);
   bool any = false;
@@ -221,7 +234,7 @@ bool VgaCore::dirty_rows(const Frame& f, std::vector<bool>& rows) {
     const u64 index = page - first / kPageBytes;
     if (!touched_[page] && !(index < pages_.size() && pages_[index])) continue;
     any = true;
-    if (!linear) break;
+    if (!is_linear) break;
     const u64 from = page * kPageBytes > start ? (page * kPageBytes - start) / stride : 0;
     const u64 to = std::min<u64>(((page + 1) * kPageBytes - 1 - start) / stride, f.height - 1);
     for (u64 y = from; y <= to; y++) rows[y] = true;

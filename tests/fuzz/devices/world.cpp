@@ -7,8 +7,8 @@ namespace doppel::fuzz {
 const std::vector<Family>& families() {
   static const std::vector<Family> all = [] {
     std::vector<Family> list = network_families();
-    for (const auto& more :
-         {virtio_families, virtio_storage_families, virtio_9p_families, storage_families, legacy_storage_families}) {
+    for (const auto& more : {virtio_families, virtio_storage_families, virtio_9p_families, storage_families,
+                             legacy_storage_families, board_families}) {
       for (Family& f : more()) list.push_back(std::move(f));
     }
     return list;

@@ -39,5 +39,6 @@ std::vector<Family> virtio_storage_families();
 std::vector<Family> virtio_9p_families();
 std::vector<Family> storage_families();
 std::vector<Family> legacy_storage_families();
+std::vector<Family> board_families();
 
 }  // namespace doppel::fuzz

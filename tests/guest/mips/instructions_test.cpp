@@ -194,9 +194,25 @@ TEST_P(Mips, CountAndCompare) {
   m.run({ori(2, 0, 5000), mtc0(2, 11), mfc0(3, 9)});
   EXPECT_EQ(m.reg(3), 1000u);
   EXPECT_EQ(m.platform.armed, 4000u);
-  m.cpu.timer_event();
+  m.cpu.timer_event();  // one that was armed before: not yet
+  EXPECT_FALSE(read_cp0(s, 13, 0) & 0x8000);
+  m.platform.ns = 5000;
+  EXPECT_EQ(m.cpu.timer_event(), u64{1} << 32);  // the next time, if Compare stays
   EXPECT_TRUE(read_cp0(s, 13, 0) & 0x8000);
   m.run({mtc0(2, 11)});
+  EXPECT_FALSE(read_cp0(s, 13, 0) & 0x8000);
+}
+
+// The board's timer comes when the host lets it; whoever sees Count past Compare sees the request too.
+TEST_P(Mips, CountThatIsReadRaisesTheTimer) {
+  m.platform.ns = 1000;
+  m.run({ori(2, 0, 5000), mtc0(2, 11)});
+  m.platform.ns = 5001;
+  m.run({mfc0(3, 9), mfc0(4, 13)});
+  EXPECT_EQ(m.reg(3), 5001u);
+  EXPECT_TRUE(m.reg(4) & 0x8000);
+  m.run({ori(2, 0, 9000), mtc0(2, 11)});
+  m.cpu.timer_event();  // the late one
   EXPECT_FALSE(read_cp0(s, 13, 0) & 0x8000);
 }
 

@@ -109,7 +109,7 @@ u64 helper_rdhwr(MipsState* s, u64 number) {
   switch (number) {
     case 0: return s->ebase & 0x3ff;
     case 1: return 32;
-    case 2: return read_count(*s);
+    case 2: check_timer(*s); return read_count(*s);
     case 3: return 1;
     case 29:
       if (s->model->config3 >> 13 & 1) return s->user_local;

@@ -28,9 +28,9 @@ constexpr u16 kLegSupReset = 0x2000;
 
 }  // namespace
 
-Piix3Uhci::Piix3Uhci(Clock& clock)
+Piix3Uhci::Piix3Uhci(Clock& clock, u16 device_id)
     : PciDevice("piix3-usb-uhci",
-                {.vendor = 0x8086, .device = 0x7020, .revision = 1, .class_code = 0x0c0300, .pin = 4}),
+                {.vendor = 0x8086, .device = device_id, .revision = 1, .class_code = 0x0c0300, .pin = 4}),
       clock_(clock) {
   add_io_bar(4, 0x20, *this);
   define8(kSbrn, 0x10);

@@ -12,7 +12,8 @@ namespace doppel::hw {
 class Piix3Uhci final : public PciDevice, private MmioHandler {
  public:
   static constexpr unsigned kPortCount = 2;
-  explicit Piix3Uhci(Clock& clock);
+  static constexpr u16 kPiix3 = 0x7020, kPiix4 = 0x7112;
+  explicit Piix3Uhci(Clock& clock, u16 device_id = kPiix3);
   void reset() override;
   void archive(StateArchive& ar) override;
   std::string info() const override;
