@@ -18,7 +18,7 @@
 #include "backend/interp/eval.h"
 #include "base/os/exec_memory.h"
 #include "guest/x86/cpu.h"
-#include "guest/x86/null_platform.h"
+#include "guest/x86/platform.h"
 #include "guest/x86/translate/frontend.h"
 #include "ir/opt/pipeline.h"
 #include "ir/parse.h"

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "backend/backend.h"
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 #include "guest/x86/state.h"
 #include "guest/x86/translate/frontend.h"
 #include "ir/opt/pipeline.h"

@@ -1,7 +1,7 @@
 #include "machine/cpu_choice.h"
 
 #include "guest/mips/cpu_models.h"
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 
 namespace doppel::machine {
 namespace {

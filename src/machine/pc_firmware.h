@@ -1,7 +1,7 @@
 // What a PC's firmware is told about the machine: fw_cfg items and files, CMOS bytes.
 #pragma once
 #include "firmware/fw_cfg.h"
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 #include "hw/block/piix_ide.h"
 #include "hw/rtc/mc146818.h"
 #include "machine/machine.h"

@@ -1,7 +1,7 @@
 // What Linux tells a program of its CPU, by the model: the auxiliary vector's entries and /proc/cpuinfo.
 #pragma once
 #include "guest/mips/cpu_models.h"
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 #include "user/thread.h"
 
 namespace doppel::app {

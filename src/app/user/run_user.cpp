@@ -15,8 +15,8 @@
 #include "guest/mips/cpu.h"
 #include "guest/mips/cpu_models.h"
 #include "guest/x86/cpu.h"
-#include "guest/x86/features.h"
-#include "guest/x86/null_platform.h"
+#include "guest/x86/cpu_models.h"
+#include "guest/x86/platform.h"
 #include "user/code_cache.h"
 #include "user/process.h"
 

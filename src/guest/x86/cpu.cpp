@@ -5,8 +5,8 @@
 #include "guest/x86/cpu.h"
 
 #include "base/log.h"
-#include "guest/x86/cpuid.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/cpuid.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -1,18 +1,18 @@
 // CPU models and the parser of -cpu. Models are QEMU's names with what those CPUs had, as far as it is built.
 // Sources: SDM vol. 2, CPUID; AMD publication 25481.
+#include "guest/x86/cpu_models.h"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <span>
-
-#include "guest/x86/features.h"
 
 namespace doppel::x86 {
 namespace {
 
 constexpr FeatureRow kFeatures[] = {
 #define F(word, bit, name, supported, doc) {name, FeatureWord::word, bit, supported, doc},
-#include "guest/x86/features.inc"
+#include "guest/x86/system/features.inc"
 #undef F
 };
 

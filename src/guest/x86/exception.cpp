@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "guest/x86/platform.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "guest/x86/cpu.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "guest/x86/cpu.h"
-#include "guest/x86/paging.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/paging.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 #include "mem/guest_access.h"
 
 namespace doppel::x86 {

@@ -1,7 +1,7 @@
 // The x86 CPU's state: plain data, first the VcpuHeader, then what generated code touches most. Names are the SDM's.
 // Architectural registers are exact whenever a helper that reads state runs, and at every region boundary.
 #pragma once
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 #include "ir/ir.h"
 #include "mem/vcpu_header.h"
 

@@ -1,7 +1,7 @@
 // RDMSR and WRMSR: the rows of sysregs.def and the registers that do something.
 #include "base/log.h"
 #include "guest/x86/platform.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "guest/x86/cpu.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 #include "mem/direct_memory.h"
 
 namespace doppel::x86 {

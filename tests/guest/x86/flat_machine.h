@@ -6,7 +6,7 @@
 
 #include "exec/vcpu_loop.h"
 #include "guest/x86/cpu.h"
-#include "guest/x86/null_platform.h"
+#include "guest/x86/platform.h"
 #include "guest/x86/translate/frontend.h"
 
 namespace doppel::x86::test {

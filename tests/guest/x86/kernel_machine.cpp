@@ -1,7 +1,7 @@
 #include "guest/x86/kernel_machine.h"
 
 #include "base/assert.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86::test {
 namespace {

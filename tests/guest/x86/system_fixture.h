@@ -8,7 +8,7 @@
 
 #include "guest/x86/cpu.h"
 #include "guest/x86/helpers/table.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 #include "mem/soft_tlb.h"
 
 namespace doppel::x86::test {

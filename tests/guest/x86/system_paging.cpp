@@ -1,5 +1,5 @@
 // The page walker, its faults, and accesses through the soft TLB.
-#include "guest/x86/paging.h"
+#include "guest/x86/system/paging.h"
 #include "system_fixture.h"
 
 namespace doppel::x86::test {

@@ -14,7 +14,7 @@
 // Opcodes that hold a register in their low three bits have one row, at the first of eight, with a Z operand; those
 // that hold a condition in the low four bits have one row with the attribute CC.
 #pragma once
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 #include "guest/x86/state.h"
 
 namespace doppel::x86 {
@@ -126,18 +126,19 @@ enum class Opd : u8 {
 };
 
 // Features that gate rows: FEATURE(name). Second column: the name in features.h.
-#define DOPPEL_X86_DECODE_FEATURES(X)                                                                              \
-  X(FPU, "fpu")                                                                                                    \
-  X(TSC, "tsc")                                                                                                    \
-  X(MSR, "msr") X(CX8, "cx8") X(SEP, "sep") X(CMOV, "cmov") X(CLFLUSH, "clflush") X(MMX, "mmx") X(FXSR, "fxsr")    \
-      X(SSE, "sse") X(SSE2, "sse2") X(SSE3, "pni") X(MONITOR, "monitor") X(SSSE3, "ssse3") X(CX16, "cx16")         \
-          X(SSE41, "sse4.1") X(SSE42, "sse4.2") X(MOVBE, "movbe") X(POPCNT, "popcnt") X(AES, "aes")                \
-              X(PCLMUL, "pclmulqdq") X(XSAVE, "xsave") X(RDRAND, "rdrand") X(FSGSBASE, "fsgsbase")                 \
-                  X(INVPCID, "invpcid") X(RDSEED, "rdseed") X(SMAP, "smap") X(ADX, "adx") X(SYSCALL, "syscall")    \
-                      X(RDTSCP, "rdtscp") X(LM, "lm") X(LAHF64, "lahf-lm") X(LZCNT, "abm") X(BMI1, "bmi1")         \
-                          X(SSE4A, "sse4a") X(XSAVEOPT, "xsaveopt") X(XSAVEC, "xsavec") X(XSAVES, "xsaves")        \
-                              X(SHA, "sha-ni") X(CLFLUSHOPT, "clflushopt") X(CLWB, "clwb") X(RDPID, "rdpid")       \
-                                  X(PREFETCHW, "3dnowprefetch") /* models with no CPUID bit for them: by family */ \
+#define DOPPEL_X86_DECODE_FEATURES(X)                                                                                 \
+  X(FPU, "fpu")                                                                                                       \
+  X(TSC, "tsc")                                                                                                       \
+  X(MSR, "msr")                                                                                                       \
+  X(CX8, "cx8") X(SEP, "sep") X(CMOV, "cmov") X(CLFLUSH, "clflush") X(MMX, "mmx") X(FXSR, "fxsr") X(SSE, "sse")       \
+      X(SSE2, "sse2") X(SSE3, "pni") X(MONITOR, "monitor") X(SSSE3, "ssse3") X(CX16, "cx16") X(SSE41, "sse4.1")       \
+          X(SSE42, "sse4.2") X(MOVBE, "movbe") X(POPCNT, "popcnt") X(AES, "aes") X(PCLMUL, "pclmulqdq")               \
+              X(XSAVE, "xsave") X(RDRAND, "rdrand") X(FSGSBASE, "fsgsbase") X(INVPCID, "invpcid") X(RDSEED, "rdseed") \
+                  X(SMAP, "smap") X(ADX, "adx") X(SYSCALL, "syscall") X(RDTSCP, "rdtscp") X(LM, "lm")                 \
+                      X(LAHF64, "lahf-lm") X(LZCNT, "abm") X(BMI1, "bmi1") X(SSE4A, "sse4a") X(XSAVEOPT, "xsaveopt")  \
+                          X(XSAVEC, "xsavec") X(XSAVES, "xsaves") X(SHA, "sha-ni") X(CLFLUSHOPT, "clflushopt")        \
+                              X(CLWB, "clwb") X(RDPID, "rdpid")                                                       \
+                                  X(PREFETCHW, "3dnowprefetch") /* models with no CPUID bit for them: by family */    \
       X(I486, "") X(I586, "") X(I686, "")
 enum class Feature : u8 {
   None,

@@ -2,7 +2,7 @@
 // Traps: RIP already is the next instruction when these run; a fault finds its own. Gates that change privilege copy
 // parameters (16 and 32 bits) or push a null SS (64 bits).
 #include "guest/x86/helpers/table.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

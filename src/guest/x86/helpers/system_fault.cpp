@@ -1,7 +1,7 @@
 // Faults that translated code raises by itself, fetch faults, instruction breakpoints.
 #include "guest/x86/cpu.h"
 #include "guest/x86/helpers/table.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 

@@ -2,7 +2,7 @@
 // VME and PVI).
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/platform.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -1,6 +1,6 @@
 // Descriptor tables, segment registers, segment checks, FS and GS bases (SDM vol. 2; vol. 3, chapters 3 and 5).
 #include "guest/x86/helpers/table.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -5,7 +5,7 @@
 #include "guest/x86/helpers/table.h"
 #include "guest/x86/helpers/x87_host.h"
 #include "guest/x86/platform.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "guest/guest.h"
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 
 namespace doppel::x86 {
 

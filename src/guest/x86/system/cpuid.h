@@ -1,6 +1,6 @@
 // CPUID of a model (SDM vol. 2, CPUID; AMD's CPUID specification, publication 25481).
 #pragma once
-#include "guest/x86/features.h"
+#include "guest/x86/cpu_models.h"
 #include "guest/x86/state.h"
 
 namespace doppel::x86 {

@@ -7,11 +7,11 @@
 //   of them after the rights check, which real CPUs may do too;
 // - CR0.WP, SMEP, SMAP are tested against the combined U/S and R/W of all levels;
 // - RSVD faults come before rights.
-#include "guest/x86/paging.h"
+#include "guest/x86/system/paging.h"
 
 #include <atomic>
 
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

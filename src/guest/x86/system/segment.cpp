@@ -2,7 +2,7 @@
 // - everything is checked before anything is written: a fault leaves the segment registers as they were;
 // - in long mode system descriptors have 16 bytes, and a null SS is good below CPL 3;
 // - real mode keeps limit and rights (programs enlarge limits in protected mode and go back), VM86 sets them.
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 

@@ -7,7 +7,7 @@
 // - long mode aligns the stack to 16 bytes, always pushes SS:RSP, and gives a null SS on a change of privilege;
 // - IRET to VM86 pops nine values; IRET with NT set is a task switch.
 #include "guest/x86/platform.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

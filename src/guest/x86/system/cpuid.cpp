@@ -1,11 +1,11 @@
 // CPUID leaves from the model (SDM vol. 2, CPUID; AMD publication 25481 for the 0x8000xxxx leaves).
 // Caches: 32 KiB L1 each, 512 KiB to 4 MiB L2. Topology: one package, one core a CPU, no threads.
-#include "guest/x86/cpuid.h"
+#include "guest/x86/system/cpuid.h"
 
 #include <bit>
 
 #include "guest/x86/platform.h"
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {

@@ -4,7 +4,7 @@
 // exact;
 // - a nested task (CALL, INT) leaves the old TSS busy; JMP and IRET free it; IRET clears NT in the saved flags;
 // - selectors are loaded before any descriptor is checked, so that a handler sees them all.
-#include "guest/x86/system.h"
+#include "guest/x86/system/system.h"
 
 namespace doppel::x86 {
 namespace {
