@@ -38,6 +38,7 @@ class VcpuLoop final : public mem::Runtime {
   void drop_all();        // every translation, of code and of addresses
   void set_single_step(bool on) { single_step_ = on; }
   void set_breakpoint(u64 linear, bool on);
+  void meet_breakpoint_again() { at_breakpoint_ = false; }  // paused: nobody was told of the one that it stands on
   void set_watchpoint(u64 va, u64 size, bool read, bool write, bool on);
   std::string jit_info();
   const Counters& counters() { return translator_.counters(); }

@@ -339,7 +339,11 @@ void Debugger::resume(const std::vector<Action>& actions) {
     return nullptr;
   };
   for (Thread* t : threads_) t->debug.released = action_of(*t) != nullptr;
-  std::erase_if(queue_, [&](const Queued& q) { return !valid(q); });
+  std::erase_if(queue_, [&](const Queued& q) {
+    if (valid(q)) return false;
+    q.thread->loop->meet_breakpoint_again();  // taken back while another thread steps over it
+    return true;
+  });
   if (std::any_of(queue_.begin(), queue_.end(), [&](const Queued& q) { return action_of(*q.thread); })) {
     server_.wake();  // somebody else stopped at the same time: that is told first
     return;

@@ -259,7 +259,8 @@ def test_scsi_under_load(t):
             open_node(q, "disk", image)
             q.command("device_add", driver="scsi-hd", id="hd", drive="disk", bus="scsi0.0")
             g.until("[ -b /dev/sda ]")
-            g.run("dmesg -n 1; (while dd if=/dev/sda of=/dev/null bs=64k; do :; done; dd if=/dev/zero of=/dev/sda bs=64k) > /dev/null 2>&1 & true")
+            # By a descriptor: once the disk is gone its name must not become a file.
+            g.run("dmesg -n 1; (while dd if=/dev/sda of=/dev/null bs=64k && dd if=/dev/zero of=/proc/self/fd/3 bs=64k count=200; do :; done) 3<>/dev/sda > /dev/null 2>&1 & true")
             time.sleep(0.5)
             q.command("device_del", id="hd")
             deleted(q, "hd")

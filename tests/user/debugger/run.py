@@ -21,6 +21,12 @@ PREFIX = {"i386": "", "x86_64": "", "mips": "/usr/mips-linux-gnu", "mipsel": "/u
           "mips64el": "/usr/mips64el-linux-gnuabi64"}
 
 
+def listens(path):
+    """The socket is there, and somebody listens (proc(5), /proc/net/unix: flag __SO_ACCEPTCON)."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()]
+    return any(row[-1] == str(path) and int(row[3], 16) & 0x10000 for row in rows[1:])
+
+
 class Debug:
     def __init__(self, program):
         self.program = program
@@ -41,7 +47,7 @@ class Debug:
         prefix = ["-L", PREFIX[abi.name]] if PREFIX[abi.name] else []
         command = [*user_mode.emulator(self.program, abi.name), *prefix, "-g", str(path), str(binary), *args]
         p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=self.dir)
-        wait_until("the server's socket", lambda: path.exists() or p.poll() is not None, 60, 0.02)
+        wait_until("the server's socket", lambda: listens(path) or p.poll() is not None, 60, 0.02)
         return p, path
 
     def gdb(self, abi, link, script, *args, status=42, binary=True, interrupt=None):
