@@ -223,6 +223,7 @@ def test_code_cache(t):
                 check(second == first, f"{guest}: the second run translated again: {first} {second}")
             if name != "hello":
                 continue
+            check(t.run("user", "-code-cache", "relative", "/bin/sh", "-c", "cd /; exit 3")[0] == 3 and list((t.dir / "relative").iterdir()), "a folder of the directory where it began")
             for path in folder.iterdir():
                 data = bytearray(path.read_bytes())
                 for at in range(100, len(data), 997):

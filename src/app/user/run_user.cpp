@@ -297,6 +297,8 @@ int start(UserOptions& o, const std::string& guest) {
   o.run.cpu = o.cpu;
   if (o.run.code_cache.empty()) o.run.code_cache = user::default_code_cache();
   if (o.run.code_cache == "off") o.run.code_cache.clear();
+  // The program may go to another folder before its end.
+  if (!o.run.code_cache.empty()) o.run.code_cache = std::filesystem::absolute(o.run.code_cache).string();
   o.run.kept = kept_options(o);
   process->options = o.run;
   process->make_cpu = std::move(factory->make);

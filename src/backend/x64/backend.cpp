@@ -84,12 +84,11 @@ class X64Backend final : public Backend {
     using Kind = Emitted::RelocKind;
     std::memcpy(at, code.data(), code.size());
     for (const Emitted::Reloc& r : relocs) {
-      const u64 helper = r.kind == Kind::Thunk || r.kind == Kind::Link ? 0 : helper_address(r.to);
       switch (r.kind) {
         case Kind::Thunk: patch(at + r.at, area_ + r.to); break;
         case Kind::Link: store_le<u64>(at + r.at, reinterpret_cast<u64>(&block.links[r.to])); break;
-        case Kind::HelperLow: store_le<u32>(at + r.at, static_cast<u32>(helper)); break;
-        case Kind::HelperHigh: store_le<u32>(at + r.at, static_cast<u32>(helper >> 32)); break;
+        case Kind::HelperLow: store_le<u32>(at + r.at, static_cast<u32>(helper_address(r.to))); break;
+        case Kind::HelperHigh: store_le<u32>(at + r.at, static_cast<u32>(helper_address(r.to) >> 32)); break;
       }
     }
   }
