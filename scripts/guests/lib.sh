@@ -81,7 +81,7 @@ modules_for() {
     done | awk '!seen[$0]++'
 }
 
-# initramfs OUTFILE BUSYBOX [MODULE.ko...]: a gzip-compressed cpio with busybox, /init and, in load order, the modules.
+# initramfs OUTFILE BUSYBOX [MODULE.ko...]: a gzip-compressed cpio with busybox, /init, what is in the folder $EXTRA and, in load order, the modules.
 initramfs() {
     local outf=$1 bb=$2 r m n; shift 2
     r=$(mktemp -d "$WORK/initrd.XXXXXX")
@@ -89,6 +89,7 @@ initramfs() {
     cp "$bb" "$r/bin/busybox"; chmod 755 "$r/bin/busybox"
     ln -s busybox "$r/bin/sh"
     cp "$here/init.sh" "$r/init"; chmod 755 "$r/init"
+    [ -z "${EXTRA:-}" ] || cp -r "$EXTRA/." "$r/"
     for m; do
         n=$(basename "$m" .xz)
         echo "$n" >> "$r/lib/modules/order"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-fat] [amd64-root] [amd64-plug] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-fat] [amd64-root] [amd64-plug] [amd64-tcc] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
@@ -8,6 +8,7 @@
 #   guests/amd64-fat/{vmlinuz,initrd.gz}      the same with FAT, floppy and virtio disks
 #   guests/amd64-root/disk.img            a raw disk of 4 GiB (sparse) with MBR, GRUB and a Debian root on ext4
 #   guests/amd64-plug/{vmlinuz,initrd.gz}   the same with the drivers of cards that are plugged in, and of the power button
+#   guests/amd64-tcc/{vmlinuz,initrd.gz}      the same with a C compiler (tcc) and compile-steps.sh
 #   guests/amd64-share/{vmlinuz,initrd.gz}    the same with 9P and virtio-input
 #   guests/mipsel-malta/{vmlinux,initrd.gz}   linux-image-4kc-malta and busybox-static of mipsel
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
@@ -97,6 +98,22 @@ CFG
 # The amd64 guest for cards that come and go, and for the power button.
 amd64_plug() {
     pc amd64-plug amd64 linux-image-amd64 af_packet button evdev e1000 8139too virtio_pci virtio_net virtio_blk virtio_rng virtio_balloon virtio_console
+}
+
+# The amd64 guest with the drivers of all disk controllers and a C compiler that it runs.
+amd64_tcc() {
+    [ -f "$OUT/amd64-tcc/initrd.gz" ] && [ -f "$OUT/amd64-tcc/vmlinuz" ] && return 0
+    local libc tcc lib=lib/x86_64-linux-gnu; libc=$(deb_unpack amd64 libc6) tcc=$(deb_unpack amd64 tcc)
+    EXTRA=$(mktemp -d "$WORK/tcc.XXXXXX")
+    mkdir -p "$EXTRA"/{bin,lib64,$lib,usr/$lib}
+    cp -L "$libc/$lib"/{libc.so.6,libm.so.6,libdl.so.2,libpthread.so.0} "$EXTRA/$lib/"
+    cp -L "$libc/$lib/ld-linux-x86-64.so.2" "$EXTRA/lib64/"
+    cp -L "$tcc/usr/bin/tcc" "$EXTRA/bin/"
+    cp -r "$tcc/usr/$lib/tcc" "$EXTRA/usr/$lib/"
+    install -m 755 "$here/compile-steps.sh" "$EXTRA/bin/compile-steps"
+    pc amd64-tcc amd64 linux-image-amd64 ahci nvme virtio_pci virtio_blk virtio_scsi
+    rm -rf "$EXTRA"
+    EXTRA=
 }
 
 # Little-endian MIPS on a Malta board.
@@ -222,12 +239,13 @@ for guest; do
         amd64-fat) amd64_fat ;;
         amd64-root) amd64_root ;;
         amd64-plug) amd64_plug ;;
+        amd64-tcc) amd64_tcc ;;
         mipsel-malta) mipsel_malta ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
         installers-mips) installer_malta mipsel && installer_malta mips64el ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-fat amd64-root amd64-plug mipsel-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-fat amd64-root amd64-plug amd64-tcc mipsel-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
     esac
 done

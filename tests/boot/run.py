@@ -261,13 +261,13 @@ def test_root_disks(t):
         image.unlink()
 
 
-def test_full_root_2gib(t):
-    for controller in CONTROLLERS:
-        image = root_image(t, controller)
-        t.boot(*root_command(image, controller, "guest_write=2048"), timeout=1800).exited().need(r"GUEST-ROOT hash pass 2048 MiB").never(*BAD, "GUEST-ROOT hash FAIL")
-        check_image(t, image)
-        check_file_system(t, image)
-        image.unlink()
+def root_2gib(t, controller):
+    image, begin = root_image(t, controller), time.time()
+    run = t.boot(*root_command(image, controller, "guest_write=2048"), timeout=1800).exited().need(r"GUEST-ROOT hash pass 2048 MiB").never(*BAD, "GUEST-ROOT hash FAIL")
+    check_image(t, image)
+    check_file_system(t, image)
+    print(f"      {controller}: {re.search('GUEST-ROOT hash pass.*', run.text)[0]}, {time.time() - begin:.0f} s", flush=True)
+    image.unlink()
 
 
 def write_until_killed(t, image, controller, last, more):
@@ -326,9 +326,14 @@ def test_root_killed(t):
     kill_rounds(t, "virtio-blk", 1)
 
 
-def test_full_root_killed(t):
+def each_controller(name, fn):
+    """A test for each controller: test_full_NAME_CONTROLLER."""
     for controller in CONTROLLERS:
-        kill_rounds(t, controller, 20)
+        globals()[f"test_full_{name}_{controller.replace('-', '_')}"] = lambda t, c=controller: fn(t, c)
+
+
+each_controller("root_2gib", root_2gib)
+each_controller("root_killed", lambda t, controller: kill_rounds(t, controller, 20))
 
 
 # --- menus and screens

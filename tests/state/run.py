@@ -39,6 +39,23 @@ def results(steps):
     return f"RESULT-{h.decode().strip()}-{hashlib.sha256(blocks).hexdigest()}-END"
 
 
+def compiled(steps):
+    """What compile-steps.sh says: the programs that it makes and compiles, here."""
+    mask, n, v, blocks = (1 << 64) - 1, 300, 1, b""
+    for i in range(steps):
+        for r in range(2000):
+            k, x = v % n, v
+            s, factor = (i + 3) * (k + 11) * 101, ((i * n + k) * 7919 + 1) * 2 + 1
+            for j in range(r % 19 + 1):
+                s = (s * factor + (x >> (j & 31))) & mask
+                x = (x ^ (s << (k % 23 + 1))) & mask
+                if s & (k % 7 + 1):
+                    x = (x + j) & mask
+            v = s ^ x
+        blocks += b"%-512d" % v
+    return f"RESULT-{v}-{hashlib.sha256(blocks).hexdigest()}-END"
+
+
 def last_step(serial):
     return max(int(n) for n in re.findall(rb"STEP-(\d+)\r", serial))
 
@@ -59,11 +76,14 @@ class Tester:
         check(status == 0, text)
         return path
 
-    def work(self, device="/dev/sda", steps=STEPS, first=""):
+    def work(self, device="/dev/sda", steps=STEPS, first="", compiler=False):
+        if compiler:
+            return f"console=ttyS0 quiet guest_quiet guest_run=compile-steps+{device}+{steps}"
         return ("console=ttyS0 quiet guest_quiet guest_run=" + first + WORK % (steps, device, steps, device)).replace(" ", "+").replace("+quiet", " quiet").replace(
             "+guest_", " guest_")
 
-    def guest(self, *args, disk=None, interface="ide", steps=STEPS, memory=256, guest="amd64-pc", kind="qcow2", first="", writes=None):
+    def guest(self, *args, disk=None, interface="ide", steps=STEPS, memory=256, guest="amd64-pc", kind="qcow2", first="", writes=None, compiler=False):
+        guest = "amd64-tcc" if compiler else guest
         if interface in CONTROLLERS:
             devices, device = CONTROLLERS[interface]
             drive = ["-drive", f"file={disk},if=none,id=d,format={kind}", *devices]
@@ -71,13 +91,14 @@ class Tester:
             device = {"ide": "/dev/sda", "virtio": "/dev/vda"}[interface]
             drive = ["-drive", f"file={disk},if={interface},format={kind}"] if disk else []
         return Emulator(self.program, "-m", memory, "-no-reboot", "-kernel", GUESTS / guest / "vmlinuz", "-initrd", GUESTS / guest / "initrd.gz",
-                        "-append", self.work(writes or device, steps, first), *drive, *args)
+                        "-append", self.work(writes or device, steps, first, compiler), *drive, *args)
 
 
-def finishes(m, steps=STEPS, timeout=300):
+def finishes(m, steps=STEPS, timeout=300, compiler=False):
     m.wait_for_serial(r"RESULT-\S+-END", timeout)
-    got = re.search(rb"RESULT-\S+-END", m.serial())[0].decode()
-    check(got == results(steps), f"the guest has computed {got}, not {results(steps)}")
+    got, wanted = re.search(rb"RESULT-\S+-END", m.serial())[0].decode(), compiled(steps) if compiler else results(steps)
+    check(b"COMPILER-FAILED" not in m.serial(), "the compiler:\n" + m.serial().decode()[-1500:])
+    check(got == wanted, f"the guest has computed {got}, not {wanted}")
     m.exited()
 
 
@@ -97,7 +118,7 @@ def savevm_once(t, at, *args, steps=STEPS, **kw):
     status, text = t.img("check", disk)
     check(status == 0 and "No errors" in text, text)
     with t.guest("-loadvm", "here", *args, disk=disk, **kw) as m:
-        finishes(m, steps)
+        finishes(m, steps, compiler=kw.get("compiler", False))
         check(f"STEP-{at}\r\n".encode() not in m.serial(), "it began anew")
     status, text = t.img("check", disk)
     check(status == 0 and "No errors" in text, text)
@@ -107,6 +128,17 @@ def savevm_once(t, at, *args, steps=STEPS, **kw):
 def test_savevm(t):
     """Saved in the midst of work, powered off, loaded by another process: it goes on and ends right."""
     savevm_once(t, 20)
+
+
+def test_savevm_compiler(t):
+    """While a C compiler runs in the guest, whose programs and what they compute are checked."""
+    savevm_once(t, 2, steps=8, compiler=True)
+
+
+def test_full_savevm_compiler_20(t):
+    for i in range(20):
+        interface = ("ide", "virtio", "ahci", "nvme", "virtio-scsi")[i % 5]
+        savevm_once(t, 2 + i, *(["-smp", "2"] if i % 2 else []), steps=28, interface=interface, compiler=True)
 
 
 def test_savevm_smp(t):
@@ -216,18 +248,19 @@ def test_full_savevm_controllers_20(t):
 class Home:
     """A folder with a kernel, a raw disk and what `doppel run` leaves there; its commands."""
 
-    def __init__(self, t, kind="raw", interface="ide"):
+    def __init__(self, t, kind="raw", interface="ide", compiler=False, steps=STEPS):
         self.t = t
         self.dir = pathlib.Path(tempfile.mkdtemp(dir=t.dir))
         self.env = dict(os.environ, XDG_RUNTIME_DIR=str(self.dir))
+        self.compiler, self.steps = compiler, steps
         for name in ("vmlinuz", "initrd.gz"):
-            shutil.copy(GUESTS / ("amd64-disk" if interface in CONTROLLERS else "amd64-pc") / name, self.dir)
+            shutil.copy(GUESTS / ("amd64-tcc" if compiler else "amd64-disk" if interface in CONTROLLERS else "amd64-pc") / name, self.dir)
         self.disk = self.dir / "disk.img"
         status, text = t.img("create", "-f", kind, self.disk, "64M")
         check(status == 0, text)
         devices, node = CONTROLLERS.get(interface, (None, "/dev/sda"))
         drive = ["-drive", f"file=disk.img,format={kind},if=none,id=d", *devices] if devices else ["-drive", f"file=disk.img,format={kind},if=ide"]
-        self.options = ["-initrd", "initrd.gz", "-m", "256", "-no-reboot", "-append", t.work(node), *drive]
+        self.options = ["-initrd", "initrd.gz", "-m", "256", "-no-reboot", "-append", t.work(node, steps, compiler=compiler), *drive]
 
     def cli(self, *args, status=0):
         p = subprocess.run([self.t.program, *map(str, args)], cwd=self.dir, env=self.env, capture_output=True, text=True)
@@ -246,6 +279,7 @@ class Home:
 
 class Run:
     def __init__(self, home, file, *args):
+        self.home = home
         self.file = pathlib.Path(tempfile.mkdtemp(dir=home.dir)) / "serial"
         self.process = subprocess.Popen([home.t.program, "run", *map(str, args), "-display", "none", "-serial", f"file:{self.file}", file], cwd=home.dir,
                                         env=home.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -260,9 +294,11 @@ class Run:
             return re.search(pattern.encode(), self.serial())
         return wait_until(pattern, there, timeout, step)[0].decode()
 
-    def finishes(self, steps=STEPS):
-        got = self.wait_for(r"RESULT-\S+-END")
-        check(got == results(steps), f"the guest has computed {got}, not {results(steps)}")
+    def finishes(self, steps=None):
+        got, steps = self.wait_for(r"RESULT-\S+-END"), steps or self.home.steps
+        wanted = compiled(steps) if self.home.compiler else results(steps)
+        check(b"COMPILER-FAILED" not in self.serial(), "the compiler:\n" + self.serial().decode()[-1500:])
+        check(got == wanted, f"the guest has computed {got}, not {wanted}")
         self.ends()
 
     def ends(self, status=0):
@@ -279,8 +315,8 @@ class Run:
         self.process.stdout.close()
 
 
-def snapshots_of_a_raw_disk(t, at, *more, interface="ide"):
-    home = Home(t, interface=interface)
+def snapshots_of_a_raw_disk(t, at, *more, **kw):
+    home = Home(t, **kw)
     with home.start(*more, first=True) as r:
         r.wait_for(rf"STEP-{at}\b")
         home.cli("snapshot", "save", "vmlinuz", "one")
@@ -578,6 +614,12 @@ def test_stored_snapshot(t):
 def test_full_snapshot_raw_20(t):
     for i in range(20):
         snapshots_of_a_raw_disk(t, 3 + 2 * i, *(["-smp", "2"] if i % 2 else []))
+
+
+def test_full_snapshot_compiler_20(t):
+    for i in range(20):
+        interface = ("ide", "ahci", "nvme", "virtio-scsi")[i % 4]
+        snapshots_of_a_raw_disk(t, 2 + i, *(["-smp", "2"] if i % 2 else []), interface=interface, compiler=True, steps=30)
 
 
 def test_full_savevm_20(t):
