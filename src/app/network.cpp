@@ -29,9 +29,10 @@ machine::NicConfig take_card(net::Properties& p) {
   return nic;
 }
 
-bool wants_models(Options& o, const net::Properties& p) {
-  if (net::property(p, "model") != "help") return false;
-  o.text = "Available NIC models:\n" + machine::nic_models();
+bool wants_help(Options& o, const net::Properties& p) {
+  const bool types = net::property(p, "type") == "help";
+  if (!types && net::property(p, "model") != "help") return false;
+  o.text = (types ? net::Network::backends_help() + "\n" : "") + "Available NIC models:\n" + machine::nic_models();
   return true;
 }
 
@@ -52,7 +53,7 @@ Status take_netdev(Options& o, const std::string& text) {
 Status take_nic(Options& o, const std::string& text) {
   o.network_given = true;
   KeyValues p = parse_key_values(text, "type");
-  if (wants_models(o, p) || net::property(p, "type") == "none") return success();
+  if (wants_help(o, p) || net::property(p, "type") == "none") return success();
   if (net::property(p, "type").empty()) p.emplace_back("type", "user");
   o.nics.push_back(p);
   return success();
@@ -61,7 +62,7 @@ Status take_nic(Options& o, const std::string& text) {
 Status take_net(Options& o, const std::string& text) {
   o.network_given = true;
   const KeyValues p = parse_key_values(text, "type");
-  if (wants_models(o, p) || net::property(p, "type") == "none") return success();
+  if (wants_help(o, p) || net::property(p, "type") == "none") return success();
   o.legacy_nets.push_back(p);
   return success();
 }
@@ -103,6 +104,12 @@ Status build_network(Options& o, chardev::Factory& chardevs) {
     if (Status s = network->add_dump(p); !s) return s;
   }
   return success();
+}
+
+void tell_unplugged(net::Network& network) {
+  for (const std::string& id : network.unused())
+    std::fprintf(stderr, "doppel: no card is plugged into the network back end '%s' (add -device e1000,netdev=%s)\n",
+                 id.c_str(), id.c_str());
 }
 
 }  // namespace doppel::app

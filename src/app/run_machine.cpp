@@ -257,6 +257,7 @@ int run_machine(Options o) {
   auto built = machine::build(o.machine);
   if (!built) return fail(built.error());
   s.machine = built.take();
+  tell_unplugged(*o.machine.network);
   o.machine.chardevs.clear();  // the machine and those who use them have them
   running = s.machine.get();
   make_services(s, o);

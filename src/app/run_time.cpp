@@ -11,6 +11,12 @@
 namespace doppel::app {
 namespace {
 
+// "help" in place of a name: the list for who types it, an error for programs (which send JSON).
+Error help(const std::string& asked, const std::string& list, const char* cause, const char* fix) {
+  if (asked.starts_with("{") || list.empty()) return {cause, fix};
+  return {list.substr(0, list.find_last_not_of('\n') + 1), ""};
+}
+
 class RunTime final : public monitor::Builder {
  public:
   RunTime(Options& options, machine::Machine& machine) : o_(options), machine_(machine) {}
@@ -18,7 +24,7 @@ class RunTime final : public monitor::Builder {
   Status add_device(const std::string& text) override {
     Options one;
     if (Status s = take_device(one, text); !s) return s;
-    if (one.machine.devices.empty()) return Error{"that is no device", "-device help lists them"};
+    if (one.machine.devices.empty()) return help(text, one.text, "that is no device", "-device help lists them");
     return machine_.plug(one.machine.devices[0]);
   }
 
@@ -26,7 +32,7 @@ class RunTime final : public monitor::Builder {
     if (!machine_.config().network) return Error{"this machine was made without a network", ""};
     Options one;
     if (Status s = take_netdev(one, text); !s) return s;
-    if (one.netdevs.empty()) return Error{"that is no network back end", "-netdev help lists them"};
+    if (one.netdevs.empty()) return help(text, one.text, "that is no network back end", "-netdev help lists them");
     auto id = machine_.config().network->add_backend(one.netdevs[0]);
     return id ? success() : Status(id.error());
   }

@@ -181,7 +181,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!fd && (o_.server || o_.reconnect_seconds == 0)) return fd.error();
     if (o_.server) {
       listen_fd_ = *fd;
-      if (o_.path.empty() && o_.fd < 0) o_.port = bound_port(*fd, o_.port);
+      if (o_.path.empty() && o_.fd < 0) {
+        const bool any = o_.port == "0";
+        o_.port = bound_port(*fd, o_.port);
+        if (any && !o_.wait) std::fprintf(stderr, "doppel: a socket listens on %s\n", socket_name(o_).c_str());
+      }
     }
     loop_->at_stop(weak_from_this(), [this] { end(); });
     loop_->call([&] {

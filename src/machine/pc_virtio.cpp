@@ -323,12 +323,12 @@ Result<hw::VirtioPort> plan_port(const MachineConfig& config, const DeviceConfig
   if (taken(port.number) || port.number >= max_ports)
     q.fail("there is no port " + std::to_string(port.number) + " for it", "give another nr=");
   if (port.name.size() > 200) q.fail("the name is longer than 200 characters", "shorten it");
-  const auto dev = config.chardevs.find(q.text("chardev"));
-  if (dev == config.chardevs.end())
-    q.fail(q.text("chardev").empty() ? "a chardev is needed" : "there is no chardev '" + q.text("chardev") + "'",
-           "define it with -chardev socket,id=ID,... and add chardev=ID");
-  else
+  const std::string id = q.text("chardev");  // without: a port with nobody at the other end
+  const auto dev = config.chardevs.find(id);
+  if (dev != config.chardevs.end())
     port.chardev = dev->second;
+  else if (!id.empty())
+    q.fail("there is no chardev '" + id + "'", "define it with -chardev socket,id=ID,... and add chardev=ID");
   if (q.error()) return *q.error();
   return port;
 }

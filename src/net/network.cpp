@@ -97,6 +97,10 @@ Result<std::string> Network::add_backend(const Properties& p) {
   auto backend = make(type, id, p);
   if (!backend) return backend.error();
   backends_[id] = backend.take();
+  if (const auto* stream = dynamic_cast<const StreamBackend*>(backends_[id].get()); stream && hooks_.say) {
+    if (const std::string where = stream->chosen(); !where.empty())
+      hooks_.say("the network back end '" + id + "' listens on " + where);
+  }
   return id;
 }
 
@@ -259,6 +263,13 @@ std::string Network::user_info() {
     if (auto* nat = dynamic_cast<UserNat*>(backend.get())) text += id + ":\n" + nat->connections();
   }
   return text;
+}
+
+std::optional<MacAddress> Network::mac_of(const std::string& nic) {
+  const std::lock_guard guard(lock_);
+  for (const auto& port : nics_)
+    if (port->name() == nic) return port->mac();
+  return std::nullopt;
 }
 
 Status Network::set_link(const std::string& name, bool up) {

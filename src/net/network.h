@@ -3,6 +3,7 @@
 // lock.
 #pragma once
 #include <map>
+#include <optional>
 
 #include "net/dump.h"
 #include "net/hub.h"
@@ -38,6 +39,7 @@ class Network {
   // A card that is plugged into it has no cable from then on. Errors: no such back end, or part of a hub.
   Status remove_backend(const std::string& id);
   std::vector<std::string> unused();  // back ends that nothing is plugged into
+  std::optional<MacAddress> mac_of(const std::string& nic);
 
   std::string info();       // info network
   std::string user_info();  // info usernet

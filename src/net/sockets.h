@@ -32,6 +32,8 @@ class StreamBackend final : public Backend {
   StreamBackend(std::string id, Loop& loop, Config config);
   ~StreamBackend() override;
   std::string info() const override;
+  // Where it listens, if the host chose the port; empty: nowhere, or where it was told to.
+  std::string chosen() const { return chosen_ ? config_.address.text : ""; }
   void before_wait(PollSet& set) override;
   void after_wait(const PollSet& set) override;
 
@@ -41,13 +43,14 @@ class StreamBackend final : public Backend {
  private:
   static constexpr size_t kMaxOutput = 4 << 20;
   Status open();
+  void take_chosen_port();
   void accept_client();
   void close_stream();
   bool read_some();
   void write_some();
   Config config_;
   int listen_fd_ = -1, fd_ = -1;
-  bool connecting_ = false;
+  bool connecting_ = false, chosen_ = false;
   s64 retry_at_ms_ = -1;
   std::vector<u8> in_, out_;
   size_t poll_index_ = 0;

@@ -65,6 +65,21 @@ std::string StreamBackend::info() const {
          (connected_.load() ? ",connected" : ",not connected");
 }
 
+// Port 0: the host chose one.
+void StreamBackend::take_chosen_port() {
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  // SAFETY: the family says which type it is; the sockets API takes every address type as sockaddr.
+  if (::getsockname(listen_fd_, reinterpret_cast<sockaddr*>(&bound), &size) != 0) return;
+  u16 port = 0;
+  if (bound.ss_family == AF_INET) port = ntohs(reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
+  if (bound.ss_family == AF_INET6) port = ntohs(reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port);
+  std::string& text = config_.address.text;
+  if (port == 0 || !text.ends_with(":0")) return;
+  text = text.substr(0, text.size() - 1) + std::to_string(port);
+  chosen_ = true;
+}
+
 Status StreamBackend::open() {
   if (config_.fd >= 0) {
     fd_ = config_.fd;
@@ -86,6 +101,7 @@ Status StreamBackend::open() {
     }
     ::fcntl(fd, F_SETFL, O_NONBLOCK);
     listen_fd_ = fd;
+    take_chosen_port();
     return success();
   }
   if (config_.reconnect_seconds > 0) prepare(fd);

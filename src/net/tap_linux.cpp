@@ -99,6 +99,8 @@ class Tap final : public Backend {
 };
 
 Result<int> open_interface(std::string& name) {
+  if (name.size() >= IFNAMSIZ)
+    return Error{"ifname=" + name + " is too long for an interface", "give at most 15 characters"};
   const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0)
     return Error{"can't open /dev/net/tun: " + std::string(std::strerror(errno)),

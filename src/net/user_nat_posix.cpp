@@ -1,8 +1,11 @@
 #include <arpa/inet.h>
 #include <poll.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/log.h"
 #include "base/os/ports.h"
@@ -103,6 +106,8 @@ Result<std::shared_ptr<UserNat>> UserNat::make(std::string id, Loop& loop, const
   Status status = success();
   loop.call([&] { status = nat->start(config, open_chardev); });
   if (!status) return status.error();
+  if (!config.tftp.empty() && ::access(config.tftp.c_str(), R_OK) != 0 && say)
+    say("tftp=" + config.tftp + ": " + std::strerror(errno) + " (the guest can fetch nothing)");
   for (const Forward& f : config.forwards) {
     auto added = nat->add_forward(f);
     if (!added) return added.error();

@@ -85,6 +85,8 @@ def test_bad_input(t):
     t.fails(["-kernle", "x"], 2, "unknown option", "did you mean '-kernel'")
     t.fails(["-kernel"], 2, "needs an argument")
     t.fails(["-device", "nosuchthing"], 1, "nosuchthing", "-device help")
+    t.fails(["-device", "virtio-gpu-pci"], 1, "'virtio-gpu-pci' is not built", "-vga std")
+    t.fails(["-device", "e1000e"], 1, "'e1000e' is not built", "use e1000")
     t.fails(["-device", "isa-debug-exi"], 1, "did you mean 'isa-debug-exit'")
     t.fails(["-device", "isa-debug-exit,iobse=1"], 1, "did you mean 'iobase'")
     t.fails(["-fw_cfg", "name=opt/x"], 1, "file=", "string=")
@@ -217,6 +219,8 @@ def test_network(t):
     """Cards and back ends by option; forwardings and cables by the monitor; a taken port names its holder."""
     code, out, _ = t.qemu("-nic", "user,model=help")
     check(code == 0 and "e1000" in out, out)
+    code, out, _ = t.qemu("-nic", "help")
+    check(code == 0 and "dgram" in out and "rtl8139" in out, out)
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     t.fails(["-nic", f"user,hostfwd=tcp::{port}-:22"], 1, f"pid {os.getpid()}", "is free")
@@ -225,7 +229,10 @@ def test_network(t):
     t.fails(["-nic", "user,hostfdw=tcp::0-:22"], 1, "did you mean 'hostfwd'?")
     path = t.dir / "net.sock"
     p = t.start("-display", "none", "-monitor", f"unix:{path},server=on,wait=off", "-fda", t.boot_sector(),
-                "-nic", "user,id=n0,mac=52:54:00:aa:bb:cc,hostfwd=tcp::0-:22", "-netdev", "hubport,hubid=1,id=h0", "-device", "e1000,netdev=h0,id=second")
+                "-nic", "user,id=n0,mac=52:54:00:aa:bb:cc,hostfwd=tcp::0-:22", "-netdev", "hubport,hubid=1,id=h0", "-device", "e1000,netdev=h0,id=second",
+                "-netdev", "user,id=spare,tftp=/nonexistent", "-netdev", "socket,id=lis,listen=:0", "-device", "rtl8139,netdev=lis",
+                "-chardev", "socket,id=ch,host=127.0.0.1,port=0,server=on,wait=off", "-device", "virtio-serial-pci,id=vs",
+                "-device", "virtserialport,bus=vs.0,id=port,chardev=ch", "-device", "virtserialport,bus=vs.0,id=lonely")
     try:
         m = Monitor(path)
         info = m.command("info network")
@@ -240,9 +247,18 @@ def test_network(t):
         check(m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}").endswith("removed\n"), "remove")
         check("no such port" in m.command(f"hostfwd_remove n0 tcp:127.0.0.1:{chosen[1]}"), "removed twice")
         check(m.command("set_link second off") == "" and "no network card" in m.command("set_link third off"), "set_link")
+        tree = m.command("info qtree")
+        check(re.search(r'dev: e1000, id "second"\n +netdev = "h0"\n +mac = "52:54:00:12:34:56"\n', tree.replace("\r", "")), tree)
+        check(re.search(r'bus: vs.0\n +dev: virtserialport, id "port"', tree.replace("\r", "")), tree)
+        check("rtl8139" in m.command("device_add help") and "dgram" in m.command("netdev_add help"), "lists")
+        check(m.command("netdev_add user,id=more") == "" and m.command("device_add e1000,netdev=more,id=third") == "", "a card more")
         m.quit()
         check(p.wait(20) == 0, "quit")
-        check("goes to the guest's port 22" in p.stdout.read().decode(), "port 0 is said")
+        said = p.stdout.read().decode()
+        check("goes to the guest's port 22" in said, "port 0 is said")
+        check("no card is plugged into the network back end 'spare'" in said and "'lis' (" not in said, said)
+        check("tftp=/nonexistent: No such file or directory" in said, said)
+        check(re.search("'lis' listens on 127.0.0.1:[1-9]", said) and re.search("a socket listens on 127.0.0.1:[1-9]", said), said)
     finally:
         p.kill()
 

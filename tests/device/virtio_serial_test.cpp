@@ -114,6 +114,22 @@ TEST(VirtioSerial, PortsComeAndGo) {
   EXPECT_EQ(s.text(b, s.used_length(6, 0)), "mine");
 }
 
+TEST(VirtioSerial, AStreamWithoutACharacterDeviceHasNobodyAtItsEnd) {
+  Serial s;
+  s.begin();
+  s.say(0, 0, 1);
+  auto& serial = static_cast<VirtioSerial&>(*s.device);
+  serial.plug({.number = 1, .name = "alone", .chardev = nullptr});
+  EXPECT_EQ(s.heard(), (Heard{"0:1:1", "2:1:1", "1:1:1"}));
+  s.say(1, 3, 1);
+  EXPECT_EQ(s.heard(), (Heard{"1:7:1alone"}));  // and never that it is open
+  s.say(1, 6, 1);
+  s.add(5, {s.out({'x'})});
+  s.kick(5);
+  EXPECT_EQ(s.used(5), 1);
+  EXPECT_TRUE(serial.unplug(1));
+}
+
 TEST(VirtioSerial, ADriverWithoutPortsHasTheConsole) {
   Serial s;
   s.start(0);

@@ -203,6 +203,18 @@ TEST(HumanMonitor, RunsTheSameHandlers) {
   EXPECT_NE(run_command(context, "pmemsave x 1 f").find("'val', expected: integer"), std::string::npos);
   EXPECT_NE(run_command(context, "x/4xw 0").find("no CPU"), std::string::npos);
   EXPECT_NE(run_command(context, "help").find("system_powerdown -- press the power button"), std::string::npos);
+  EXPECT_NE(run_command(context, "info qom-tree").find("/machine (none-machine)\n  /peripheral (container)\n"),
+            std::string::npos)
+      << run_command(context, "info qom-tree");
+  EXPECT_NE(run_command(context, "info qom-tree /nowhere").find("'/nowhere' not found"), std::string::npos);
+  EXPECT_NE(run_command(context, "qom-list /machine").find("type (string)\n"), std::string::npos);
+  EXPECT_EQ(run_command(context, "qom-get /machine type"), "\"none-machine\"\n");
+  EXPECT_NE(run_command(context, "qom-get /machine").find("needs"), std::string::npos);
+  EXPECT_NE(run_command(context, "qom-set /machine type x").find("can't be changed"), std::string::npos);
+  EXPECT_EQ(run_command(context, "info qtree"), "bus: main-system-bus\n  type System\n");
+  EXPECT_EQ(run_command(context, "info kvm"), "kvm support: disabled\n");
+  EXPECT_EQ(run_command(context, "info mice"), "No mouse devices connected\n");
+  EXPECT_NE(run_command(context, "info memory_size_summary").find("base memory: "), std::string::npos);
   for (const auto table : {control_commands(), memory_commands(), info_commands()}) {
     for (const HumanCommand& c : table) EXPECT_TRUE(c.run || find_command(c.qmp)) << c.name;
   }

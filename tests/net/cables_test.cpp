@@ -154,6 +154,39 @@ TEST(Cables, ADumpHoldsEveryFrame) {
   std::filesystem::remove(file);
   Network n({});
   EXPECT_FALSE(n.add_dump({{"netdev", "s"}, {"file", file}}).ok());
+  ASSERT_TRUE(n.add_backend({{"type", "user"}, {"id", "u"}}).ok());
+  const Status bad = n.add_dump({{"netdev", "u"}, {"file", "/nonexistent/dump.pcap"}});
+  ASSERT_FALSE(bad.ok());
+  EXPECT_NE(bad.error().cause.find("No such file or directory"), std::string::npos) << bad.error().text();
+}
+
+TEST(Cables, APortThatTheHostChoseIsSaid) {
+  std::vector<std::string> said;
+  Network n1({.open_chardev = {}, .say = [&](const std::string&t) { said.push_back(t); }}), n2({});
+  const auto a = card(n1, {{"type", "socket"}, {"id", "s"}, {"listen", "127.0.0.1:0"}});
+  ASSERT_EQ(said.size(), 1u);
+  const std::string start = "the network back end 's' listens on ";
+  ASSERT_TRUE(said[0].starts_with(start + "127.0.0.1:")) << said[0];
+  ASSERT_FALSE(said[0].ends_with(":0"));
+  EXPECT_NE(n1.info().find("listening on " + said[0].substr(start.size())), std::string::npos) << n1.info();
+  const auto b = card(n2, {{"type", "socket"}, {"connect", said[0].substr(start.size())}});
+  exchange(*a, *b);
+}
+
+TEST(Cables, NamesOfInterfacesAreNotCutOff) {
+  Network n({});
+  auto tap = n.add_backend({{"type", "tap"}, {"ifname", "a-name-of-16-let"}});
+  ASSERT_FALSE(tap.ok());
+  EXPECT_NE(tap.error().cause.find("too long"), std::string::npos) << tap.error().text();
+}
+
+TEST(Cables, CardsTellTheirAddress) {
+  Network n({});
+  ASSERT_TRUE(n.add_nic("fake", "one", "52:54:00:aa:bb:cc", "").ok());
+  ASSERT_TRUE(n.add_nic("fake", "two", "", "").ok());
+  EXPECT_EQ(mac_text(*n.mac_of("one")), "52:54:00:aa:bb:cc");
+  EXPECT_EQ(mac_text(*n.mac_of("two")), "52:54:00:12:34:56");
+  EXPECT_FALSE(n.mac_of("three"));
 }
 
 }  // namespace

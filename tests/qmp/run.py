@@ -314,6 +314,7 @@ def test_objects(t):
         check(c.command("query-memory-size-summary")["base-memory"] == 32 << 20, "memory")
         c.command("set_link", name="card", up=False)
         check(c.error("set_link", name="none", up=False)["class"] == "DeviceNotFound", "set_link")
+        check(re.fullmatch("52:54:00:12:34:5[67]", c.command("qom-get", path="/machine/peripheral/card", property="mac")), "the address that nobody gave")
         types = {x["name"] for x in c.command("qom-list-types", implements="device")}
         listed = subprocess.run([t.program, "qemu-system-x86_64", "-device", "help"], capture_output=True, text=True).stdout
         named = set(re.findall(r'name "([^"]+)"', listed))

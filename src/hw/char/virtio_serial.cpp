@@ -222,7 +222,7 @@ void VirtioSerial::take_control(const VirtqChain& chain) {
     port->told = true;
     if (port->p.console) tell(number, kConsolePort, 1);
     if (!port->p.name.empty()) tell(number, kPortName, 1, port->p.name);
-    tell(number, kPortOpen, 1);
+    if (port->p.chardev || port->p.console) tell(number, kPortOpen, 1);  // else nobody is there
   } else if (event == kPortOpen) {
     port->guest_open = value != 0;
     unblock(*port);

@@ -7,6 +7,7 @@
 #include "display/input_event.h"
 #include "monitor/commands/command.h"
 #include "monitor/commands/snapshots.h"
+#include "monitor/commands/tree.h"
 #include "net/network.h"
 
 namespace doppel::monitor {
@@ -211,6 +212,9 @@ constexpr HumanCommand kRows[] = {
     {"savevm", "[name]", "save the machine's state in its qcow2 disks", savevm},
     {"loadvm", "name", "go back to a saved state", loadvm},
     {"delvm", "name", "forget a saved state", delvm},
+    {"qom-list", "[path]", "", qom_list, "qom-list"},
+    {"qom-get", "path property", "", qom_get, "qom-get"},
+    {"qom-set", "path property value", "", qom_set, "qom-set"},
     {"log", "item,...|none", "log items, as -d", log_command},
 };
 

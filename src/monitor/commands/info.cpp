@@ -1,6 +1,7 @@
 // `info`: what the machine is and does.
 #include "monitor/commands/command.h"
 #include "monitor/commands/snapshots.h"
+#include "monitor/commands/tree.h"
 #include "monitor/commands/version.h"
 #include "net/network.h"
 
@@ -164,6 +165,26 @@ std::string usernet(Context& c, const Words&) {
   return m.config().network ? m.config().network->user_info() : "";
 }
 
+Output ask(Context& c, const char* command) {
+  const Input none = Input::object();
+  auto answer = find_command(command)->run(c, none);
+  return answer ? *answer : Output::object();
+}
+std::string mice(Context& c, const Words&) {
+  std::string text;
+  for (const Output& m : ask(c, "query-mice"))
+    text += format("%c Mouse #%lld: %s%s\n", m["current"].get<bool>() ? '*' : ' ',
+                   static_cast<long long>(m["index"].get<s64>()), m["name"].get<std::string>().c_str(),
+                   m["absolute"].get<bool>() ? " (absolute)" : "");
+  return text.empty() ? "No mouse devices connected\n" : text;
+}
+std::string kvm(Context& c, const Words&) {
+  return std::string("kvm support: ") + (ask(c, "query-kvm")["enabled"].get<bool>() ? "enabled\n" : "disabled\n");
+}
+std::string memory_sizes(Context& c, const Words&) {
+  return "base memory: " + ask(c, "query-memory-size-summary")["base-memory"].dump() + "\n";
+}
+
 constexpr HumanCommand kRows[] = {
     {"status", "", "running or stopped", status},
     {"version", "", "version", version},
@@ -187,6 +208,11 @@ constexpr HumanCommand kRows[] = {
     {"network", "", "network cards and what they are plugged into", network},
     {"usernet", "", "connections of the user network", usernet},
     {"qdm", "[device]", "devices; with a name its state", devices},
+    {"qtree", "", "devices, their buses and properties", info_qtree},
+    {"qom-tree", "[path]", "the tree of objects", info_qom_tree},
+    {"mice", "", "the pointing devices", mice},
+    {"kvm", "", "whether KVM is there and used", kvm},
+    {"memory_size_summary", "", "how much RAM the machine has", memory_sizes},
 };
 
 }  // namespace

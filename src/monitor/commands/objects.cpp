@@ -5,6 +5,7 @@
 
 #include "chardev/factory.h"
 #include "monitor/commands/command.h"
+#include "net/network.h"
 
 namespace doppel::monitor {
 namespace {
@@ -154,6 +155,11 @@ Properties device_properties(Context& c, const std::string& name) {
     for (const auto& [key, value] : d->properties) {
       if (key != "id") out.push_back({key, property_type(key), typed(property_type(key), value)});
     }
+  }
+  // A card has the address that the guest sees, whoever chose it.
+  const bool told = d && d->properties.contains("mac");
+  if (const auto& network = c.machine.config().network; network && !told) {
+    if (const auto mac = network->mac_of(name)) out.push_back({"mac", "str", net::mac_text(*mac)});
   }
   const std::string type = out[0].value.get<std::string>(), inner = behind_virtio(type);
   if (type.starts_with("virtio-balloon")) {
