@@ -45,7 +45,8 @@ Status take_key(Options::Blockdev& b, const std::string& key, const std::string&
     return taken.error();
   } else if (!*taken && !among(kNoEffect, key)) {
     return Error{"-blockdev has no property '" + key + "'",
-                 "it has: driver, node-name, filename, file, read-only, cache.direct, discard, detect-zeroes"};
+                 "it has: driver, node-name, filename, file, read-only, cache.direct, discard, detect-zeroes, "
+                 "cache-size, l2-cache-size, refcount-cache-size"};
   }
   return success();
 }
@@ -100,11 +101,9 @@ Result<machine::DriveConfig> drive_of_node(const Options& o, const Options::Bloc
 
 Status open_node(machine::DriveConfig& drive, const Options::Blockdev& b) {
   const bool protocol = among(kProtocols, b.driver);
-  block::OpenOptions options;
+  block::OpenOptions options = block::open_options(drive.tuning);
   options.read_only = drive.read_only || protocol;
   options.format = drive.format;
-  options.direct = drive.tuning.direct;
-  options.unsafe = drive.tuning.unsafe;
   options.shared = protocol;
   auto node = block::open(drive.file, options);
   if (!node) return node.error();

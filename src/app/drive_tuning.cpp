@@ -49,6 +49,14 @@ u64* limit_of(block::Limits& l, std::string key) {
   return nullptr;
 }
 
+std::optional<u64>* cache_of(block::CacheSizes& c, const std::string& key) {
+  if (key == "cache-size") return &c.total;
+  if (key == "l2-cache-size") return &c.l2;
+  if (key == "refcount-cache-size") return &c.refcounts;
+  if (key == "l2-cache-entry-size") return &c.l2_entry;
+  return key == "cache-clean-interval" ? &c.clean_seconds : nullptr;
+}
+
 Status take_switch(bool& on, const std::string& key, const std::string& value) {
   auto given = parse_switch("-drive " + key, value);
   if (!given) return given.error();
@@ -80,6 +88,12 @@ Status take_known(block::Tuning& t, const std::string& key, const std::string& v
   if (key == "detect-zeroes") {
     t.detect_zeroes = value == "on" || value == "unmap";
     return t.detect_zeroes || value == "off" ? success() : Status(bad_value(key, value, "off, on, unmap"));
+  }
+  if (std::optional<u64>* size = cache_of(t.caches, key)) {
+    auto n = parse_size(value, 1);
+    if (!n) return n.error();
+    *size = *n;
+    return success();
   }
   if (u64* limit = limit_of(t.limits, key)) {
     auto n = parse_size(value, 1);

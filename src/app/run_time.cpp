@@ -135,7 +135,7 @@ Status RunTime::add_drive(const std::string& text) {
   machine::DriveConfig& drive = one.machine.drives[0];
   if (drive.interface != "none" || drive.id.empty() || drive.file.empty())
     return Error{"a drive that is added must have if=none, id= and file=", "drive_add 0 if=none,id=d1,file=disk.img"};
-  block::OpenOptions options;
+  block::OpenOptions options = block::open_options(drive.tuning);
   options.read_only = drive.read_only || drive.media == "cdrom";
   options.snapshot = drive.snapshot;
   options.format = drive.format;

@@ -55,17 +55,25 @@ class Node {
   Counters counters;
 };
 
+// Bounds of what a format keeps of its tables in memory (qcow2; QEMU's cache-size= and so on). Not given: its defaults.
+struct CacheSizes {
+  std::optional<u64> total, l2, refcounts, l2_entry;  // bytes
+  std::optional<u64> clean_seconds;                   // what was not used so long goes; 0: stays
+  bool clean = false;                                 // a machine's: clean_seconds has its default; else it is 0
+  bool any() const { return total || l2 || refcounts || l2_entry || clean_seconds; }
+};
+
 struct OpenOptions {
   bool read_only = false;
-  bool snapshot = false;       // writes go to an unlinked temporary overlay
-  std::string format;          // empty: by content
-  bool shared = false;         // take no lock: for a look at an image in use
-  bool no_backing = false;     // leave the backing image alone: what it would say reads as zeroes
-  bool unsafe = false;         // flushes do nothing
-  bool direct = false;         // past the host's page cache
-  bool repair = true;          // of an image that was not closed; false: as it is (check)
-  bool frozen_too = false;     // write to a layer that others stand on (block/layers.h)
-  u64 cache_bytes = 32 << 20;  // bound of the metadata cache
+  bool snapshot = false;    // writes go to an unlinked temporary overlay
+  std::string format;       // empty: by content
+  bool shared = false;      // take no lock: for a look at an image in use
+  bool no_backing = false;  // leave the backing image alone: what it would say reads as zeroes
+  bool unsafe = false;      // flushes do nothing
+  bool direct = false;      // past the host's page cache
+  bool repair = true;       // of an image that was not closed; false: as it is (check)
+  bool frozen_too = false;  // write to a layer that others stand on (block/layers.h)
+  CacheSizes caches{};
 };
 // Errors: missing file, no permission, a folder, a format that is not supported (names it).
 Result<std::shared_ptr<Node>> open(const std::string& path, const OpenOptions& options);

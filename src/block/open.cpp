@@ -89,10 +89,22 @@ bool is_format(std::string_view name) {
          std::any_of(std::begin(kReadOnly), std::end(kReadOnly), named);
 }
 
+std::string first_of(const CacheSizes& c) {
+  return c.total       ? "cache-size"
+         : c.l2        ? "l2-cache-size"
+         : c.refcounts ? "refcount-cache-size"
+         : c.l2_entry  ? "l2-cache-entry-size"
+                       : "cache-clean-interval";
+}
+
 Result<std::shared_ptr<Node>> open_format(std::shared_ptr<File> file, const OpenOptions& options, int depth) {
   const bool any = options.format.empty();
   const std::string path = file->path();
   const std::string_view format = any ? detect(*file) : std::string_view(options.format);
+  if (format != "qcow2" && options.caches.any() && depth == 0)
+    return Error{
+        "Block format '" + std::string(format) + "' does not support the option '" + first_of(options.caches) + "'",
+        "the sizes of caches are options of qcow2"};
   if (format == "raw") return std::shared_ptr<Node>(std::make_shared<Raw>(std::move(file)));
   if (format == "qcow2") {
     auto image = qcow2::Qcow2::open_image(std::move(file), options, depth);

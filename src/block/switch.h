@@ -10,7 +10,10 @@ namespace doppel::block {
 
 class Switch final : public Node {
  public:
-  explicit Switch(std::shared_ptr<Node> node) : size_(node->size()), node_(std::move(node)) {}
+  // `how` its image was opened is how the next one is to be, but for names and formats.
+  explicit Switch(std::shared_ptr<Node> node, const OpenOptions& how = {})
+      : size_(node->size()), node_(std::move(node)), how_(how) {}
+  const OpenOptions& how() const { return how_; }
   const std::shared_ptr<Node>& current() const { return node_; }
   void set(std::shared_ptr<Node> node) { node_ = std::move(node); }  // null: every request fails
 
@@ -48,6 +51,7 @@ class Switch final : public Node {
  private:
   u64 size_;
   std::shared_ptr<Node> node_;
+  OpenOptions how_;
 };
 
 // What is behind a switch; another node is itself.

@@ -63,6 +63,12 @@ Result<ErrorRule> parse_error_rule(const std::string& word, bool of_writes) {
                std::string("it is one of: report, stop, ignore") + (of_writes ? ", enospc" : "")};
 }
 
+OpenOptions open_options(const Tuning& tuning) {
+  OpenOptions options{.unsafe = tuning.unsafe, .direct = tuning.direct, .caches = tuning.caches};
+  options.caches.clean = true;
+  return options;
+}
+
 std::shared_ptr<Node> tuned(std::shared_ptr<Node> node, const Tuning& tuning) {
   if (node == nullptr || (tuning.discard && !tuning.detect_zeroes && !tuning.write_through)) return node;
   return std::make_shared<Tuned>(std::move(node), tuning);

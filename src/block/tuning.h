@@ -1,6 +1,6 @@
 // How a drive treats its image beside the format: caches, discards, zeroes, limits, errors (QEMU's -drive cache=,
-// discard=, detect-zeroes=, throttling.*, werror=, rerror=). tuned() puts a node in front of the image for what the
-// image itself does not do; limits and errors are the controller's (hw/block/disk_policy.h).
+// discard=, detect-zeroes=, throttling.*, werror=, rerror=, cache-size=). tuned() puts a node in front of the image for
+// what the image itself does not do; limits and errors are the controller's (hw/block/disk_policy.h).
 #pragma once
 #include <memory>
 
@@ -31,7 +31,11 @@ struct Tuning {
   bool detect_zeroes = false;  // writes of zeroes are write_zeroes
   ErrorRule read_error = ErrorRule::Report, write_error = ErrorRule::StopIfFull;
   Limits limits;
+  CacheSizes caches;
 };
+
+// What opening an image has to know of it.
+OpenOptions open_options(const Tuning& tuning);
 
 std::shared_ptr<Node> tuned(std::shared_ptr<Node> node, const Tuning& tuning);
 

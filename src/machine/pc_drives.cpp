@@ -35,15 +35,13 @@ Result<DrivePlace> open_place(const DriveConfig& drive, bool is_cdrom, const std
     place.node = drive.node;
     return place;
   }
-  block::OpenOptions options;
+  block::OpenOptions options = block::open_options(drive.tuning);
   options.read_only = drive.read_only || is_cdrom;
   options.snapshot = drive.snapshot;
   options.format = drive.format;
-  options.direct = drive.tuning.direct;
-  options.unsafe = drive.tuning.unsafe;
   auto node = block::open(drive.file, options);
   if (!node.ok()) return node.error();
-  place.node = options.read_only ? node.take() : std::make_shared<block::Switch>(node.take());
+  place.node = options.read_only ? node.take() : std::make_shared<block::Switch>(node.take(), options);
   return place;
 }
 

@@ -95,7 +95,9 @@ Result<std::vector<Drive>> writable_drives(machine::Machine& machine) {
 
 Status switch_to(Drive& drive, const Layer& layer) {
   const std::shared_ptr<block::Node> old = drive.place->current();
-  auto node = block::open(layer.file, {.format = layer.format});
+  const block::OpenOptions& how = drive.place->how();
+  auto node = block::open(layer.file,
+                          {.format = layer.format, .unsafe = how.unsafe, .direct = how.direct, .caches = how.caches});
   if (!node) return node.error();
   drive.place->set(node.take());
   return success();

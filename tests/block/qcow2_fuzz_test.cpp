@@ -44,7 +44,7 @@ std::vector<u8> rich_image(const ImageKind& kind) {
 // All that a guest and a user can do with it.
 void use(const std::shared_ptr<RecordingFile>& file) {
   for (const bool repair : {false, true}) {
-    OpenOptions options{.read_only = !repair, .no_backing = true, .repair = false, .cache_bytes = 64 << 10};
+    OpenOptions options{.read_only = !repair, .no_backing = true, .repair = false, .caches = {.total = 64 << 10}};
     auto node = Qcow2::open_image(file, options, 0);
     if (!node) {
       EXPECT_FALSE(node.error().cause.empty());
@@ -59,7 +59,7 @@ void use(const std::shared_ptr<RecordingFile>& file) {
     n.info();
     n.locked([&](Image& i) { return check(i, repair ? Repair::All : Repair::None, [](const std::string&) {}); });
   }
-  auto node = Qcow2::open_image(file, {.no_backing = true, .cache_bytes = 64 << 10}, 0);
+  auto node = Qcow2::open_image(file, {.no_backing = true, .caches = {.total = 64 << 10}}, 0);
   if (!node) return;
   std::vector<u8> data(10 << 10, 3), back(10 << 10);
   for (const u64 at : {u64{0}, u64{4096}, (*node)->size() / 2}) {

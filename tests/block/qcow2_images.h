@@ -45,7 +45,7 @@ inline std::vector<ImageKind> image_kinds() {
 
 inline std::shared_ptr<Qcow2> open_memory(std::shared_ptr<RecordingFile> file, std::shared_ptr<Node> backing = nullptr,
                                           OpenOptions options = {}) {
-  options.cache_bytes = 64 << 10;  // small, so that it fills
+  if (!options.caches.any()) options.caches.total = 64 << 10;  // small, so that it fills
   auto node = Qcow2::open_image(std::move(file), options, 0);
   if (!node) return nullptr;
   if (backing) (*node)->replace_backing(std::move(backing));

@@ -70,7 +70,10 @@ class RandomRun {
       backing_ = base;
     }
     model_.flushed();
-    node_ = open_memory(file_, backing_);
+    // Caches that hold nearly nothing, some, all.
+    if (seed_for(kind, seed) % 3 == 0) options_.caches = {.l2 = 0, .refcounts = 0, .l2_entry = 512};
+    if (seed_for(kind, seed) % 3 == 1) options_.caches = {.clean_seconds = 0};
+    node_ = open_memory(file_, backing_, options_);
     EXPECT_NE(node_, nullptr);
   }
 
@@ -191,7 +194,7 @@ class RandomRun {
     const std::string text = findings(file_, &r);
     ASSERT_EQ(text, "") << kind_.name;
     ASSERT_EQ(r.corruptions + r.leaks + r.check_errors, 0u);
-    node_ = open_memory(file_, backing_);
+    node_ = open_memory(file_, backing_, options_);
     ASSERT_NE(node_, nullptr);
   }
 
@@ -285,6 +288,7 @@ class RandomRun {
   std::shared_ptr<RecordingFile> file_;
   std::shared_ptr<Node> backing_;
   std::shared_ptr<Qcow2> node_;
+  OpenOptions options_;
   std::vector<std::pair<std::string, std::vector<u32>>> snapshots_;
   u32 stamp_ = 0;
 };

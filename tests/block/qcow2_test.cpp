@@ -179,12 +179,12 @@ TEST(Qcow2Cache, IsBounded) {
   SliceCache cache(*empty, 4096, 64 << 10);
   int error = 0;
   for (u64 i = 0; i < 1000; i++) ASSERT_NE(cache.load(i * 4096, error), nullptr);
-  EXPECT_LE(cache.slices(), 16u);
+  EXPECT_LE(cache.bytes(), 64u << 10);
   // A large disk of small clusters, written all over.
   auto file = new_image({.size = 256 << 20, .cluster_bits = 9});
   auto node = open_memory(file);
   for (u64 at = 0; at < node->size(); at += 1 << 20) ASSERT_EQ(write_sync(*node, at, std::vector<u8>(512, 1)), 0);
-  node->locked([](Image& i) { EXPECT_LE(i.l2.slices(), (64u << 10) / 512); });
+  node->locked([](Image& i) { EXPECT_LE(i.cached_bytes(), 64u << 10); });
 }
 
 TEST(Qcow2Cache, HoldsForLargeDisks) {
@@ -194,7 +194,7 @@ TEST(Qcow2Cache, HoldsForLargeDisks) {
   for (const bool writes : {true, false}) {
     for (u64 at = 0; at < node->size(); at += 512 << 20)
       ASSERT_EQ(writes ? write_sync(*node, at, data) : read_sync(*node, at, data), 0);
-    node->locked([](Image& i) { EXPECT_LE(i.l2.slices(), (64u << 10) / 4096); });
+    node->locked([](Image& i) { EXPECT_LE(i.cached_bytes(), 64u << 10); });
   }
 }
 

@@ -77,6 +77,21 @@ def test_doctor(t):
     holder.close()
 
 
+def test_caches_of_a_disk(t):
+    """The sizes of a qcow2 image's caches: wrong ones are told, a disk boots with the least of them."""
+    disk = t.dir / "caches.qcow2"
+    code, _, err = t.run("img", "convert", "-f", "raw", "-O", "qcow2", t.boot_sector(), disk)
+    check(code == 0, err)
+    t.fails(["-drive", f"file={disk},cache-size=1M,l2-cache-size=2M"], 1, "l2-cache-size may not exceed cache-size")
+    t.fails(["-drive", f"file={t.boot_sector()},format=raw,l2-cache-size=2M"], 1, "Block format 'raw' does not support the option 'l2-cache-size'")
+    t.fails(["-blockdev", f"qcow2,node-name=n,file.filename={disk},l2-cache-entry-size=100", "-device", "ide-hd,drive=n"], 1, "L2 cache entry size must be")
+    t.fails(["-drive", f"file={disk},cache-size=large"], 1, "large")
+    for sizes in ("l2-cache-size=0,refcount-cache-size=0,l2-cache-entry-size=512,cache-clean-interval=1", "cache-size=64k,snapshot=on"):
+        code, out, err = t.qemu("-display", "none", "-serial", "stdio", "-monitor", "none", "-drive", f"file={disk},if=floppy,{sizes}", "-device",
+                                "isa-debug-exit,iobase=0x501,iosize=1")
+        check(code == 0x55 and "SECOND-SECTOR-OK" in out, f"{sizes}: {code} {out} {err}")
+
+
 def test_bad_input(t):
     junk = t.dir / "junk"
     junk.write_bytes(b"this is no kernel" * 100)

@@ -589,6 +589,34 @@ def test_errors(t):
         check(theirs == 0 or args[:1] == ["compare"] or ours.stderr.strip(), f"{args}: says nothing")
 
 
+def test_image_opts(t):
+    """--image-opts and the sizes of caches, their errors in qemu-img's words."""
+    t.theirs("create", "-q", "-f", "qcow2", "a.qcow2", "1T")
+    t.theirs("create", "-q", "-f", "raw", "r.img", "1M")
+    a = "driver=qcow2,file.filename=a.qcow2"
+    for opts in (f"{a},cache-size=1M,l2-cache-size=2M", f"{a},cache-size=1M,l2-cache-size=1k,refcount-cache-size=1k",
+                 f"{a},cache-size=1M,refcount-cache-size=2M", f"{a},l2-cache-entry-size=1000", f"{a},cache-clean-interval=5000000000",
+                 f"{a},cache-size=4194304T", "driver=raw,file.filename=r.img,cache-size=1M", "driver=raw,file.filename=r.img,cache-clean-interval=1"):
+        said = [subprocess.run([*program, "info", "--image-opts", opts], cwd=t.dir, capture_output=True, text=True) for program in (["qemu-img"], [t.program, "img"])]
+        words = said[0].stderr.strip().split("': ", 1)[1]
+        check(said[0].returncode == said[1].returncode == 1 and words in said[1].stderr, f"{opts}: {said[1].stderr} theirs: {words}")
+    check(t.run("info", "--image-opts", f"{a},cache-size=0") == t.theirs("info", "--image-opts", f"{a},cache-size=0"), "info")
+    for wrong in (f"{a},nosuch=1", "driver=qcow2", f"{a},l2-cache-size=x", "driver=nosuch,file.filename=a.qcow2"):
+        t.run("info", "--image-opts", wrong, ok=(1,))
+    t.run("info", "-f", "qcow2", "--image-opts", a, ok=(1,))
+    # Written through caches that hold nearly nothing.
+    tiny = f"{a},l2-cache-size=0,refcount-cache-size=0,l2-cache-entry-size=512,cache-clean-interval=1"
+    writes = [x for i in range(60) for x in ("-c", f"write -P {i + 1} {i * 17}G 64k")]
+    t.run("io", "--image-opts", *writes, tiny)
+    t.run("io", "-c", "open -o l2-cache-size=64k,cache-clean-interval=0 a.qcow2", "-c", "write -P 99 3G 64k", "-c", "reopen -o cache-size=1M", "-c", "read -P 99 3G 64k")
+    t.run("io", "-c", "open -o nosuch=1 a.qcow2", ok=(1,))
+    t.io("a.qcow2", *[f"read -P {i + 1} {i * 17}G 64k" for i in range(60)], "read -P 99 3G 64k")
+    t.theirs("check", "a.qcow2")
+    t.run("convert", "--image-opts", "-O", "qcow2", tiny, "b.qcow2")
+    t.theirs("compare", "a.qcow2", "b.qcow2")
+    t.run("compare", "--image-opts", tiny, "file.filename=b.qcow2")
+
+
 def test_by_name(t):
     """The same program, called qemu-img."""
     t.path("qemu-img").symlink_to(t.program)

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "app/img/image_opts.h"
+
 namespace doppel::app::img {
 namespace {
 
@@ -17,7 +19,8 @@ std::string& program_name() {
   return name;
 }
 
-constexpr OptionRow kCommon[] = {{"q"}, {"U"}, {"force-share", false, "U"}, {"h"}, {"help", false, "h"}};
+constexpr OptionRow kCommon[] = {{"q"},         {"U"}, {"force-share", false, "U"}, {"h"}, {"help", false, "h"},
+                                 {"image-opts"}};
 
 }  // namespace
 
@@ -35,6 +38,23 @@ Arguments::Arguments(const std::vector<std::string>& args, std::initializer_list
       ok_ = a[1] == '-' ? parse_long(a, args, i) : parse_short(a, args, i);
     }
   }
+  if (ok_ && has("image-opts")) ok_ = take_image_opts();
+}
+
+// Names of images, with what is said of them, become names alone; sizes and outputs have no keys.
+bool Arguments::take_image_opts() {
+  if (has("f")) {
+    complain("--image-opts and --format are mutually exclusive");
+    return false;
+  }
+  for (std::string& name : positional_) {
+    if (name.find("filename=") == std::string::npos) continue;
+    const auto opts = parse_image_opts(name);
+    if (!opts) return complain(opts.error()), false;
+    remember_image_opts(*opts);
+    name = opts->path;
+  }
+  return true;
 }
 
 bool Arguments::parse_long(const std::string& text, const std::vector<std::string>& args, size_t& at) {
@@ -47,7 +67,7 @@ bool Arguments::parse_long(const std::string& text, const std::vector<std::strin
     if (r.name == name) break;
   }
   if (found == nullptr) {
-    if (name == "image-opts" || name == "object" || name == "target-image-opts") {
+    if (name == "object" || name == "target-image-opts") {
       complain("--" + name + " is not built yet: give file names");
       return false;
     }
@@ -140,7 +160,7 @@ int usage(const std::string& text) {
 int complain(const Error& error) { return complain(error.text()); }
 
 Result<std::shared_ptr<block::Node>> open_image(const std::string& path, const block::OpenOptions& options) {
-  auto node = block::open(path, options);
+  auto node = block::open(path, with_image_opts(path, options));
   if (!node && !path.starts_with("fat:") && access(path.c_str(), F_OK) != 0)  // scripts look for these words
     return Error{"Could not open '" + path + "': Could not open '" + path + "': " + std::strerror(errno), ""};
   if (!node) return Error{"Could not open '" + path + "': " + node.error().cause, node.error().fix};

@@ -20,7 +20,8 @@ struct OptionRow {
 
 class Arguments {
  public:
-  // On an error prints it; ok() is false then. -q, -U, --object and --image-opts are known to all commands.
+  // On an error prints it; ok() is false then. -q, -U and --image-opts (image_opts.h) are known to all
+  // commands.
   Arguments(const std::vector<std::string>& args, std::initializer_list<OptionRow> rows);
   bool ok() const { return ok_; }
   bool has(std::string_view name) const;
@@ -32,6 +33,7 @@ class Arguments {
   char output() const;
 
  private:
+  bool take_image_opts();
   bool parse_long(const std::string& text, const std::vector<std::string>& args, size_t& at);
   bool parse_short(const std::string& text, const std::vector<std::string>& args, size_t& at);
   std::vector<OptionRow> rows_;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "app/img/arguments.h"
+#include "app/img/image_opts.h"
 #include "app/img/report.h"
 #include "block/image_info.h"
 #include "block/qcow2/qcow2.h"
@@ -104,7 +105,7 @@ bool close_image(IoSession& s) {
 bool close(IoSession& s, const IoWords&) { return close_image(s); }
 
 bool open_node(IoSession& s, const std::string& path, const block::OpenOptions& options) {
-  auto node = block::open(path, options);
+  auto node = block::open(path, with_image_opts(path, options));
   if (!node) {
     complain("can't open device " + path + ": " + node.error().text());
     return false;
@@ -113,6 +114,12 @@ bool open_node(IoSession& s, const std::string& path, const block::OpenOptions& 
   s.path = path;
   s.options = options;
   return true;
+}
+
+bool add_opts(const std::string& text, block::OpenOptions& options) {
+  const Status added = add_image_opts(text, options);
+  if (!added) complain(added.error());
+  return added.ok();
 }
 
 bool open(IoSession& s, const IoWords& words) {
@@ -126,6 +133,7 @@ bool open(IoSession& s, const IoWords& words) {
   options.read_only = o.has('r');
   options.snapshot = o.has('s');
   options.shared = o.has('U');
+  if (o.has('o') && !add_opts(o.value('o'), options)) return false;
   return open_node(s, o.rest[0], options);
 }
 
@@ -134,6 +142,7 @@ bool reopen(IoSession& s, const IoWords& words) {
   if (!io_parse(words, "rwc:o:", 0, 0, o)) return false;
   block::OpenOptions options = s.options;
   if (o.has('r') || o.has('w')) options.read_only = o.has('r');
+  if (o.has('o') && !add_opts(o.value('o'), options)) return false;
   return close_image(s) && open_node(s, s.path, options);
 }
 

@@ -243,6 +243,7 @@ class Checker {
         if (!wrong_flag(e.entry, "data cluster: l2_entry")) continue;
         image_.set_entry(table, k, {e.entry ^ kCopied, e.bitmap});
       }
+      if (image_.l2.crowded() && image_.commit() != 0) r_.check_errors++;
     }
   }
 

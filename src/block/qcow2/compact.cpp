@@ -165,6 +165,7 @@ class Compactor {
     for (const auto& [cluster, to] : moves) {
       for (const Reference& r : users_[cluster].list) {
         if (const int error = point(r, to * image_.cluster_size())) return error;
+        if (const int error = image_.l2.crowded() ? image_.commit() : 0) return error;
       }
     }
     if (const int error = settle()) return error;

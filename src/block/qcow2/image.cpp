@@ -9,15 +9,15 @@
 namespace doppel::block::qcow2 {
 namespace {
 
-constexpr u64 kSector = 512, kMaxSlice = 4096;
+constexpr u64 kSector = 512;
 constexpr u64 kMaxReleased = 64 << 20;  // bytes that wait for a commit to be free
 
 }  // namespace
 
 Image::Image(Params p)
     : header(std::move(p.header)),
-      refcounts(*p.file, header, p.cache_bytes / 4, {[this] { return barrier(); }, [this] { return write_fields(); }}),
-      l2(*p.file, static_cast<u32>(std::min(header.cluster_size(), kMaxSlice)), p.cache_bytes / 4 * 3),
+      refcounts(*p.file, header, p.caches.refcounts, {[this] { return barrier(); }, [this] { return write_fields(); }}),
+      l2(*p.file, p.caches.l2_slice, p.caches.l2),
       file_(std::move(p.file)),
       data_file_(std::move(p.data_file)),
       backing_(std::move(p.backing)),
@@ -61,6 +61,11 @@ int Image::commit() {
   if (!refcounts.has_releases()) return 0;
   if (const int error = barrier()) return error;
   return refcounts.apply_releases(!has_data_file());
+}
+
+void Image::drop_unused() {
+  l2.drop_unused();
+  refcounts.drop_unused();
 }
 
 int Image::flush() {

@@ -16,6 +16,7 @@
 
 #include "block/bytes.h"
 #include "block/node.h"
+#include "block/qcow2/cache_sizes.h"
 #include "block/qcow2/header.h"
 #include "block/qcow2/refcounts.h"
 #include "block/qcow2/slice_cache.h"
@@ -55,7 +56,7 @@ class Image {
     std::shared_ptr<File> data_file;  // of an image with an external one
     std::shared_ptr<Node> backing;
     Header header;
-    u64 cache_bytes = 32 << 20;
+    CacheBounds caches{};
     bool writable = false;
   };
   explicit Image(Params p);
@@ -125,6 +126,9 @@ class Image {
   File& file() { return *file_; }
   File& data_file() { return data_file_ ? *data_file_ : *file_; }
   bool has_data_file() const { return data_file_ != nullptr; }
+  u64 cached_bytes() const { return l2.bytes() + refcounts.cached_bytes(); }
+  u64 peak_cached_bytes() const { return l2.peak_bytes() + refcounts.peak_bytes(); }
+  void drop_unused();  // of the caches: what was not used since the last call
   u64 file_allocated() const { return file_->allocated_bytes(); }
   std::shared_ptr<Node> shared_backing() const { return backing_; }
   Node* backing() { return backing_.get(); }

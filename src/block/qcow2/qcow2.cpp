@@ -22,7 +22,7 @@ Result<std::shared_ptr<File>> open_data_file(const Header& h, const std::string&
 Result<std::shared_ptr<Node>> open_backing(const Header& h, const std::string& image, const OpenOptions& o, int depth) {
   auto path = resolve_path(image, h.backing_file);
   if (!path) return path.error();
-  OpenOptions below{.read_only = true, .format = h.backing_format, .shared = o.shared, .cache_bytes = o.cache_bytes};
+  OpenOptions below{.read_only = true, .format = h.backing_format, .shared = o.shared, .caches = sizes_below(o.caches)};
   auto node = open_at_depth(*path, below, depth + 1);
   if (!node) return Error{"'" + image + "' needs its backing image: " + node.error().cause, node.error().fix};
   return node;
@@ -65,7 +65,9 @@ Result<std::shared_ptr<Qcow2>> Qcow2::open_image(std::shared_ptr<File> file, con
   if (writable && o.repair && h.has(kCorrupt))
     return Error{"'" + path + "' is marked corrupt: it can't be written to",
                  "img check -r all '" + path + "', or read it with readonly=on"};
-  Image::Params p{.file = std::move(file), .header = h, .cache_bytes = o.cache_bytes, .writable = writable};
+  const auto caches = cache_bounds(h, o.caches);
+  if (!caches) return caches.error();
+  Image::Params p{.file = std::move(file), .header = h, .caches = *caches, .writable = writable};
   if (h.has(kDataFile)) {
     auto data = open_data_file(h, path, o);
     if (!data) return data.error();
@@ -81,16 +83,23 @@ Result<std::shared_ptr<Qcow2>> Qcow2::open_image(std::shared_ptr<File> file, con
   if (h.has(kDataFile)) node->data_path_ = image.data_file().path();
   if (const int error = image.load())
     return Error{"can't read the tables of '" + path + "': " + std::strerror(error), ""};
-  if (!writable || !o.repair) return node;
-  if (h.has(kDirty)) {
-    if (Status s = repair(image); !s) return s.error();
+  if (writable && o.repair) {
+    if (Status s = node->prepare_to_write(); !s) return s.error();
   }
-  auto bitmaps = load_bitmaps(image);
-  if (!bitmaps) return bitmaps.error();
-  node->bitmaps_ = std::make_unique<BitmapTracker>(image, bitmaps.take());
-  if (node->bitmaps_->tracks())
-    image.on_write = [tracker = node->bitmaps_.get()](u64 offset, u64 length) { tracker->on_write(offset, length); };
+  node->keep_clean(std::chrono::seconds(caches->clean_seconds));
   return node;
+}
+
+Status Qcow2::prepare_to_write() {
+  if (image_.header.has(kDirty)) {
+    if (Status s = repair(image_); !s) return s.error();
+  }
+  auto bitmaps = load_bitmaps(image_);
+  if (!bitmaps) return bitmaps.error();
+  bitmaps_ = std::make_unique<BitmapTracker>(image_, bitmaps.take());
+  if (bitmaps_->tracks())
+    image_.on_write = [tracker = bitmaps_.get()](u64 offset, u64 length) { tracker->on_write(offset, length); };
+  return success();
 }
 
 int Qcow2::close() {
@@ -102,7 +111,20 @@ int Qcow2::close() {
   return stored != 0 ? stored : closed;
 }
 
-Qcow2::~Qcow2() { close(); }
+Qcow2::~Qcow2() {
+  keep_clean({});
+  close();
+}
+
+void Qcow2::keep_clean(CacheCleaner::Interval interval) {
+  if (cleaner_ != 0) CacheCleaner::instance().remove(cleaner_);
+  cleaner_ = 0;
+  if (interval.count() == 0) return;
+  cleaner_ = CacheCleaner::instance().add(interval, [this] {
+    const std::lock_guard alone(gate_);
+    image_.drop_unused();
+  });
+}
 
 int Qcow2::check_range(u64 offset, u64 length) const {
   if (!writable_) return EROFS;

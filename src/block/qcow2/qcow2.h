@@ -10,6 +10,7 @@
 #include "block/gate.h"
 #include "block/image_info.h"
 #include "block/qcow2/bitmaps.h"
+#include "block/qcow2/cache_cleaner.h"
 #include "block/qcow2/check.h"
 #include "block/qcow2/image.h"
 
@@ -51,9 +52,11 @@ class Qcow2 final : public Node {
   }
   // Writes everything and closes; the destructor does the same but can't tell errors.
   int close();
+  void keep_clean(CacheCleaner::Interval interval);  // the caches; 0: no more
 
  private:
   explicit Qcow2(Image::Params p);
+  Status prepare_to_write();
   int check_range(u64 offset, u64 length) const;
   int read_inside(u64 offset, Pieces data);
   int write_beside(u64 offset, Pieces data, u64& written);
@@ -68,6 +71,7 @@ class Qcow2 final : public Node {
   std::shared_ptr<Node> backing_;
   std::unique_ptr<BitmapTracker> bitmaps_;
   bool writable_;
+  u64 cleaner_ = 0;  // its ticket
 };
 
 // A path as it stands in an image, seen from the image's folder. "json:" and network names are refused by name.

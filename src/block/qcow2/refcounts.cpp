@@ -67,6 +67,7 @@ u8* Refcounts::slice_of(u64 cluster, u64& slice, u64& index, int& error) {
   const u64 inside = cluster & (entries_per_block() - 1);
   slice = table_[block] + inside / per_slice * cache_.slice_size();
   index = inside % per_slice;
+  if (cache_.crowded() && (error = cache_.write_dirty()) != 0) return nullptr;
   return cache_.load(slice, error);
 }
 

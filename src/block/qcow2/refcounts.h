@@ -2,7 +2,8 @@
 // Source: qcow2.txt, "Host cluster management". Counts are 1 to 64 bits wide in two levels: a table (all in memory, at
 // most 8 MiB) points to blocks of one cluster (in a bounded cache).
 // Order on the disk (see image.h): blocks first, then the table; counts that fall are applied by apply_releases() only,
-// when nothing on the disk refers to the clusters any more. So a power cut leaves counts that are too high: leaks.
+// when nothing on the disk refers to the clusters any more. So a power cut leaves counts that are too high: leaks. And
+// so blocks may be written at any time: a full cache does it by itself.
 #pragma once
 #include <functional>
 #include <vector>
@@ -40,6 +41,9 @@ class Refcounts {
 
   bool dirty() const { return cache_.dirty() || table_dirty(); }
   bool crowded() const { return cache_.crowded(); }
+  u64 cached_bytes() const { return cache_.bytes(); }
+  u64 peak_bytes() const { return cache_.peak_bytes(); }
+  void drop_unused() { cache_.drop_unused(); }
   int write_blocks() { return cache_.write_dirty(); }
   bool table_dirty() const { return first_dirty_ < end_dirty_; }
   int write_table();

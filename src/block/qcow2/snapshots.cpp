@@ -191,7 +191,7 @@ int forget_vm_state(Image& image) {
     image.set_l1(i, 0);
   }
   if (state.empty()) return 0;
-  if (const int error = image.commit()) return error;
+  if (const int error = image.flush()) return error;
   return add_references(image, state, -1);
 }
 
