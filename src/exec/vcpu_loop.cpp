@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "exec/lockstep.h"
+#include "guest/fetch_fault.h"
 #include "ir/recipe.h"
 
 namespace doppel::exec {
@@ -479,6 +480,9 @@ void VcpuLoop::leave(ExitReason reason) {
 }
 
 void VcpuLoop::link(LinkSlot& slot) {
+  u64 phys;
+  bool memory;
+  if (!place(cpu_.linear_pc(), phys, memory)) return;  // it can't be fetched now
   Installed* to = lookup(false, true);
   const bool stops = !translator_.breakpoints.empty() && translator_.breakpoints.contains(cpu_.linear_pc());
   // The lookup may have flushed the slot's region with all code.
@@ -525,6 +529,12 @@ void VcpuLoop::step() {
   }
   const bool single = one_shot_ || device_shot_ || stepping || single_step_;
   const bool keyed = !one_shot_;
+  u64 phys;
+  bool memory;
+  if (!single && !config_.icount && !config_.lockstep && !place(linear, phys, memory)) {
+    auto* faults = dynamic_cast<guest::FetchFaults*>(&cpu_);
+    if (faults && faults->enter_fetch_fault()) return;
+  }
   tlb_.select_jump_cache(cpu_.mode(), cpu_.code_base());
   Installed* block = lookup(single, keyed);
   if (one_shot_) translator_.counters().one_shots++;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
+#include <thread>
 
 #include "hw/block/ata_disk.h"
 #include "hw/bus/usb/piix3_uhci.h"
@@ -31,6 +33,7 @@ constexpr u64 kUartStride = 8;
 constexpr u8 kHostBridge = hw::pci::devfn(0, 0), kIsaBridge = hw::pci::devfn(10, 0), kIde = hw::pci::devfn(10, 1),
              kUsb = hw::pci::devfn(10, 2), kPowerManagement = hw::pci::devfn(10, 3);
 constexpr unsigned kNicSlot = 11, kFirstCard = 18, kLastCard = 21;
+constexpr u16 kRtc = 0x70;
 constexpr unsigned kIrqPit = 0, kIrqKeyboard = 1, kIrqRtc = 8, kIrqSci = 9, kIrqMouse = 12, kIrqIde = 14;
 constexpr unsigned kCpuIrqIsa = 0, kCpuIrqUart = 2;  // hardware interrupts: IP2, IP4
 
@@ -95,17 +98,48 @@ class MaltaMachine::VgaBus final : public hw::AddressBus {
   hw::AddressBus& bus_;
 };
 
+// The ports. Kernels measure the CPU's clock by a second of the RTC, which they spend on reading its update bit: while
+// the next update is far, such a read takes long.
 class MaltaMachine::IoSpace final : public hw::MmioHandler {
  public:
   explicit IoSpace(hw::PortBus& ports) : ports_(ports) {}
-  u64 read(u64 offset, unsigned size) override { return ports_.read(static_cast<u16>(offset), size); }
+  // `lock`: the device lock, which is let go meanwhile.
+  void let_rtc_polls_wait(const hw::Mc146818& rtc, std::mutex& lock) {
+    rtc_ = &rtc;
+    lock_ = &lock;
+  }
+  u64 read(u64 offset, unsigned size) override {
+    const u32 value = ports_.read(static_cast<u16>(offset), size);
+    if (offset == kRtc + 1)
+      wait_if_polled(value);
+    else
+      polls_ = 0;
+    return value;
+  }
   void write(u64 offset, u64 value, unsigned size) override {
+    if (offset != kRtc) polls_ = 0;  // the index
     ports_.write(static_cast<u16>(offset), static_cast<u32>(value), size);
   }
   hw::AccessSizes access_sizes() const override { return {1, 4}; }
 
  private:
+  void wait_if_polled(u32 value) {
+    constexpr u32 kPatience = 1000;
+    constexpr s64 kLongest = 1'000'000, kMargin = 50'000'000;  // ns; a sleep may end late
+    polls_ = value == polled_ ? polls_ + 1 : 0;
+    polled_ = value;
+    if (polls_ < kPatience || !rtc_) return;
+    const s64 ns = std::min(rtc_->until_update() - kMargin, kLongest);
+    if (ns <= 0) return;
+    lock_->unlock();
+    std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
+    lock_->lock();
+  }
+
   hw::PortBus& ports_;
+  const hw::Mc146818* rtc_ = nullptr;
+  std::mutex* lock_ = nullptr;
+  u32 polls_ = 0, polled_ = 0;
 };
 
 MaltaMachine::MaltaMachine(MachineConfig config, mips::CpuModel model)
@@ -238,7 +272,7 @@ void MaltaMachine::decode(const hw::Gt64120::Decoding& d) {
 }
 
 void MaltaMachine::build_isa() {
-  constexpr Range kPicMaster{0x20, 2}, kPicSlave{0xa0, 2}, kElcr{0x4d0, 2}, kPit{0x40, 4}, kRtc{0x70, 2};
+  constexpr Range kPicMaster{0x20, 2}, kPicSlave{0xa0, 2}, kElcr{0x4d0, 2}, kPit{0x40, 4};
   constexpr Range kDmaBytes{0x00, 16}, kDmaWords{0xc0, 32}, kDmaPages{0x80, 16};
   ports("pic", kPicMaster.first, kPicMaster.count, pic_->master());
   ports("pic", kPicSlave.first, kPicSlave.count, pic_->slave());
@@ -249,7 +283,8 @@ void MaltaMachine::build_isa() {
   auto start = hw::rtc_start_seconds(config_.rtc_base);
   auto& rtc = add<hw::Mc146818>(
       "rtc", hw::Mc146818::Params{.clock = clock_, .irq = isa_irq(kIrqRtc), .start_seconds = start.ok() ? *start : 0});
-  ports("rtc", kRtc.first, kRtc.count, rtc);
+  ports("rtc", kRtc, 2, rtc);
+  if (config_.accel.icount_shift < 0) io_space_->let_rtc_polls_wait(rtc, device_lock_);
   auto& dma = add<hw::I8237>("dma", hw::I8237::Params{.memory = dma_});
   ports("dma", kDmaBytes.first, kDmaBytes.count, dma.bytes());
   ports("dma", kDmaWords.first, kDmaWords.count, dma.words());

@@ -46,6 +46,7 @@ void MipsCpu::reset() {
     s.tlb[i] = {};
     s.tlb[i].vpn2 = canonical32(s, 0xc0000000u + i * 0x2000);
   }
+  clear_retired(s);
   s.lines.fetch_and(~u32{kTimerLine | CA_TI});
   s.compare_at.store(~u64{0});
   s.events.store(0);
@@ -153,6 +154,8 @@ void MipsCpu::archive(StateArchive& ar) {
   F(taglo);
   F(taghi);
   F(tlb);
+  if (ar.loading()) clear_retired(s);  // of a state without them
+  F(retired);
   F(random_counter);
 #undef F
   u32 lines = s.lines.load(), events = s.events.load();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "guest/fetch_fault.h"
 #include "guest/guest.h"
 #include "guest/mips/platform.h"
 #include "guest/mips/state.h"
@@ -11,7 +12,7 @@
 
 namespace doppel::mips {
 
-class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem::MmuHooks {
+class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public guest::FetchFaults, public mem::MmuHooks {
  public:
   MipsCpu(const CpuModel& model, Platform& platform, u32 index, std::unique_ptr<guest::Frontend> frontend);
   ~MipsCpu() override;
@@ -70,6 +71,9 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem:
   void save_float(std::span<u8> out) const override;
   void load_float(std::span<const u8> in) override;
   void copy_from(const guest::UserCpu& from) override;
+
+  // --- guest::FetchFaults
+  bool enter_fetch_fault() override;
 
   // --- mem::MmuHooks
   bool translate(mem::VcpuHeader& cpu, u64 va, mem::Access access, u32 mmu_mode, mem::Translation& out) override;

@@ -63,8 +63,7 @@ void raise(MipsState& s, ExcCode code, unsigned coprocessor) {
   leave(s);
 }
 
-void raise_address(MipsState& s, ExcCode code, u64 va, bool refill) {
-  s.h.runtime->sync_pc();
+void enter_address(MipsState& s, ExcCode code, u64 va, bool refill) {
   s.bad_vaddr = has_64bit(s) ? va : static_cast<u32>(va);
   if (code == EXC_TLBL || code == EXC_TLBS || code == EXC_MOD) {
     s.context = (s.context & ~u64{0x7ffff0}) | (va >> 13 & 0x7ffff) << 4;
@@ -72,6 +71,11 @@ void raise_address(MipsState& s, ExcCode code, u64 va, bool refill) {
     s.entry_hi = (s.entry_hi & 0xff) | (va & vpn2);
   }
   enter_exception(s, code, 0, refill);
+}
+
+void raise_address(MipsState& s, ExcCode code, u64 va, bool refill) {
+  s.h.runtime->sync_pc();
+  enter_address(s, code, va, refill);
   leave(s);
 }
 

@@ -72,16 +72,26 @@ bool MipsCpu::translate(mem::VcpuHeader&, u64 va, mem::Access access, u32 mode, 
     return true;
   }
   const TlbPair* pair = find_pair(s, va);
+  const bool retired = !pair;
+  if (retired) pair = find_retired(s, va);
   if (!pair) return fault(store ? EXC_TLBS : EXC_TLBL, true);
   const u64 mask = pair_mask(*pair) >> 1;  // of an offset in one page
   const u64 lo = pair->lo[(va & (mask + 1)) != 0];
-  if (!(lo & 2)) return fault(store ? EXC_TLBS : EXC_TLBL, false);
-  if (store && !(lo & 4)) return fault(EXC_MOD, false);
+  if (!(lo & 2)) return fault(store ? EXC_TLBS : EXC_TLBL, retired);
+  if (store && !(lo & 4)) return retired ? fault(EXC_TLBS, true) : fault(EXC_MOD, false);
   out.phys = (((lo >> 6) << 12 & ~mask) | (va & mask)) & mem::kPageMask;
   out.page_size = mask + 1;
   out.global = pair->global;
   out.read = out.exec = true;
   out.write = (lo & 4) != 0;
+  return true;
+}
+
+bool MipsCpu::enter_fetch_fault() {
+  MipsState& s = *s_;
+  if (s.program || (s.pc & 3)) return false;
+  s.in_slot = 0;
+  enter_address(s, static_cast<ExcCode>(s.fault_code), s.pc, s.fault_refill != 0);
   return true;
 }
 

@@ -125,6 +125,15 @@ struct TlbPair {
 static_assert(sizeof(TlbPair) == 32);
 constexpr unsigned kMaxTlb = 64;
 
+// Pairs that TLBWR replaced (system/tlb.h).
+struct RetiredTlb {
+  static constexpr size_t kSets = 128, kWays = 4;
+  u64 rewritten = 0;  // entries that TLBWI wrote other pages over
+  u32 sizes = 0;      // which page sizes there are: the number of bits of PageMask
+  u32 pad = 0;
+  TlbPair pairs[kSets][kWays];
+};
+
 enum Event : u32 { kEventNmi = 1 };
 constexpr u32 kTimerLine = 0x8000;  // IP7
 
@@ -163,6 +172,7 @@ struct MipsState {
   u32 perf_control = 0;
   TlbPair tlb[kMaxTlb];
   u32 random_counter = 0;
+  RetiredTlb retired;
 
   std::atomic<u32> lines{0};             // hardware interrupts, in the bits of Cause.IP
   std::atomic<u32> events{0};            // Event
@@ -231,6 +241,7 @@ inline bool interrupt_due(const MipsState& s) { return interrupts_on(s) && (pend
 // --- exceptions (exception.cpp)
 // Enters the handler: EPC, Cause, Status, pc. `s.pc` and `s.in_slot` say where.
 void enter_exception(MipsState& s, ExcCode code, unsigned coprocessor = 0, bool refill = false);
+void enter_address(MipsState& s, ExcCode code, u64 va, bool refill = false);  // with BadVAddr and what follows from it
 // The same for what generated code or a slow path met: finds the pc, enters, unwinds.
 [[noreturn]] void raise(MipsState& s, ExcCode code, unsigned coprocessor = 0);
 [[noreturn]] void raise_address(MipsState& s, ExcCode code, u64 va, bool refill = false);
@@ -245,9 +256,10 @@ void set_fcsr(MipsState& s, u32 value);  // updates the mode
 void sync_fcsr(MipsState& s);            // causes and flags of what was done by translated code
 
 // --- TLB (mmu.cpp)
-void tlb_write(MipsState& s, unsigned index);
+void tlb_write(MipsState& s, unsigned index, bool random = false);
 void tlb_read(MipsState& s);
 void tlb_probe(MipsState& s);
 u32 random_index(MipsState& s);
+void clear_retired(MipsState& s);  // of a CPU whose soft TLB is empty
 
 }  // namespace doppel::mips

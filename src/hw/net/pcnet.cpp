@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <numeric>
 
 #include "base/log.h"
@@ -41,6 +42,8 @@ constexpr Row kBcrRows[] = {
 };
 constexpr u16 kStyles[] = {kCsrPcnet, kSsize32, kSsize32 | kCsrPcnet, kSsize32 | kCsrPcnet};
 constexpr u16 kApErrEn = 0x0400;
+constexpr s64 kLongestDoubtPause = 128'000'000;
+constexpr size_t kMostDoubts = 512;  // as many as a ring has entries
 
 template <size_t N>
 const Row* find(const Row (&rows)[N], unsigned number) {
@@ -57,6 +60,8 @@ Pcnet::Pcnet(NicParams p)
       poll_(clock(), [this] {
         if (waiting_) port().room_to_receive();
         waiting_ = false;
+        look_again(true);
+        doubt_pause_ = std::min(doubt_pause_ * 2, kLongestDoubtPause);
         transmit();
       }) {
   define16(pci::kStatus, 0x0280, 0, pci::kStatusErrors);
@@ -94,6 +99,7 @@ void Pcnet::stop() {
   csr_[kCsr4] = static_cast<u16>(csr_[kCsr4] & ~kCsr4Clears);
   csr_[kCsr5] = static_cast<u16>(csr_[kCsr5] & ~(kCsr5Clears | kSpnd));
   waiting_ = false;
+  doubts_.clear();
   poll_.disarm();
   update_interrupt();
 }
@@ -296,6 +302,7 @@ void Pcnet::archive(StateArchive& ar) {
   ar.field("prom", prom_);
   ar.field("rap", rap_);
   ar.field("waiting", waiting_);
+  archive_doubts(ar);
   PciDevice::archive(ar);
   if (!ar.loading()) return;
   rap_ &= 0x7f;
@@ -303,6 +310,20 @@ void Pcnet::archive(StateArchive& ar) {
   poll_pause_ = 0;
   if ((csr_[kCsr0] & kStrt) != 0) arm_poll();
   update_interrupt();
+}
+
+void Pcnet::archive_doubts(StateArchive& ar) {
+  static_assert(sizeof(Doubt) == 16 && std::is_trivially_copyable_v<Doubt>);
+  std::vector<u8> bytes;
+  if (!ar.loading()) {
+    bytes.resize(doubts_.size() * sizeof(Doubt));
+    if (!bytes.empty()) std::memcpy(bytes.data(), doubts_.data(), bytes.size());
+  }
+  ar.blob("doubts", bytes);
+  if (!ar.loading()) return;
+  doubts_.resize(std::min(bytes.size() / sizeof(Doubt), kMostDoubts));
+  if (!doubts_.empty()) std::memcpy(doubts_.data(), bytes.data(), doubts_.size() * sizeof(Doubt));
+  doubt_pause_ = kLongestDoubtPause;
 }
 
 std::string Pcnet::info() const {

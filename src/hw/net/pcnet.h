@@ -6,7 +6,10 @@
 //
 // Traps: the chip looks at its rings by itself. Nobody tells it of a free receive buffer, so frames wait outside and a
 // timer looks again; it also looks for frames to send, less and less often while there are none. The frame check
-// sequence in the ring is zero. Wake-up by Magic Packet and the serial EEPROM are not modelled.
+// sequence in the ring is zero. A driver that polls may give back the very descriptor that it waits for (U-Boot's does:
+// it writes back what it read) just after a frame came into it. Bits 16 to 19 of RMD1, which are reserved, therefore
+// differ from one frame to the next, and a descriptor that comes back with the older ones has its frame still: it is
+// shown again. Wake-up by Magic Packet and the serial EEPROM are not modelled.
 #pragma once
 #include <array>
 
@@ -33,6 +36,13 @@ class Pcnet final : public PciNic, private MmioHandler {
     u8 flags = 0;
     u32 status = 0;  // TMD2, or RMD2 with the message's length
     u32 match = 0;   // PAM, LAFM, BAM
+    u8 mark = 0;     // RMD1's reserved bits, of 32-bit styles
+  };
+  // A frame that was put where the driver has written before: was it read?
+  struct Doubt {
+    u64 at;
+    u32 status;
+    u8 flags, low, before, looks;
   };
   struct Ring {
     u32 base, entries, index;
@@ -74,6 +84,9 @@ class Pcnet final : public PciNic, private MmioHandler {
   u32 match(std::span<const u8> frame) const;
   bool take_buffers(size_t needed);
   void fill(std::span<Descriptor> taken, std::span<const u8> frame, u32 matched);
+  void note_doubt(const Descriptor& d, u8 before);
+  void look_again(bool by_timer);
+  void archive_doubts(StateArchive& ar);
   void memory_error();
   void arm_poll();
 
@@ -82,7 +95,9 @@ class Pcnet final : public PciNic, private MmioHandler {
   std::array<u8, pcnet::kPromSize> prom_{};
   u16 rap_ = 0;
   Timer poll_;
-  s64 poll_pause_ = 0;    // until the next look
+  s64 poll_pause_ = 0;   // until the next look
+  s64 doubt_pause_ = 0;  // the same while there are doubts
+  std::vector<Doubt> doubts_;
   bool waiting_ = false;  // a frame is outside, and no descriptor for it
   bool busy_ = false;
   std::vector<Descriptor> frame_;  // descriptors of the frame at hand; empty between calls

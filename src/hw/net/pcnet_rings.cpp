@@ -1,6 +1,7 @@
 // The initialization block, the two rings, and the frames in them ("Buffer Management Unit"). A frame leaves only when
 // its last descriptor is there, and nothing is written to the ring before the back end has taken it.
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "hw/net/multicast.h"
@@ -17,6 +18,7 @@ constexpr u32 kMaxEntries16 = 128, kMaxEntries32 = 512;
 constexpr unsigned kDescriptorsAtOnce = 1024;
 constexpr s64 kPollFirst = 1'966'000, kPollLast = 64 * kPollFirst;  // ns; first: 65536 clocks of 33 MHz
 constexpr s64 kWaitPause = 500'000;
+constexpr u8 kMostLooks = 32;
 
 u32 buffer_length(u32 count) { return 4096 - (count & kCountMask); }
 }  // namespace
@@ -84,6 +86,7 @@ bool Pcnet::load(u64 at, Descriptor& d) {
   if (!dma().read(at, b, sizeof b)) return false;
   d.address = load_le<u32>(b + (style() == 3 ? 8 : 0));
   d.flags = b[7];
+  d.mark = b[6] & 15;
   d.length = buffer_length(load_le<u16>(b + 4));
   return true;
 }
@@ -98,9 +101,9 @@ bool Pcnet::store(const Descriptor& d) {
   }
   u8 s[4];
   store_le<u32>(s, d.status);
-  const u8 match[1] = {static_cast<u8>(d.match >> 16)};
-  return dma().write(d.at + (style() == 3 ? 0 : 8), s, sizeof s) && (d.match == 0 || dma().write(d.at + 6, match, 1)) &&
-         dma().write(d.at + 7, &d.flags, 1);
+  const u8 high[2] = {static_cast<u8>(d.match >> 16 | d.mark), d.flags};
+  if (!dma().write(d.at + (style() == 3 ? 0 : 8), s, sizeof s)) return false;
+  return d.mark ? dma().write(d.at + 6, high, 2) : dma().write(d.at + 7, &d.flags, 1);
 }
 
 void Pcnet::memory_error() {
@@ -111,8 +114,8 @@ void Pcnet::memory_error() {
 // The chip looks by itself, less often while there is nothing.
 void Pcnet::arm_poll() {
   if ((csr_[kCsr0] & kStrt) == 0 || poll_.armed()) return;
-  if (waiting_) {
-    poll_.arm_in(kWaitPause);
+  if (waiting_ || !doubts_.empty()) {
+    poll_.arm_in(waiting_ ? kWaitPause : doubt_pause_);
     return;
   }
   if ((csr_[kCsr4] & kDpoll) || (csr_[kCsr0] & kTxon) == 0) return;
@@ -196,6 +199,7 @@ void Pcnet::give_back(std::span<Descriptor> frame, u32 errors) {
     const bool last = &d == &frame.back();
     told |= (d.flags & kLtint) != 0;
     d.flags = static_cast<u8>(d.flags & ~(kOwn | kDescErr));
+    d.mark = 0;
     if (last && errors != 0) d.flags |= kDescErr;
     d.status = last ? errors : 0;
     if (!store(d)) memory_error();
@@ -259,6 +263,7 @@ Pcnet::Took Pcnet::receive(const net::Packet& packet) {
     std::copy(f.begin(), f.end(), padded.begin());
     f = padded;
   }
+  look_again(false);
   const std::vector<Descriptor> outer = std::move(frame_);  // of a frame that is sent to ourselves
   const bool got = take_buffers(f.size() + kFcs);
   std::vector<Descriptor> taken = std::move(frame_);
@@ -294,6 +299,7 @@ void Pcnet::fill(std::span<Descriptor> taken, std::span<const u8> f, u32 matched
     d.flags = static_cast<u8>((first ? u8{kStp} : 0) | (last ? u8{kEnp} : 0));
     d.status = last ? static_cast<u32>(total) : 0;
     d.match = last ? matched & (kPam | kLafm | kBam) : 0;
+    if (wide()) note_doubt(d, std::exchange(d.mark, d.mark == 1 ? u8{2} : u8{1}));
   }
   // The first is given back last, so that a driver never sees half a frame.
   for (size_t i = taken.size(); i-- > 0;) {
@@ -301,6 +307,34 @@ void Pcnet::fill(std::span<Descriptor> taken, std::span<const u8> f, u32 matched
   }
   advance(kRcvrl, kRcvrc, static_cast<u32>(taken.size()));
   raise(kRint);
+  arm_poll();
+}
+
+// Drivers that write zeros give no hint, and need none.
+void Pcnet::note_doubt(const Descriptor& d, u8 before) {
+  std::erase_if(doubts_, [&](const Doubt& old) { return old.at == d.at; });
+  if (before == 0) return;
+  doubts_.push_back({d.at, d.status, d.flags, static_cast<u8>(d.match >> 16), before, 0});
+  doubt_pause_ = kWaitPause;
+  poll_.disarm();
+}
+
+void Pcnet::look_again(bool by_timer) {
+  bool shown = false;
+  std::erase_if(doubts_, [&](Doubt& doubt) {
+    Descriptor d;
+    if (!wide() || !load(doubt.at, d)) return true;
+    if ((d.flags & kOwn) == 0) return by_timer && ++doubt.looks >= kMostLooks;  // not read yet
+    if (d.mark != doubt.before) return true;
+    d.flags = doubt.flags;
+    d.status = doubt.status;
+    d.match = u32{doubt.low} << 16;
+    d.mark = doubt.before == 1 ? 2 : 1;
+    doubt.looks = 0;
+    shown = store(d);
+    return !shown;
+  });
+  if (shown) raise(kRint);
 }
 
 }  // namespace doppel::hw

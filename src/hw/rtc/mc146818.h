@@ -31,6 +31,7 @@ class Mc146818 final : public Device, public MmioHandler {
   u8 nvram(u8 index) const { return ram_[index & 0x7f]; }
   void set_irq_enabled(bool on);  // the HPET's legacy replacement takes interrupt 8 away
   s64 guest_seconds() const;      // the guest's date now
+  s64 until_update() const { return running() ? kNsPerSecond - subsecond() : 0; }  // ns
   u64 read(u64 offset, unsigned size) override;
   void write(u64 offset, u64 value, unsigned size) override;
   AccessSizes access_sizes() const override { return {1, 1}; }

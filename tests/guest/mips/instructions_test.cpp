@@ -170,6 +170,87 @@ TEST_P(Mips, MappedKernelSegment) {
   EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_TLBL});
 }
 
+// What TLBWR replaced still grants accesses, till the program could tell.
+class RetiredTlbTest : public Mips {
+ protected:
+  static constexpr u32 kVa = 0x40000000, kTlbp = 0x42000008, kTlbr = 0x42000001, kTlbwi = 0x42000002;
+  void SetUp() override {
+    Mips::SetUp();
+    m.code(0x80000180, {BareMachine::kWait});
+    m.code(m.model.is_64bit ? 0x80000080 : 0x80000000, {BareMachine::kWait});
+    m.put32(BareMachine::kData + 0x10, 0xcafe);
+    set(4, kVa + 0x10);
+    s.entry_lo0 = s.entry_lo1 = 0x8000 >> 6 | 2;  // valid, not dirty
+    write_cp0(s, 10, 0, kVa + 5);
+    tlb_write(s, random_index(s), true);
+    for (unsigned i = 0; i < m.model.tlb_entries; i++) {
+      write_cp0(s, 10, 0, canonical32(s, 0x60000000 + i * 0x2000) | 5);
+      tlb_write(s, random_index(s), true);
+    }
+  }
+  // The exception of a load, after the words; 0: none.
+  u32 load_after(std::initializer_list<u32> words) {
+    s.status &= ~u32{ST_EXL};
+    s.cause &= ~u32{CA_EXC};
+    write_cp0(s, 10, 0, kVa + 5);
+    m.run(words);
+    s.status &= ~u32{ST_EXL};
+    write_cp0(s, 10, 0, kVa + 5);
+    m.run({imm(35, 4, 2, 0)});
+    return s.cause >> 2 & 31;
+  }
+};
+
+TEST_P(RetiredTlbTest, GrantsAccesses) {
+  EXPECT_EQ(load_after({kNop}), 0u);
+  EXPECT_EQ(m.reg(2), 0xcafeu);
+}
+
+TEST_P(RetiredTlbTest, EndsWhenItIsProbedFor) {
+  EXPECT_EQ(load_after({imm(35, 4, 2, 0)}), 0u);
+  EXPECT_EQ(load_after({kTlbp}), u32{EXC_TLBL});
+  EXPECT_EQ(s.index, 0x80000000u);
+}
+
+TEST_P(RetiredTlbTest, EndsWhenEntriesAreRead) { EXPECT_EQ(load_after({kTlbr}), u32{EXC_TLBL}); }
+
+TEST_P(RetiredTlbTest, EndsWhenAllEntriesAreRewritten) {
+  for (unsigned i = 0; i < m.model.tlb_entries; i++) {
+    EXPECT_EQ(load_after({kNop}), 0u) << i;
+    write_cp0(s, 10, 0, canonical32(s, 0x70000000 + i * 0x2000) | 5);
+    tlb_write(s, i);
+  }
+  EXPECT_EQ(load_after({kNop}), u32{EXC_TLBL});
+}
+
+TEST_P(RetiredTlbTest, IsOfItsAddressSpace) {
+  s.status &= ~u32{ST_EXL};
+  write_cp0(s, 10, 0, kVa + 6);
+  m.run({imm(35, 4, 2, 0)});
+  EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_TLBL});
+}
+
+// What it does not grant is a refill, as if it were gone: the handler of the other exceptions looks for the entry.
+TEST_P(RetiredTlbTest, RefusesNothing) {
+  m.code(0x80000180, {kNop, BareMachine::kWait});
+  write_cp0(s, 10, 0, kVa + 5);
+  m.run({imm(43, 4, 0, 0)});
+  EXPECT_EQ(s.cause >> 2 & 31, u32{EXC_TLBS});
+  EXPECT_NE(static_cast<u32>(s.pc) & 0xfff, 0x188u);
+  EXPECT_EQ(static_cast<u32>(s.epc), BareMachine::kCode);
+}
+
+// Another entry for the page: what the old one granted is gone.
+TEST_P(RetiredTlbTest, EndsWhenItsPageIsMappedAnew) {
+  EXPECT_EQ(load_after({imm(35, 4, 2, 0)}), 0u);
+  m.put32(0x80009010, 0xbeef);
+  write_cp0(s, 10, 0, kVa + 5);
+  s.entry_lo0 = s.entry_lo1 = 0x9000 >> 6 | 6;
+  tlb_write(s, random_index(s), true);
+  EXPECT_EQ(load_after({kNop}), 0u);
+  EXPECT_EQ(m.reg(2), 0xbeefu);
+}
+
 TEST_P(Mips, StoreToACleanPage) {
   write_cp0(s, 10, 0, 0x40000000);
   s.entry_lo0 = s.entry_lo1 = 0x8000 >> 6 | 3;  // valid and global, not dirty
@@ -265,13 +346,15 @@ constexpr Kind kKinds[] = {{false, false, "24Kf"},          {true, false, "24Kf"
                            {false, true, "24Kf"},           {true, true, "24Kf"},
                            {false, false, "4Kc"},           {false, false, "MIPS64R2-generic"},
                            {true, true, "MIPS64R2-generic"}};
-INSTANTIATE_TEST_SUITE_P(All, Mips, ::testing::ValuesIn(kKinds), [](const auto& info) {
+const auto kind_name = [](const auto& info) {
   std::string name = std::string(info.param.cpu) + (info.param.big_endian ? "_big" : "_little") +
                      (info.param.interpreter ? "_interpreter" : "_jit");
   for (char& c : name)
     if (c == '-') c = '_';
   return name;
-});
+};
+INSTANTIATE_TEST_SUITE_P(All, Mips, ::testing::ValuesIn(kKinds), kind_name);
+INSTANTIATE_TEST_SUITE_P(All, RetiredTlbTest, ::testing::ValuesIn(kKinds), kind_name);
 
 }  // namespace
 }  // namespace doppel::mips::test

@@ -72,7 +72,7 @@ u64 helper_tlb_write_indexed(MipsState* s) {
   return 0;
 }
 u64 helper_tlb_write_random(MipsState* s) {
-  tlb_write(*s, random_index(*s));
+  tlb_write(*s, random_index(*s), true);
   return 0;
 }
 u64 helper_tlb_probe(MipsState* s) {
