@@ -98,8 +98,8 @@ class MaltaMachine::VgaBus final : public hw::AddressBus {
   hw::AddressBus& bus_;
 };
 
-// The ports. Kernels measure the CPU's clock by a second of the RTC, which they spend on reading its update bit: while
-// the next update is far, such a read takes long.
+// The ports. Kernels measure the CPU's clock by a second of the RTC, which they spend on reading its update bit: such a
+// read takes long while the next update is far, and shows an update that went by on the host's time between two reads.
 class MaltaMachine::IoSpace final : public hw::MmioHandler {
  public:
   explicit IoSpace(hw::PortBus& ports) : ports_(ports) {}
@@ -110,36 +110,46 @@ class MaltaMachine::IoSpace final : public hw::MmioHandler {
   }
   u64 read(u64 offset, unsigned size) override {
     const u32 value = ports_.read(static_cast<u16>(offset), size);
-    if (offset == kRtc + 1)
-      wait_if_polled(value);
-    else
-      polls_ = 0;
+    if (offset == kRtc + 1 && index_ == kRegisterA && rtc_) return poll(value);
+    polls_ = 0;
     return value;
   }
   void write(u64 offset, u64 value, unsigned size) override {
-    if (offset != kRtc) polls_ = 0;  // the index
+    if (offset == kRtc)
+      index_ = value & 0x7f;
+    else
+      polls_ = 0;
     ports_.write(static_cast<u16>(offset), static_cast<u32>(value), size);
   }
   hw::AccessSizes access_sizes() const override { return {1, 4}; }
 
  private:
-  void wait_if_polled(u32 value) {
+  static constexpr u32 kRegisterA = 10, kUpdateInProgress = 0x80;
+
+  u32 poll(u32 value) {
     constexpr u32 kPatience = 1000;
-    constexpr s64 kLongest = 1'000'000, kMargin = 50'000'000;  // ns; a sleep may end late
-    polls_ = value == polled_ ? polls_ + 1 : 0;
-    polled_ = value;
-    if (polls_ < kPatience || !rtc_) return;
-    const s64 ns = std::min(rtc_->until_update() - kMargin, kLongest);
-    if (ns <= 0) return;
-    lock_->unlock();
-    std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
-    lock_->lock();
+    constexpr s64 kLongest = 1'000'000, kMargin = 1'000'000;  // ns
+    polls_ = value & kUpdateInProgress ? 0 : polls_ + 1;
+    if (polls_ < kPatience) return value;
+    const s64 left = rtc_->until_update();
+    if (polls_ > kPatience && left > left_) {
+      polls_ = 0;
+      return value | kUpdateInProgress;
+    }
+    left_ = left;
+    if (const s64 ns = std::min(left - kMargin, kLongest); ns > 0) {
+      lock_->unlock();
+      std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
+      lock_->lock();
+    }
+    return value;
   }
 
   hw::PortBus& ports_;
   const hw::Mc146818* rtc_ = nullptr;
   std::mutex* lock_ = nullptr;
-  u32 polls_ = 0, polled_ = 0;
+  u32 index_ = 0, polls_ = 0;  // reads of register A on end without the bit
+  s64 left_ = 0;
 };
 
 MaltaMachine::MaltaMachine(MachineConfig config, mips::CpuModel model)
