@@ -49,9 +49,11 @@ class Vcpu {
   std::function<s64(u64 executed)> on_icount_slice;
   // -icount while the CPU is halted: moves virtual time to the next deadline and runs it. False: no timer is armed.
   std::function<bool()> on_icount_idle;
-  // While the CPU is halted, on its thread without locks: true before each wait, which ends after the ns returned (-1:
-  // never) or when there is work; false when it goes on. Empty: somebody else fires the timers.
-  std::function<s64(bool begins)> on_idle;
+  // While the CPU is halted, on its thread without locks. Look: timers that are due may fire. Sleep: there was no work;
+  // returns the ns after which it looks again (-1: never, until there is work). Over: it goes on. Empty: somebody else
+  // fires the timers.
+  enum class Idle { Look, Sleep, Over };
+  std::function<s64(Idle)> on_idle;
   virtual void flush_tlb() = 0;        // any thread, soon: physical mappings changed (AddressSpace::on_change)
   virtual void drop_code() = 0;        // paused: memory or state were replaced; waits
   virtual std::string tlb_info() = 0;  // `info tlb`

@@ -9,7 +9,8 @@
 namespace doppel::machine {
 namespace {
 constexpr s64 kForever = std::numeric_limits<s64>::max();
-constexpr s64 kLongSlice = 1'000'000;  // instructions between looks at the clock when no timer is armed
+constexpr s64 kLongSlice = 1'000'000;   // instructions between looks at the clock when no timer is armed
+constexpr s64 kBellBehind = 1'000'000;  // ns that the main loop's bell is behind the deadline that an idle CPU watches
 constexpr size_t kLeastCodeCache = size_t{1} << 20;
 }  // namespace
 
@@ -73,7 +74,8 @@ Status BoardMachine::add_vcpu(std::unique_ptr<guest::GuestCpu> cpu) {
   };
   if (!bell_.ok())
     return Error{"the host has no file descriptor left for a timer", "ulimit -n says how many there may be"};
-  if (config_.accel.icount_shift < 0 && config_.cpus == 1) v.on_idle = [this](bool begins) { return idle(begins); };
+  if (config_.accel.icount_shift < 0 && config_.cpus == 1)
+    v.on_idle = [this](accel::Vcpu::Idle now) { return idle(now); };
   if (config_.accel.icount_shift >= 0) {
     v.on_icount_slice = [this](u64) { return icount_slice(); };
     v.on_icount_idle = [this] { return icount_idle(); };
@@ -350,15 +352,24 @@ void BoardMachine::run_timers() {
   clock_.run_due();
 }
 
-// The main loop wakes at the earliest deadline that no idle CPU watches. To be called by whoever makes that an earlier
-// one, and at changes of who watches.
+// The main loop wakes at the earliest deadline that no idle CPU watches, or before it. While one watches, the bell is a
+// little behind its deadline: it stays there when the CPU goes on, and most runs end before it rings, so it is set once
+// for a sleep and a run. To be called by whoever makes the first deadline an earlier one, and at changes of who
+// watches.
 void BoardMachine::set_bell() {
   const std::lock_guard guard(bell_lock_);
-  const s64 deadline = clock_.next_deadline();
-  const bool ours = deadline >= 0 && deadline < watched_.load() && clock_.running() && !clock_.counts_instructions();
-  const s64 at = ours ? deadline : kForever;
-  if (at == bell_at_.exchange(at)) return;
-  bell_.set(ours ? std::max<s64>(deadline - clock_.now(), 0) : -1);
+  const s64 deadline = clock_.next_deadline(), watched = watched_.load(), before = bell_at_.load();
+  const bool timed = clock_.running() && !clock_.counts_instructions() && deadline >= 0;
+  s64 at = before;
+  if (!timed)
+    at = kForever;
+  else if (deadline < watched)
+    at = std::min(before, deadline);
+  else if (before < watched || before - watched > 2 * kBellBehind)
+    at = watched + kBellBehind;
+  if (at == before) return;
+  bell_at_ = at;
+  bell_.set(at == kForever ? -1 : std::max<s64>(at - clock_.now(), 0));
 }
 
 void BoardMachine::wait_for_work() {
@@ -368,12 +379,20 @@ void BoardMachine::wait_for_work() {
 }
 
 // The only CPU is halted: timers fire on its own thread, which saves it and the host the way over another one. The main
-// loop sees to deadlines that others make while it sleeps. Returns the ns until it shall call again; -1: no timer runs.
-s64 BoardMachine::idle(bool begins) {
-  if (begins) run_timers();
-  const s64 deadline = begins && clock_.running() ? clock_.next_deadline() : -1;
+// loop sees to deadlines that others make while it sleeps. Returns the ns until it shall look again; -1: no timer runs.
+s64 BoardMachine::idle(accel::Vcpu::Idle now) {
+  using Idle = accel::Vcpu::Idle;
+  if (now == Idle::Look) {
+    run_timers();
+    return 0;
+  }
+  const s64 deadline = now == Idle::Sleep && clock_.running() ? clock_.next_deadline() : -1;
   watched_ = deadline < 0 ? kForever : deadline;
-  set_bell();
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const s64 first = clock_.next_deadline(), bell = bell_at_.load();
+  const bool late = first >= 0 && first < std::min(bell, watched_.load());    // nobody would see to it
+  const bool early = deadline >= 0 && (bell < deadline || bell == kForever);  // or the bell would ring for nothing
+  if (late || early) set_bell();
   return deadline < 0 ? -1 : std::max<s64>(deadline - clock_.now(), 0);
 }
 

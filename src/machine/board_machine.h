@@ -118,7 +118,7 @@ class BoardMachine : public Machine {
   void run_timers();
   void wait_for_work();
   void set_bell();
-  s64 idle(bool begins);
+  s64 idle(accel::Vcpu::Idle now);
   bool carry_out();
   void do_reset(bool guest);
   void reset_devices(bool for_state);

@@ -6,6 +6,7 @@
 
 #include "accel/accel.h"
 #include "base/assert.h"
+#include "base/os/parking.h"
 #include "exec/vcpu_loop.h"
 
 namespace doppel::accel {
@@ -88,7 +89,7 @@ class DbtVcpu final : public Vcpu {
     }
     std::unique_lock lock(lock_);
     pause_.store(true);
-    loop_.kick();
+    kick();
     changed_.notify_all();
     changed_.wait(lock, [this] { return paused_ || !thread_.joinable(); });
   }
@@ -98,7 +99,7 @@ class DbtVcpu final : public Vcpu {
     {
       std::lock_guard lock(lock_);
       stop_.store(true);
-      loop_.kick();
+      kick();
       changed_.notify_all();
     }
     thread_.join();
@@ -106,8 +107,7 @@ class DbtVcpu final : public Vcpu {
 
   void kick() override {
     loop_.kick();
-    std::lock_guard lock(lock_);
-    if (waiting_) changed_.notify_all();
+    halted_.wake();
   }
 
   void run_on(std::function<void()> work) override {
@@ -121,7 +121,7 @@ class DbtVcpu final : public Vcpu {
       work();
       done = true;
     });
-    loop_.kick();
+    kick();
     changed_.notify_all();
     changed_.wait(lock, [&] { return done; });
   }
@@ -192,18 +192,14 @@ class DbtVcpu final : public Vcpu {
   }
 
   void wait_halted() {
-    const auto ready = [this] { return cpu_->header().exit_request.load() != 0 || cpu_->has_work(); };
-    for (bool woken = false; !woken;) {
-      const s64 ns = on_idle ? on_idle(true) : -1;
-      std::unique_lock lock(lock_);
-      waiting_ = true;
-      if (ns < 0)
-        changed_.wait(lock, ready), woken = true;
-      else
-        woken = changed_.wait_for(lock, std::chrono::nanoseconds(ns), ready);
-      waiting_ = false;
+    for (;;) {
+      if (on_idle) on_idle(Idle::Look);
+      halted_.announce();
+      if (cpu_->header().exit_request.load() != 0 || cpu_->has_work()) break;
+      halted_.sleep(on_idle ? on_idle(Idle::Sleep) : -1);
     }
-    if (on_idle) on_idle(false);
+    halted_.retract();
+    if (on_idle) on_idle(Idle::Over);
   }
 
   std::unique_ptr<guest::GuestCpu> cpu_;
@@ -212,9 +208,10 @@ class DbtVcpu final : public Vcpu {
   std::thread thread_;
   std::mutex lock_;
   std::condition_variable changed_;
+  os::Parking halted_;  // where the thread waits while its CPU is halted
   std::deque<std::function<void()>> queue_;
   std::atomic<bool> pause_{true}, stop_{false};
-  bool paused_ = false, waiting_ = false, debug_stopped_ = false;
+  bool paused_ = false, debug_stopped_ = false;
 };
 
 }  // namespace
