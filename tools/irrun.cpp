@@ -280,7 +280,9 @@ class Jit {
     block_.pc_map = rows_;
     block_.code = area_.data() + kThunks;
     block_.code_size = static_cast<u32>(e.code.size());
-    backend_->install(e, block_.code, block_);
+    block_.hot_size = e.hot_size;
+    block_.cold = block_.code + e.hot_size;
+    backend_->install(e, block_);
   }
   std::string text() const { return backend_->disassemble(block_.code, block_.code_size, 0); }
   backend::ExitReason enter(Guest& g) {
@@ -291,7 +293,7 @@ class Jit {
   const backend::PcMapRow* faulting(Guest& g) const {
     const u8* at = backend_->return_address(g.header());
     for (const backend::PcMapRow& row : rows_) {
-      if (block_.code + row.host == at) return &row;
+      if (block_.at(row.host) == at) return &row;
     }
     return nullptr;
   }

@@ -1,4 +1,7 @@
 // What a host backend gives to the executor: emit a region as relocatable host code, install it, link exits, and run.
+// A region's code has two parts: what runs each time, and slow paths and the ends of unlinked exits, which seldom run.
+// The second part goes elsewhere, so that what runs lies close together (host caches). Offsets count as if it came
+// right after the first.
 #pragma once
 #include <memory>
 #include <span>
@@ -47,9 +50,11 @@ struct PcMapRow {
 // Belongs to the backend and lasts until its next emit().
 struct Emitted {
   std::span<const u8> code;  // position-independent until installed
+  u32 hot_size = 0;          // of its first part
   // What install() resolves; it holds for every process of this build on this host (exec/code_store.h keeps it).
   enum class RelocKind : u32 {
     Thunk,       // rel32 to the thunk area + `to`
+    Part,        // rel32 to offset `to`, in the other part of the code
     Link,        // 64 bits: the address of links[to]
     HelperLow,   // the lower half of the address of helper number `to`
     HelperHigh,  // the upper half
@@ -72,8 +77,9 @@ struct CodeBlock {
   u64 phys_page2 = ~u64{0};  // page of its second part if it straddles, else ~0
   u32 guest_bytes = 0;
   u32 insn_count = 0;
-  u8* code = nullptr;  // entry
-  u32 code_size = 0;
+  u8* code = nullptr;               // entry
+  u8* cold = nullptr;               // its second part
+  u32 code_size = 0, hot_size = 0;  // of both parts, of the first
   bool valid = true;
   std::span<LinkSlot> links;
   LinkSlot* incoming = nullptr;  // slots of other regions that are linked to this one
@@ -83,6 +89,13 @@ struct CodeBlock {
   std::span<const ir::RecipeOp> recipe_ops;
   std::unique_ptr<ir::Region> region;  // kept for the interpreter and for lockstep
   u64 executions = 0;
+
+  u8* at(u32 offset) const { return offset < hot_size ? code + offset : cold + (offset - hot_size); }
+  // Of an address in its code, or right behind one of the parts.
+  u32 offset_of(const u8* address) const {
+    const bool hot = address >= code && address <= code + hot_size;
+    return hot ? static_cast<u32>(address - code) : hot_size + static_cast<u32>(address - cold);
+  }
 };
 
 enum class ExitReason : u8 {
@@ -98,9 +111,10 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   virtual const Emitted& emit(const ir::Region& region, const EmitConfig& config) = 0;
-  // Copies `code` to `at` (executable and writable) and resolves relocations. `block.links` has its final addresses.
-  virtual void install(std::span<const u8> code, std::span<const Emitted::Reloc> relocs, u8* at, CodeBlock& block) = 0;
-  void install(const Emitted& emitted, u8* at, CodeBlock& block) { install(emitted.code, emitted.relocs, at, block); }
+  // Copies `code` to where the block's parts are (executable and writable) and resolves relocations. `block.links` has
+  // its final addresses.
+  virtual void install(std::span<const u8> code, std::span<const Emitted::Reloc> relocs, CodeBlock& block) = 0;
+  void install(const Emitted& emitted, CodeBlock& block) { install(emitted.code, emitted.relocs, block); }
   // What emitted code depends on but the region: the same number, the same code. 0: its code can't be kept.
   virtual u64 code_identity() const { return 0; }
   virtual void link(LinkSlot& slot, CodeBlock& to) = 0;

@@ -11,6 +11,7 @@ Status CodeCache::create(size_t bytes) {
     return Error{"the host refuses executable memory (" + std::to_string(bytes >> 20) + " MiB)",
                  "allow it (SELinux execmem, seccomp), or run with -accel interp"};
   }
+  cold_from_ = memory_.size();
   return success();
 }
 
@@ -20,17 +21,20 @@ void CodeCache::drop_passing() {
   blocks_.back()->~Installed();
   blocks_.pop_back();
   used_ = used_before_;
+  cold_from_ = cold_before_;
   arena_.rewind(arena_before_);
 }
 
-u8* CodeCache::allocate(size_t bytes) {
+CodeCache::Space CodeCache::allocate(size_t hot, size_t cold) {
   drop_passing();
   used_before_ = used_;
+  cold_before_ = cold_from_;
   arena_before_ = arena_.mark();
   const size_t at = align_up(used_, 16);
-  if (at + bytes > memory_.size()) return nullptr;
-  used_ = at + bytes;
-  return memory_.data() + at;
+  if (at + hot + cold > cold_from_) return {};
+  used_ = at + hot;
+  cold_from_ -= cold;
+  return {memory_.data() + at, memory_.data() + cold_from_};
 }
 
 // --- the table
@@ -136,15 +140,22 @@ void CodeCache::flush() {
   pages_.clear();
   arena_.reset();
   used_ = kThunkBytes;
+  cold_from_ = memory_.size();
   flushes++;
 }
 
 Installed* CodeCache::at_host(const u8* address) const {
-  auto it = std::upper_bound(blocks_.begin(), blocks_.end(), address,
-                             [](const u8* a, const Installed* b) { return a < b->code; });
+  if (address >= memory_.data() + cold_from_) {
+    const auto it =
+        std::partition_point(blocks_.begin(), blocks_.end(), [&](const Installed* b) { return address < b->cold; });
+    if (it == blocks_.end()) return nullptr;
+    return address < (*it)->cold + ((*it)->code_size - (*it)->hot_size) ? *it : nullptr;
+  }
+  const auto it =
+      std::partition_point(blocks_.begin(), blocks_.end(), [&](const Installed* b) { return b->code <= address; });
   if (it == blocks_.begin()) return nullptr;
   Installed* b = *std::prev(it);
-  return address <= b->code + b->code_size ? b : nullptr;
+  return address <= b->code + b->hot_size ? b : nullptr;
 }
 
 u64 CodeCache::granules_of(const CodeRange& r, u64 page) {

@@ -1,8 +1,8 @@
 // CodeCache: the installed regions of one vCPU. Keyed by physical address, virtual pc, mode and base; indexed by page
-// for invalidation and by host address for exceptions. Space is handed out in order, for what belongs to the regions
-// too; when it is full everything goes. Regions without a key run once: guests whose programs come and go fault on
-// their first instructions all the time, so such a region's space is free again when the next region is made.
-// Owner thread only.
+// for invalidation and by host address for exceptions. Space is handed out in order, the parts of code that run each
+// time from the front and the others from the back of the memory, and for what belongs to the regions too; when it is
+// full everything goes. Regions without a key run once: guests whose programs come and go fault on their first
+// instructions all the time, so such a region's space is free again when the next region is made. Owner thread only.
 #pragma once
 #include <span>
 #include <unordered_map>
@@ -43,8 +43,11 @@ class CodeCache {
   u8* thunk_area() { return memory_.data(); }
 
   Installed* find(const RegionKey& key) const;
-  // Space for `bytes` of code; null when full (the caller flushes and asks again).
-  u8* allocate(size_t bytes);
+  // Space for the two parts of a region's code; null when full (the caller flushes and asks again).
+  struct Space {
+    u8 *code = nullptr, *cold = nullptr;
+  };
+  Space allocate(size_t hot, size_t cold);
   // A region to be filled in; then add() makes it known. In between, nothing else may be asked for.
   Installed& create_block();
   Arena& arena() { return arena_; }  // for the arrays of a region
@@ -65,7 +68,7 @@ class CodeCache {
   // Own code bytes on a page, 64 bytes a bit.
   u64 granules(u64 page) const;
   std::vector<u64> pages() const;
-  size_t used() const { return used_; }
+  size_t used() const { return used_ + (memory_.size() - cold_from_); }
   size_t capacity() const { return memory_.size(); }
   size_t count() const { return count_; }
   u64 flushes = 0;
@@ -90,15 +93,15 @@ class CodeCache {
   size_t slot_of(const RegionKey& key) const;  // of the region, or slots_.size()
 
   os::ExecMemory memory_;
-  size_t used_ = kThunkBytes;
+  size_t used_ = kThunkBytes, cold_from_ = 0;  // in between: free
   Arena arena_;
   std::vector<Slot> slots_;
   size_t taken_ = 0, count_ = 0;  // slots not free; regions in them
   std::unordered_map<u64, Page> pages_;
-  std::vector<Installed*> blocks_;  // ascending code addresses
+  std::vector<Installed*> blocks_;  // ascending addresses of code, descending ones of its second parts
   // What was in use before the last region, which has no key if `passing_`.
   bool passing_ = false;
-  size_t used_before_ = 0;
+  size_t used_before_ = 0, cold_before_ = 0;
   Arena::Mark arena_before_;
 };
 

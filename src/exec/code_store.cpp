@@ -15,15 +15,16 @@ struct CodeStore::Header {
   u64 identity, size, count, slots;
 };
 namespace {
-constexpr char kMagic[8] = {'D', 'o', 'p', 'C', 'o', 'd', 'e', '1'};
+constexpr char kMagic[8] = {'D', 'o', 'p', 'C', 'o', 'd', 'e', '2'};
 constexpr u32 kMostCandidates = 8;  // under one key: code that is written anew again and again
 }  // namespace
 
 struct CodeStore::Record {
   u64 check, pc, mode, base;
   u32 bytes;  // of all
-  u32 guest_bytes, insn_count;
+  u32 guest_bytes, insn_count, hot_size;
   u32 extents, guest_code, code, relocs, links, pc_map, faults, recipes, recipe_ops;  // sizes of the arrays
+  u32 unused;
 
   static u64 key(u64 pc, u64 mode, u64 base) {
     const u64 words[] = {pc, mode, base};
@@ -39,6 +40,7 @@ struct CodeStore::Record {
     };
     out.guest_bytes = guest_bytes;
     out.insn_count = insn_count;
+    out.hot_size = hot_size;
     take(out.extents, extents);
     take(out.guest_code, guest_code);
     take(out.code, code);
@@ -112,6 +114,7 @@ void CodeStore::add(u64 pc, u64 mode, u64 base, const StoredRegion& s) {
               .bytes = 0,
               .guest_bytes = s.guest_bytes,
               .insn_count = s.insn_count,
+              .hot_size = s.hot_size,
               .extents = static_cast<u32>(s.extents.size()),
               .guest_code = static_cast<u32>(s.guest_code.size()),
               .code = static_cast<u32>(s.code.size()),
@@ -120,7 +123,8 @@ void CodeStore::add(u64 pc, u64 mode, u64 base, const StoredRegion& s) {
               .pc_map = static_cast<u32>(s.pc_map.size()),
               .faults = static_cast<u32>(s.faults.size()),
               .recipes = static_cast<u32>(s.recipes.size()),
-              .recipe_ops = static_cast<u32>(s.recipe_ops.size())};
+              .recipe_ops = static_cast<u32>(s.recipe_ops.size()),
+              .unused = 0};
   const auto put = [&](const void* data, size_t bytes) {
     const auto* p = static_cast<const u8*>(data);
     added_.insert(added_.end(), p, p + bytes);

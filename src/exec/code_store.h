@@ -23,6 +23,7 @@ struct StoredRegion {
     u8 skip, chainable;
   };
   u32 guest_bytes = 0, insn_count = 0;
+  u32 hot_size = 0;                    // of the code's first part (backend.h)
   std::span<const CodeRange> extents;  // linear addresses of the guest code
   std::span<const u8> guest_code;      // the bytes there, one extent after the other
   std::span<const u8> code;

@@ -98,8 +98,7 @@ std::string hex(const u8* data, size_t n) {
   for (u16 i = 0; i < layout.count; i++)
     text += "  " + std::string(layout.rows[i].name) + " = " +
             hex(before + layout.rows[i].offset, ir::type_bytes(layout.rows[i].type)) + "\n";
-  text += ir::dump(*block.region) + "\nhost code:\n" +
-          translator.backend().disassemble(block.code, block.code_size, reinterpret_cast<u64>(block.code));
+  text += ir::dump(*block.region) + "\nhost code:\n" + translator.host_listing(block);
   std::fprintf(stderr, "%s\n", text.c_str());
   std::fflush(stderr);
   std::abort();

@@ -79,12 +79,12 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
 
   backend::EmitConfig emit{config_.icount, options.chain, region.insn_count};
   const backend::Emitted& host = backend_->emit(region, emit);
-  u8* at = cache_.allocate(std::max<size_t>(host.code.size(), 1));
-  if (!at) return nullptr;
+  const CodeCache::Space at = cache_.allocate(std::max(host.hot_size, 1u), host.code.size() - host.hot_size);
+  if (!at.code) return nullptr;
   Installed& block = keep(region, key, host, at);
   collect_extents(region, reader, key.base);
   collect_ranges(reader, block);
-  backend_->install(host, at, block);
+  backend_->install(host, block);
   if (stored) put_in_store(block, host, reader);
 
   counters_.regions++;
@@ -92,6 +92,7 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   counters_.guest_bytes += region.guest_bytes;
   counters_.ir_ops_opt += region.ops.size();
   counters_.host_bytes += host.code.size();
+  counters_.hot_bytes += host.hot_size;
   if (dump && log_on(LogItem::OutAsm)) dump_host(block);
   if (perf_) write_perf_map(block);
   counters_.translate_ns += static_cast<u64>(
@@ -99,22 +100,25 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   return &block;
 }
 
-Installed& Translator::begin_block(const RegionKey& key, std::span<u8> code, u32 guest_bytes, u32 insn_count) {
+Installed& Translator::begin_block(const RegionKey& key, const CodeCache::Space& at, u32 hot_size, size_t code_size) {
   Installed& block = cache_.create_block();
   block.pc = key.pc;
   block.mode = key.mode;
   block.base = key.base;
   block.phys = key.phys;
-  block.guest_bytes = guest_bytes;
-  block.insn_count = insn_count;
-  block.code = code.data();
-  block.code_size = static_cast<u32>(code.size());
+  block.code = at.code;
+  block.cold = at.cold;
+  block.hot_size = hot_size;
+  block.code_size = static_cast<u32>(code_size);
   return block;
 }
 
 // The region's facts, and copies of its arrays in the cache's own memory.
-Installed& Translator::keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at) {
-  Installed& block = begin_block(key, {at, host.code.size()}, region.guest_bytes, region.insn_count);
+Installed& Translator::keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host,
+                            const CodeCache::Space& at) {
+  Installed& block = begin_block(key, at, host.hot_size, host.code.size());
+  block.guest_bytes = region.guest_bytes;
+  block.insn_count = region.insn_count;
   block.links = cache_.arena().copy(std::span<const backend::LinkSlot>(host.links));
   block.pc_map = cache_.arena().copy(std::span<const backend::PcMapRow>(host.pc_map));
   block.faults = cache_.arena().copy(std::span<const backend::FaultRow>(host.faults));
@@ -187,13 +191,23 @@ void Translator::dump_host(const Installed& block) {
   char head[80];
   std::snprintf(head, sizeof head, "OUT: [size=%u] pc 0x%llx\n", block.code_size,
                 static_cast<unsigned long long>(block.pc));
-  log_write(head + backend_->disassemble(block.code, block.code_size, reinterpret_cast<u64>(block.code)) + "\n");
+  log_write(head + host_listing(block) + "\n");
+}
+
+std::string Translator::host_listing(const Installed& block) const {
+  const u32 cold_size = block.code_size - block.hot_size;
+  std::string text = backend_->disassemble(block.code, block.hot_size, reinterpret_cast<u64>(block.code));
+  if (cold_size != 0) text += backend_->disassemble(block.cold, cold_size, reinterpret_cast<u64>(block.cold));
+  return text;
 }
 
 void Translator::write_perf_map(const Installed& block) {
-  const u64 linear = block.pc + block.base;
-  std::fprintf(perf_, "%llx %x guest_%llx\n", static_cast<unsigned long long>(reinterpret_cast<u64>(block.code)),
-               block.code_size, static_cast<unsigned long long>(linear));
+  const auto line = [&](const u8* code, u32 size, const char* kind) {
+    std::fprintf(perf_, "%llx %x guest_%llx%s\n", static_cast<unsigned long long>(reinterpret_cast<u64>(code)), size,
+                 static_cast<unsigned long long>(block.pc + block.base), kind);
+  };
+  line(block.code, block.hot_size, "");
+  if (block.code_size != block.hot_size) line(block.cold, block.code_size - block.hot_size, "_slow");
   std::fflush(perf_);
 }
 

@@ -34,7 +34,7 @@ struct Config {
 
 struct Counters {
   u64 regions = 0, stored = 0, guest_insns = 0, guest_bytes = 0, ir_ops = 0, ir_ops_opt = 0, host_bytes = 0,
-      translate_ns = 0;
+      hot_bytes = 0, translate_ns = 0;
   u64 enters = 0, resumes = 0, lookups = 0, links = 0, invalidated = 0, smc_restarts = 0, faults = 0, requests = 0,
       one_shots = 0;
 };
@@ -63,6 +63,7 @@ class Translator {
   backend::Backend& backend() { return *backend_; }
   backend::Backend& interpreter() { return *interp_; }
   Counters& counters() { return counters_; }
+  std::string host_listing(const Installed& block) const;
   std::set<u64> breakpoints;  // linear addresses: a region never runs over one
 
  private:
@@ -75,8 +76,9 @@ class Translator {
   void put_in_store(const Installed& block, const backend::Emitted& host, PageReader& reader);
   u64 store_identity() const;
   bool may_be_stored(const CompileOptions& options) const;
-  Installed& begin_block(const RegionKey& key, std::span<u8> code, u32 guest_bytes, u32 insn_count);
-  Installed& keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host, u8* at);
+  Installed& begin_block(const RegionKey& key, const CodeCache::Space& at, u32 hot_size, size_t code_size);
+  Installed& keep(const ir::Region& region, const RegionKey& key, const backend::Emitted& host,
+                  const CodeCache::Space& at);
   void write_perf_map(const Installed& block);
   bool dumping(u64 linear) const { return linear >= config_.dump_from && linear <= config_.dump_to; }
 

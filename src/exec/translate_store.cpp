@@ -49,9 +49,12 @@ Installed* Translator::load(const RegionKey& key, PageReader& reader) {
     }
     return at == r.guest_code.size();
   });
-  u8* at = found ? cache_.allocate(std::max<size_t>(s.code.size(), 1)) : nullptr;
-  if (!at) return nullptr;
-  Installed& block = begin_block(key, {at, s.code.size()}, s.guest_bytes, s.insn_count);
+  if (!found || s.hot_size > s.code.size()) return nullptr;
+  const CodeCache::Space at = cache_.allocate(s.hot_size, s.code.size() - s.hot_size);
+  if (!at.code) return nullptr;
+  Installed& block = begin_block(key, at, s.hot_size, s.code.size());
+  block.guest_bytes = s.guest_bytes;
+  block.insn_count = s.insn_count;
   block.pc_map = s.pc_map;
   block.faults = s.faults;
   block.recipes = s.recipes;
@@ -72,7 +75,7 @@ Installed* Translator::load(const RegionKey& key, PageReader& reader) {
   block.links = cache_.arena().copy(std::span<const backend::LinkSlot>(links_));
   extents_.assign(s.extents.begin(), s.extents.end());
   collect_ranges(reader, block);
-  backend_->install(s.code, s.relocs, at, block);
+  backend_->install(s.code, s.relocs, block);
   counters_.stored++;
   if (perf_) write_perf_map(block);
   return &block;
@@ -94,6 +97,7 @@ void Translator::put_in_store(const Installed& block, const backend::Emitted& ho
   config_.store->add(block.pc, block.mode, block.base,
                      {.guest_bytes = block.guest_bytes,
                       .insn_count = block.insn_count,
+                      .hot_size = block.hot_size,
                       .extents = extents_,
                       .guest_code = guest_code_,
                       .code = host.code,

@@ -324,7 +324,7 @@ bool VcpuLoop::locate(u64& pc, u32& insn, Installed*& block) {
   const u8* at = b.return_address(h_);
   block = translator_.cache().at_host(at);
   ASSERT_MSG(block, "a call from outside of any region");
-  const u32 offset = static_cast<u32>(at - block->code);
+  const u32 offset = block->offset_of(at);
   auto it = std::upper_bound(block->pc_map.begin(), block->pc_map.end(), offset,
                              [](u32 o, const backend::PcMapRow& r) { return o < r.host; });
   ASSERT_MSG(it != block->pc_map.begin(), "a call site without a row in the pc map");
@@ -396,11 +396,11 @@ bool VcpuLoop::host_fault(u64& host_pc, u64 va, mem::Access access) {
   if (generated) {
     const Installed* block = translator_.cache().at_host(at);
     if (!block) return false;
-    const u32 offset = static_cast<u32>(at - block->code);
+    const u32 offset = block->offset_of(at);
     const auto row = std::lower_bound(block->faults.begin(), block->faults.end(), offset,
                                       [](const backend::FaultRow& r, u32 o) { return r.access < o; });
     if (row == block->faults.end() || row->access != offset) return false;
-    host_pc = reinterpret_cast<u64>(block->code + row->slow);
+    host_pc = reinterpret_cast<u64>(block->at(row->slow));
     code_hit_ = code;
     return true;
   }
@@ -615,7 +615,8 @@ std::string VcpuLoop::jit_info() {
       "regions             %llu (%zu valid), %llu more from the store\n"
       "guest instructions  %llu (%.1f a region)\n"
       "IR ops              %.2f an instruction, %.2f optimised\n"
-      "host code           %llu bytes, %.1f an instruction; cache %zu of %zu KiB, %llu flushes\n"
+      "host code           %llu bytes, %.1f an instruction (%.1f but for slow paths); cache %zu of %zu KiB, %llu "
+      "flushes\n"
       "translation time    %.1f ms, %.0f ns an instruction\n"
       "entered             %llu, resumed %llu, lookups %llu, links %llu, requests %llu\n"
       "invalidated         %llu, restarts %llu, one-shot regions %llu, faults %llu\n"
@@ -625,17 +626,17 @@ std::string VcpuLoop::jit_info() {
       static_cast<unsigned long long>(c.stored), static_cast<unsigned long long>(c.guest_insns),
       n / static_cast<double>(std::max<u64>(c.regions, 1)), static_cast<double>(c.ir_ops) / n,
       static_cast<double>(c.ir_ops_opt) / n, static_cast<unsigned long long>(c.host_bytes),
-      static_cast<double>(c.host_bytes) / n, translator_.cache().used() >> 10, translator_.cache().capacity() >> 10,
-      static_cast<unsigned long long>(translator_.cache().flushes), static_cast<double>(c.translate_ns) / 1e6,
-      static_cast<double>(c.translate_ns) / n, static_cast<unsigned long long>(c.enters),
-      static_cast<unsigned long long>(c.resumes), static_cast<unsigned long long>(c.lookups),
-      static_cast<unsigned long long>(c.links), static_cast<unsigned long long>(c.requests),
-      static_cast<unsigned long long>(c.invalidated), static_cast<unsigned long long>(c.smc_restarts),
-      static_cast<unsigned long long>(c.one_shots), static_cast<unsigned long long>(c.faults),
-      static_cast<unsigned long long>(t.fills), static_cast<unsigned long long>(t.victim_hits),
-      static_cast<unsigned long long>(t.flushes), static_cast<unsigned long long>(t.flush_pages),
-      static_cast<unsigned long long>(t.space_switches), static_cast<unsigned long long>(t.space_hits),
-      static_cast<unsigned long long>(t.restored));
+      static_cast<double>(c.host_bytes) / n, static_cast<double>(c.hot_bytes) / n, translator_.cache().used() >> 10,
+      translator_.cache().capacity() >> 10, static_cast<unsigned long long>(translator_.cache().flushes),
+      static_cast<double>(c.translate_ns) / 1e6, static_cast<double>(c.translate_ns) / n,
+      static_cast<unsigned long long>(c.enters), static_cast<unsigned long long>(c.resumes),
+      static_cast<unsigned long long>(c.lookups), static_cast<unsigned long long>(c.links),
+      static_cast<unsigned long long>(c.requests), static_cast<unsigned long long>(c.invalidated),
+      static_cast<unsigned long long>(c.smc_restarts), static_cast<unsigned long long>(c.one_shots),
+      static_cast<unsigned long long>(c.faults), static_cast<unsigned long long>(t.fills),
+      static_cast<unsigned long long>(t.victim_hits), static_cast<unsigned long long>(t.flushes),
+      static_cast<unsigned long long>(t.flush_pages), static_cast<unsigned long long>(t.space_switches),
+      static_cast<unsigned long long>(t.space_hits), static_cast<unsigned long long>(t.restored));
   return text;
 }
 

@@ -7,11 +7,13 @@ namespace doppel::exec {
 namespace {
 
 Installed& add(CodeCache& cache, u64 phys, bool keyed, size_t bytes = 100) {
-  u8* const code = cache.allocate(bytes);
+  const CodeCache::Space at = cache.allocate(bytes, bytes / 2);
   Installed& b = cache.create_block();
   b.phys = b.pc = phys;
-  b.code = code;
-  b.code_size = static_cast<u32>(bytes);
+  b.code = at.code;
+  b.cold = at.cold;
+  b.hot_size = static_cast<u32>(bytes);
+  b.code_size = static_cast<u32>(bytes + bytes / 2);
   const CodeRange range{phys, phys + 3};
   if (keyed) b.ranges = cache.arena().copy(std::span<const CodeRange>(&range, 1));
   cache.add(b, keyed);
@@ -26,6 +28,7 @@ TEST(CodeCache, RegionsThatRunOnceTakeNoRoom) {
   for (int i = 0; i < 100'000; i++) {
     const Installed& passing = add(cache, ~u64{0}, false);
     EXPECT_EQ(cache.at_host(passing.code + 10), &passing);
+    EXPECT_EQ(cache.at_host(passing.cold + 10), &passing);
     if (used != 0) ASSERT_EQ(cache.used(), used);
     used = cache.used();
   }
@@ -34,6 +37,10 @@ TEST(CodeCache, RegionsThatRunOnceTakeNoRoom) {
   EXPECT_EQ(cache.find({0x2000, 0x2000, 0, 0}), &second);
   EXPECT_EQ(cache.at_host(first.code), &first);
   EXPECT_EQ(cache.at_host(second.code), &second);
+  for (const Installed* b : {&first, &second}) {
+    EXPECT_EQ(cache.at_host(b->cold), b);
+    EXPECT_EQ(cache.at_host(b->cold + 49), b);
+  }
   EXPECT_EQ(cache.count(), 2u);
   add(cache, ~u64{0}, false);
   cache.flush();
@@ -46,7 +53,7 @@ TEST(CodeCache, RegionsThatRunOnceTakeNoRoom) {
 TEST(CodeCache, ARegionWithLinksStays) {
   CodeCache cache;
   ASSERT_TRUE(cache.create(1 << 20));
-  cache.allocate(100);
+  cache.allocate(100, 0);
   Installed& b = cache.create_block();
   const backend::LinkSlot slot{};
   b.links = cache.arena().copy(std::span<const backend::LinkSlot>(&slot, 1));

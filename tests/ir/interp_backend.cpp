@@ -84,7 +84,7 @@ class InterpBackend : public ::testing::Test {
     code_.push_back(std::vector<u8>(emitted.code.size()));
     block->code = code_.back().data();
     block->adopt(emitted);
-    backend_->install(emitted, block->code, *block);
+    backend_->install(emitted, *block);
     blocks_.push_back(std::move(block));
     return *blocks_.back();
   }

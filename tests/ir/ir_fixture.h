@@ -171,6 +171,8 @@ inline u64 eval(Opcode code, Type type, std::vector<std::pair<Type, u64>> args, 
 // A region's code with the arrays that the code cache would own.
 struct OwnedBlock : backend::CodeBlock {
   void adopt(const backend::Emitted& e) {
+    code_size = static_cast<u32>(e.code.size());
+    hot_size = e.hot_size;
     slots_ = e.links;
     rows_ = e.pc_map;
     for (backend::LinkSlot& l : slots_) l.from = this;

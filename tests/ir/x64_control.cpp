@@ -14,9 +14,9 @@ struct X64Control : ::testing::Test {
     auto block = std::make_unique<OwnedBlock>();
     block->pc = region.pc;
     block->code = jit.area() + X64Jit::kThunks + offset;
-    block->code_size = static_cast<u32>(e.code.size());
     block->adopt(e);
-    jit.backend->install(e, block->code, *block);
+    block->cold = jit.area() + X64Jit::kArea / 2 + offset;
+    jit.backend->install(e, *block);
     return block;
   }
   // r0 += 1, then to `to`.

@@ -71,9 +71,9 @@ class X64Jit {
     const backend::Emitted& e = backend->emit(r, config);
     block_ = std::make_unique<OwnedBlock>();
     block_->code = area_ + kThunks;
-    block_->code_size = static_cast<u32>(e.code.size());
     block_->adopt(e);
-    backend->install(e, block_->code, *block_);
+    block_->cold = area_ + kArea - (block_->code_size - block_->hot_size);
+    backend->install(e, *block_);
     return *block_;
   }
   // From `s`, which gets the state afterwards.
@@ -113,7 +113,7 @@ class X64Jit {
     to.tags = from.tags;
     to.step = from.step;
   }
-  std::string code() const { return block_ ? backend->disassemble(block_->code, block_->code_size, 0) : ""; }
+  std::string code() const { return block_ ? backend->disassemble(block_->code, block_->hot_size, 0) : ""; }
 
   std::unique_ptr<backend::Backend> backend;
   backend::EmitConfig config;
@@ -141,7 +141,7 @@ class X64Jit {
       result.fault = true;
       const u8* at = backend->return_address(s.h);
       for (const auto& row : block.pc_map) {
-        if (block.code + row.host == at) result.pc = row.pc, result.insn = row.insn;
+        if (block.at(row.host) == at) result.pc = row.pc, result.insn = row.insn;
       }
       s.pc = result.pc;
     }

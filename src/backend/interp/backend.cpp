@@ -60,11 +60,12 @@ class InterpBackend final : public Backend {
       slot.recipe = static_cast<u16>(ir::exit_recipe(op));
       out_.links.push_back(slot);
     }
+    out_.hot_size = static_cast<u32>(out_.code.size());
     return out_;
   }
 
-  void install(std::span<const u8> code, std::span<const Emitted::Reloc>, u8* at, CodeBlock&) override {
-    std::memcpy(at, code.data(), code.size());
+  void install(std::span<const u8> code, std::span<const Emitted::Reloc>, CodeBlock& block) override {
+    std::memcpy(block.code, code.data(), code.size());
   }
   void link(LinkSlot& slot, CodeBlock& to) override { slot.to = &to; }
   void unlink(LinkSlot& slot) override { slot.to = nullptr; }

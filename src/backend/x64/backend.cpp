@@ -80,15 +80,18 @@ class X64Backend final : public Backend {
     return emitter_.emit(region, config);
   }
 
-  void install(std::span<const u8> code, std::span<const Emitted::Reloc> relocs, u8* at, CodeBlock& block) override {
+  void install(std::span<const u8> code, std::span<const Emitted::Reloc> relocs, CodeBlock& block) override {
     using Kind = Emitted::RelocKind;
-    std::memcpy(at, code.data(), code.size());
+    std::memcpy(block.code, code.data(), block.hot_size);
+    std::memcpy(block.cold, code.data() + block.hot_size, code.size() - block.hot_size);
     for (const Emitted::Reloc& r : relocs) {
+      u8* const at = block.at(r.at);
       switch (r.kind) {
-        case Kind::Thunk: patch(at + r.at, area_ + r.to); break;
-        case Kind::Link: store_le<u64>(at + r.at, reinterpret_cast<u64>(&block.links[r.to])); break;
-        case Kind::HelperLow: store_le<u32>(at + r.at, static_cast<u32>(helper_address(r.to))); break;
-        case Kind::HelperHigh: store_le<u32>(at + r.at, static_cast<u32>(helper_address(r.to) >> 32)); break;
+        case Kind::Thunk: patch(at, area_ + r.to); break;
+        case Kind::Part: patch(at, block.at(r.to)); break;
+        case Kind::Link: store_le<u64>(at, reinterpret_cast<u64>(&block.links[r.to])); break;
+        case Kind::HelperLow: store_le<u32>(at, static_cast<u32>(helper_address(r.to))); break;
+        case Kind::HelperHigh: store_le<u32>(at, static_cast<u32>(helper_address(r.to) >> 32)); break;
       }
     }
   }
@@ -103,8 +106,8 @@ class X64Backend final : public Backend {
   }
   // Only the vCPU that owns the code runs it, and not now: plain stores do.
   void link(LinkSlot& slot, CodeBlock& to) override { patch(slot, to.code + slot.skip); }
-  void unlink(LinkSlot& slot) override { patch(slot, slot.from->code + slot.stub); }
-  void link_by_jump_cache(LinkSlot& slot) override { patch(slot.from->code + slot.leave, thunks_.probe_jump_cache); }
+  void unlink(LinkSlot& slot) override { patch(slot, slot.from->at(slot.stub)); }
+  void link_by_jump_cache(LinkSlot& slot) override { patch(slot.from->at(slot.leave), thunks_.probe_jump_cache); }
 
   ExitReason enter(mem::VcpuHeader& cpu, CodeBlock& block) override {
     using Enter = u32 (*)(mem::VcpuHeader*, const u8*);
@@ -162,7 +165,7 @@ class X64Backend final : public Backend {
   u64 offset(const u8* thunk) const { return static_cast<u64>(thunk - area_); }
   u64 helper_address(u32 number) const { return reinterpret_cast<u64>(helpers_->rows[number].fn); }
   static void patch(u8* at, const u8* to) { store_le<u32>(at, static_cast<u32>(to - (at + 4))); }
-  static void patch(LinkSlot& slot, const u8* to) { patch(slot.from->code + slot.patch, to); }
+  static void patch(LinkSlot& slot, const u8* to) { patch(slot.from->at(slot.patch), to); }
 
   const HostFeatures host_;
   const ir::StateLayout& layout_;

@@ -75,6 +75,7 @@ const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config)
   eflags_ = ebool_ = 0;
   eflags_af_ = false;
   x_ = {};
+  hot_size_ = ~u32{0};
   insn_ = insns_begun_ = 0;
   insn_pc_ = region.pc;
   cur_ = 0;
@@ -89,9 +90,12 @@ const Emitted& Emitter::emit(const ir::Region& region, const EmitConfig& config)
     carry_ready_ = false;
     (this->*kEmit[static_cast<size_t>(op.code)])(op);
   }
+  emit_exit_paths();
+  hot_size_ = static_cast<u32>(c.getSize());
   emit_slow_paths();
   emit_exits();
   out_.code = {buffer_.get(), c.getSize()};
+  out_.hot_size = hot_size_;
   return out_;
 }
 
@@ -247,57 +251,33 @@ void Emitter::probe_jump_cache_const(u64 pc) {
   o.b(0xe2);
 }
 
+// What is done at each exit, linked or not. Afterwards those that end in the second part have their jumps to there.
+void Emitter::emit_exit_paths() {
+  for (Exit& e : exits_) {
+    const bool counts = config_.icount && e.insns != config_.icount_insns;
+    const bool looks_up = config_.chain && !e.chain && !e.step;
+    if (!e.x.pending() && !counts && !looks_up) continue;
+    patch_here(e.jump);
+    if (e.x.pending()) x_write_back(e.x, kRdx);
+    if (counts) add_icount(static_cast<s64>(config_.icount_insns) - e.insns);
+    looks_up ? probe_jump_cache_const(e.pc) : void(e.jump = jmp32());
+  }
+}
+
+// The ends of exits that are not linked.
 void Emitter::emit_exits() {
   for (const Exit& e : exits_) {
-    u32 jump = e.jump;
-    bool here = false;  // its path has begun
-    if (e.x.pending()) {
-      patch_here(jump);
-      x_write_back(e.x, kRdx);
-      here = true;
-    }
-    if (config_.icount && e.insns != config_.icount_insns) {
-      if (!here) patch_here(jump);
-      add_icount(static_cast<s64>(config_.icount_insns) - e.insns);
-      here = true;
-    }
+    if (!e.step && config_.chain && !e.chain) continue;
+    patch_here(e.jump);
     if (e.step) {
-      if (!here) patch_here(jump);
       c.mov(state_mem(8, layout_->xstack.step), 1);
       store_pc(e.pc);
       jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Loop)]);
     } else if (!config_.chain) {
-      if (!here) patch_here(jump);
       store_pc(e.pc);
       jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Lookup)]);
-    } else if (!e.chain) {
-      if (!here) patch_here(jump);
-      probe_jump_cache_const(e.pc);
     } else {
-      if (here) jump = jmp32();  // this one gets linked
-      patch_here(jump);
-      LinkSlot slot;
-      if (e.request_jump) {
-        patch_here(e.request_jump);
-        slot.recipe = e.recipe;
-        slot.skip = check_size_;
-      }
-      slot.pc = e.pc;
-      slot.patch = jump;
-      slot.stub = static_cast<u32>(c.getSize());
-      slot.chainable = true;
-      store_pc(e.pc);
-      {
-        Bytes o(c);
-        o.b(0x48);  // MOV RAX, imm64: the slot's address, known when installed
-        o.b(0xb8);
-        relocs_.push_back({o.at(), Emitted::RelocKind::Link, static_cast<u32>(links_.size())});
-        o.q(0);
-        o.store(true, kRbp, header_disp(field::exit_slot), kRax);
-      }
-      slot.leave = static_cast<u32>(c.getSize()) + 1;
-      jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Link)]);
-      links_.push_back(slot);
+      link_stub(e);
     }
   }
   patch_here(request_jump_);
@@ -309,6 +289,31 @@ void Emitter::emit_exits() {
     store_pc(region_->pc);
     jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Icount)]);
   }
+}
+
+void Emitter::link_stub(const Exit& e) {
+  LinkSlot slot;
+  if (e.request_jump) {
+    patch_here(e.request_jump);
+    slot.recipe = e.recipe;
+    slot.skip = check_size_;
+  }
+  slot.pc = e.pc;
+  slot.patch = e.jump;
+  slot.stub = static_cast<u32>(c.getSize());
+  slot.chainable = true;
+  store_pc(e.pc);
+  {
+    Bytes o(c);
+    o.b(0x48);  // MOV RAX, imm64: the slot's address, known when installed
+    o.b(0xb8);
+    relocs_.push_back({o.at(), Emitted::RelocKind::Link, static_cast<u32>(links_.size())});
+    o.q(0);
+    o.store(true, kRbp, header_disp(field::exit_slot), kRax);
+  }
+  slot.leave = static_cast<u32>(c.getSize()) + 1;
+  jump_thunk(thunks_.exit[static_cast<int>(ExitReason::Link)]);
+  links_.push_back(slot);
 }
 
 // --- calls

@@ -23,7 +23,13 @@ u32 Emitter::jmp32() {
   return static_cast<u32>(c.getSize()) - 4;
 }
 
-void Emitter::patch_to(u32 at, u32 target) { store_le<u32>(buffer_.get() + at, target - (at + 4)); }
+void Emitter::patch_to(u32 at, u32 target) {
+  if ((at < hot_size_) != (target < hot_size_)) {
+    relocs_.push_back({at, Emitted::RelocKind::Part, target});
+    return;
+  }
+  store_le<u32>(buffer_.get() + at, target - (at + 4));
+}
 void Emitter::patch_here(u32 at) { patch_to(at, static_cast<u32>(c.getSize())); }
 
 void Emitter::set_cc(int cc, int d) {

@@ -355,7 +355,9 @@ class Emitter {
   void side_exit(const Op& op, int cc);
   void exit_stale(const Op& op, bool last);
   u32 check_request();
+  void emit_exit_paths();
   void emit_exits();
+  void link_stub(const Exit& e);
   void store_pc(u64 pc);
   static void load_rax(Bytes& o, u64 imm);
   void jump_thunk(const u8* thunk);
@@ -469,6 +471,7 @@ class Emitter {
   RegFile gpr_, xmm_;
   Value gpr_slot_[kGprSlots];
   Value xmm_slot_[kXmmSlots];
+  u32 hot_size_ = 0;  // where the second part of the code begins; the largest number: not known yet
   u32 request_jump_ = 0, icount_jump_ = 0;
   u8 check_size_ = 0;  // of check_request(), the first bytes of every region
   Value cur_ = 0;
