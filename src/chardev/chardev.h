@@ -1,5 +1,6 @@
 // Chardev: a byte stream to the outside (stdio, pty, tcp, unix, file, null, ringbuf). Input arrives on the I/O thread.
 #pragma once
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <span>
@@ -32,6 +33,12 @@ class Chardev {
   // Descriptors that came with the input (unix sockets), for the caller to close; input handlers ask on the I/O thread.
   virtual std::vector<int> take_descriptors() { return {}; }
   virtual std::string description() const = 0;
+  // Whether the front end has its end open; one that can close it says so. For the monitor. Any thread.
+  void set_front_open(bool open) { front_open_ = open; }
+  bool front_open() const { return front_open_; }
+
+ private:
+  std::atomic<bool> front_open_{true};
 };
 
 }  // namespace doppel::chardev

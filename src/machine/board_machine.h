@@ -16,6 +16,8 @@
 
 namespace doppel::machine {
 
+struct VirtioContext;
+
 class BoardMachine : public Machine {
  public:
   ~BoardMachine() override;
@@ -52,6 +54,7 @@ class BoardMachine : public Machine {
   Status set_balloon(u64) override { return Error{"this board has no balloon", ""}; }
   Result<std::vector<u64>> balloon_stats() override { return Error{"this board has no balloon", ""}; }
   Result<u64> balloon_bytes() override { return Error{"this board has no balloon", ""}; }
+  std::vector<NicFilter> rx_filters(const std::string& nic) override;
   Status while_stopped(const StoppedWork& work) override;
   void archive(StateArchive& ar) override;
   bool guest_is_off() const override { return off_.load(); }
@@ -103,6 +106,7 @@ class BoardMachine : public Machine {
   void tell(const MachineEvent& event) const {
     if (on_event) on_event(event);
   }
+  VirtioContext virtio_context();
 
   mem::AddressSpace memory_;
   mutable std::mutex device_lock_;

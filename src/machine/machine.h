@@ -15,6 +15,7 @@
 #include "display/surface.h"
 #include "hw/core/clock.h"
 #include "hw/core/device.h"
+#include "hw/net/rx_filter.h"
 
 namespace doppel::net {
 class Network;
@@ -125,11 +126,13 @@ struct MachineEvent {
     DeviceDeleted,  // a device has gone, and nothing of it is left
     UnplugRefused,  // the guest does not let go of a device
     BlockError,     // a disk failed a request
+    PortChanged,    // the guest has opened or closed a port of virtio-serial
+    FilterChanged,  // the guest has changed what a network card takes; once, until rx_filters() is called
   } kind = Kind::Stop;
   bool guest = false;                         // Reset, Shutdown: the guest asked
   ShutdownCause cause = ShutdownCause::None;  // Shutdown
-  std::string name, path;                     // TrayMoved, RtcChange, DeviceDeleted, UnplugRefused, BlockError
-  bool open = false;                          // TrayMoved
+  std::string name, path;                     // TrayMoved, RtcChange, DeviceDeleted...; PortChanged: the port's id
+  bool open = false;                          // TrayMoved, PortChanged
   s64 offset = 0;                             // RtcChange: seconds from what the clock started with
   // BlockError: errno value, whether it was a read, and what becomes of the request.
   int error = 0;
@@ -153,6 +156,11 @@ struct DriveInfo {
   std::string file;
   std::shared_ptr<block::Node> node;  // null: no medium
   block::Limits limits;
+};
+
+struct NicFilter {
+  std::string nic;
+  hw::RxFilter filter;
 };
 
 struct PciRegionInfo {
@@ -234,6 +242,8 @@ class Machine {
   virtual Result<u64> balloon_bytes() = 0;
   // What the guest told of its memory, by virtio's tags (1.2, 5.5.6.4); all ones: not told. The guest is asked again.
   virtual Result<std::vector<u64>> balloon_stats() = 0;
+  // What network cards take, of those that can tell: the one of this name; empty: all. Their next change is an event.
+  virtual std::vector<NicFilter> rx_filters(const std::string& nic) = 0;
   // The machine's state as a whole. `while_stopped` holds the machine between two instructions, with no request of a
   // disk in flight, runs `work` and lets it go on as it was, unless work sets `stay`. Not from the threads of vCPUs and
   // devices. Inside of it: `archive` saves or loads all but RAM (which is to be loaded first); `ram` is null where

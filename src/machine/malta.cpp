@@ -402,11 +402,11 @@ Status MaltaMachine::build_cards() {
   if (!nics.ok()) return nics.error();
   for (NicConfig& nic : *nics) {
     nic.rom_file = "none";  // x86 code
-    auto card = make_nic(config_, nic, clock_, device_lock_);
+    auto card = make_nic(virtio_context(), nic);
     if (!card.ok()) return card.error();
     if (Status s = plug(card->name, std::move(card->device), nic.address, true); !s.ok()) return s;
   }
-  const VirtioContext context{config_, clock_, device_lock_, memory_};
+  const VirtioContext context = virtio_context();
   unsigned number = 0;
   const auto add_one = [&](Result<std::unique_ptr<hw::VirtioPci>> made, const DeviceConfig& device) {
     if (!made.ok()) return Status(made.error());

@@ -145,13 +145,13 @@ Result<PcMachine::NewCard> PcMachine::make_card(const DeviceConfig& device) {
   if (is_nic(device.driver)) {
     auto nic = nic_of_device(device);
     if (!nic.ok()) return nic.error();
-    auto made = make_nic(config_, *nic, clock_, device_lock_);
+    auto made = make_nic(virtio_context(), *nic);
     if (!made.ok()) return made.error();
     card.name = made->name;
     card.device = std::move(made->device);
     return card;
   }
-  const VirtioContext context{config_, clock_, device_lock_, memory_};
+  const VirtioContext context = virtio_context();
   Result<std::unique_ptr<hw::PciDevice>> made = std::unique_ptr<hw::PciDevice>();
   const auto as_card = [](Result<std::unique_ptr<hw::VirtioPci>> v) -> Result<std::unique_ptr<hw::PciDevice>> {
     if (!v.ok()) return v.error();

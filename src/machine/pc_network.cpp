@@ -135,7 +135,8 @@ Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config, const std:
   return out;
 }
 
-Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Clock& clock, std::mutex& device_lock) {
+Result<Nic> make_nic(const VirtioContext& context, const NicConfig& nic) {
+  const MachineConfig& config = context.config;
   const Model& model = *find_model(nic.model);
   if (!config.network) return Error{"this machine was made without a network", "give it one"};
   auto port = config.network->add_nic(model.name, nic.name, nic.mac, nic.netdev);
@@ -147,7 +148,7 @@ Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Cloc
     return rom.error();
   }
   if (!model.make) {
-    auto card = make_virtio_nic(config, clock, device_lock, nic, port.take(), rom.take());
+    auto card = make_virtio_nic(context, nic, port.take(), rom.take());
     if (!card.ok()) {
       config.network->remove_nic(name);
       return card.error();
@@ -155,8 +156,8 @@ Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Cloc
     return Nic{name, card.take()};
   }
   return Nic{name, model.make({.port = port.take(),
-                               .clock = clock,
-                               .device_lock = device_lock,
+                               .clock = context.clock,
+                               .device_lock = context.device_lock,
                                .rom = rom.take(),
                                .mitigation = nic.mitigation})};
 }

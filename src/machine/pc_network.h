@@ -5,6 +5,8 @@
 
 namespace doppel::machine {
 
+struct VirtioContext;
+
 bool is_nic(const std::string& driver);
 std::vector<std::string> nic_names();  // but for virtio's, which pc_virtio.h lists
 std::vector<std::string> nic_properties(const std::string& driver);
@@ -17,6 +19,6 @@ struct Nic {
 };
 // Cards of -nic, -net and -device, in that order. Errors: unknown models and properties.
 Result<std::vector<NicConfig>> plan_nics(const MachineConfig& config, const std::string& default_model);
-Result<Nic> make_nic(const MachineConfig& config, const NicConfig& nic, hw::Clock& clock, std::mutex& device_lock);
+Result<Nic> make_nic(const VirtioContext& context, const NicConfig& nic);
 
 }  // namespace doppel::machine

@@ -25,7 +25,7 @@ Status PcMachine::build_network() {
   auto nics = plan_nics(config_, "e1000");
   if (!nics.ok()) return nics.error();
   for (NicConfig& nic : *nics) {
-    auto card = make_nic(config_, nic, clock_, device_lock_);
+    auto card = make_nic(virtio_context(), nic);
     if (!card.ok()) return card.error();
     u8 place;
     if (Status s = attach(card->name, std::move(card->device), nic.address, place); !s.ok()) return s;
@@ -36,7 +36,7 @@ Status PcMachine::build_network() {
 }
 
 Status PcMachine::build_storage() {
-  const VirtioContext context{config_, clock_, device_lock_, memory_};
+  const VirtioContext context = virtio_context();
   std::map<std::string, int> numbers;
   for (DiskController& c : drives_.controllers) {
     auto made = make_controller(context, c);
@@ -55,7 +55,7 @@ Status PcMachine::build_storage() {
 }
 
 Status PcMachine::build_virtio() {
-  const VirtioContext context{config_, clock_, device_lock_, memory_};
+  const VirtioContext context = virtio_context();
   std::map<std::string, int> numbers;
   const auto add_one = [&](Result<std::unique_ptr<hw::VirtioPci>> made, const DeviceConfig& device, u8& place) {
     if (!made.ok()) return Status(made.error());

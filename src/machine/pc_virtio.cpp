@@ -63,6 +63,13 @@ const Model* find_model(const std::string& name) {
 
 u16 default_queues(const VirtioContext& context) { return static_cast<u16>(std::min<u32>(context.config.cpus, 64)); }
 
+// Among the objects. Cards that come later have their names written into the configuration.
+std::string card_path(const MachineConfig& config, const std::string& name) {
+  const bool given = std::any_of(config.devices.begin(), config.devices.end(),
+                                 [&](const DeviceConfig& d) { return PropertyReader(d).text("id") == name; });
+  return (given ? "/machine/peripheral/" : "/machine/unattached/") + name;
+}
+
 bool strip(std::string& text, std::string_view end) {
   if (!text.ends_with(end)) return false;
   text.resize(text.size() - end.size());
@@ -186,17 +193,16 @@ Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& con
   return on_pci(p, std::make_unique<hw::VirtioBlk>(std::move(b)), kClassStorage, vectors);
 }
 
-Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const MachineConfig& config, hw::Clock& clock,
-                                                       std::mutex& device_lock, const NicConfig& nic,
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const VirtioContext& context, const NicConfig& nic,
                                                        std::shared_ptr<net::NicPort> port, std::vector<u8> rom) {
   const DeviceConfig device{nic.model, nic.properties};
   PropertyReader p(device);
-  hw::VirtioNet::Params n{.port = std::move(port), .clock = clock, .device_lock = device_lock};
+  hw::VirtioNet::Params n{.port = port, .clock = context.clock, .device_lock = context.device_lock};
   for (const std::string& name : hw::VirtioNet::feature_names()) {
     if (!p.is_on(name, true)) n.features &= ~hw::VirtioNet::feature_by_name(name);
   }
   // Every back end takes frames of any number of queues: as many pairs as there are CPUs to use them.
-  if (p.is_on("mq", false)) n.queue_pairs = static_cast<u16>(std::min<u32>(config.cpus, 8));
+  if (p.is_on("mq", false)) n.queue_pairs = static_cast<u16>(std::min<u32>(context.config.cpus, 8));
   n.rx_size = static_cast<u16>(p.number("rx_queue_size", 256, 256, 1024));
   n.tx_size = static_cast<u16>(p.number("tx_queue_size", 256, 256, 1024));
   if (!std::has_single_bit(n.rx_size) || !std::has_single_bit(n.tx_size))
@@ -209,6 +215,10 @@ Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const MachineConfig& conf
   if (!duplex.empty()) n.duplex = duplex == "full";
   n.event_idx = p.is_on("event_idx", true);
   n.indirect = p.is_on("indirect_desc", true);
+  n.filter_changed = [&config = context.config, tell = context.tell, name = port->name()] {
+    tell(
+        {.kind = MachineEvent::Kind::FilterChanged, .name = name, .path = card_path(config, name) + "/virtio-backend"});
+  };
   if (p.error()) return *p.error();
   const unsigned vectors = 2u * n.queue_pairs + 2;
   return on_pci(p, std::make_unique<hw::VirtioNet>(std::move(n)), kClassEthernet, vectors, std::move(rom));
@@ -303,6 +313,9 @@ Result<std::unique_ptr<hw::VirtioPci>> make_serial(const VirtioContext& context,
   s.event_idx = p.is_on("event_idx", true);
   s.indirect = p.is_on("indirect_desc", true);
   s.ports = ports_of(context, p, s.max_ports);
+  s.port_changed = [tell = context.tell](const hw::VirtioPort& port, bool open) {
+    tell({.kind = MachineEvent::Kind::PortChanged, .name = port.id, .open = open});
+  };
   if (p.error()) return *p.error();
   const unsigned vectors = s.max_ports + 1;
   return on_pci(p, std::make_unique<hw::VirtioSerial>(std::move(s)), kClassSerial, vectors);

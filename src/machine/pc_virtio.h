@@ -1,6 +1,7 @@
 // The virtio devices of a PC: from -device and -drive if=virtio to functions on the PCI bus. Names, aliases and
 // properties are QEMU's.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,7 @@ struct VirtioContext {
   hw::Clock& clock;
   std::mutex& device_lock;
   mem::AddressSpace& memory;
+  std::function<void(const MachineEvent&)> tell;  // for the devices to call, with the device lock held
   bool repeatable() const { return config.accel.icount_shift >= 0; }
 };
 struct VirtioFunction {
@@ -63,8 +65,7 @@ struct VirtioFunction {
 Result<std::unique_ptr<hw::VirtioPci>> on_pci(PropertyReader& p, std::unique_ptr<hw::VirtioDevice> device,
                                               u32 class_code, unsigned vectors, std::vector<u8> rom = {});
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio_disk(const VirtioContext& context, const VirtioDisk& disk);
-Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const MachineConfig& config, hw::Clock& clock,
-                                                       std::mutex& device_lock, const NicConfig& nic,
+Result<std::unique_ptr<hw::VirtioPci>> make_virtio_nic(const VirtioContext& context, const NicConfig& nic,
                                                        std::shared_ptr<net::NicPort> port, std::vector<u8> rom);
 // The other devices of -device that this file makes: random numbers and so on.
 Result<std::unique_ptr<hw::VirtioPci>> make_virtio(const VirtioContext& context, const DeviceConfig& device);

@@ -21,11 +21,14 @@ struct Card : VirtioBench {
       std::make_shared<net::NicPort>("nic", "virtio-net-pci", net::MacAddress{0x52, 0x54, 0, 0x12, 0x34, 0x56});
   VirtioNet* card;
   std::vector<std::vector<u8>> sent;
+  int filter_changes = 0;
   explicit Card(u16 pairs = 1) {
     port->add_tap("", [this](std::span<const u8> f, bool is_out) {
       if (is_out) sent.emplace_back(f.begin(), f.end());
     });
-    card = &make<VirtioNet>(VirtioNet::Params{.port = port, .clock = clock, .device_lock = lock, .queue_pairs = pairs});
+    VirtioNet::Params p{.port = port, .clock = clock, .device_lock = lock, .queue_pairs = pairs};
+    p.filter_changed = [this] { filter_changes++; };
+    card = &make<VirtioNet>(std::move(p));
   }
   Took give(const std::vector<u8>& frame) {
     const Took took = card->client().receive(net::Packet(std::span(frame)));
@@ -140,6 +143,59 @@ TEST(VirtioNet, TheControlQueueSetsFilters) {
   EXPECT_EQ(c.command({77, 0, 0}), kAckError);
   c.device->reset();
   EXPECT_EQ(c.device->config_read(0, 2), 0x5452u);
+}
+
+TEST(VirtioNet, TheFilterIsThereToSee) {
+  using Pass = RxFilter::Pass;
+  Card c;
+  c.start(kPlain | kControl);
+  RxFilter f = c.card->take_filter();
+  EXPECT_TRUE(f.promiscuous && f.broadcast);
+  EXPECT_EQ(f.vlan, Pass::None);
+  EXPECT_EQ(f.mac, (RxFilter::Mac{0x52, 0x54, 0, 0x12, 0x34, 0x56}));
+  c.command({kClassRx, kPromisc, 0});
+  c.command({kClassRx, kAllMulti, 1});
+  c.command({kClassRx, kNoUni, 1});
+  c.command({kClassRx, kNoBcast, 1});
+  c.command({kClassMac, kTableSet, 1, 0, 0, 0, 2, 9, 0x77, 0x77, 0x77, 0x77, 1, 0, 0, 0, 1, 0, 0x5e, 0, 0, 1});
+  c.command({kClassMac, kAddrSet, 2, 7, 7, 7, 7, 7});
+  c.command({kClassVlan, kVlanAdd, 5, 0});
+  c.command({kClassVlan, kVlanAdd, 0xff, 0x0f});
+  f = c.card->take_filter();
+  EXPECT_FALSE(f.promiscuous || f.broadcast || f.unicast_overflow || f.multicast_overflow);
+  EXPECT_EQ(f.multicast, Pass::All);
+  EXPECT_EQ(f.unicast, Pass::None);
+  EXPECT_EQ(f.vlan, Pass::Normal);
+  EXPECT_EQ(f.mac, (RxFilter::Mac{2, 7, 7, 7, 7, 7}));
+  EXPECT_EQ(f.unicasts, (std::vector<RxFilter::Mac>{{2, 9, 0x77, 0x77, 0x77, 0x77}}));
+  EXPECT_EQ(f.multicasts, (std::vector<RxFilter::Mac>{{1, 0, 0x5e, 0, 0, 1}}));
+  EXPECT_EQ(f.vlans, (std::vector<u16>{5, 4095}));
+  std::vector<u8> many(2 + 4 + 65 * 6 + 4);
+  many[0] = kClassMac, many[1] = kTableSet, many[2] = 65;
+  EXPECT_EQ(c.command(many), kAckOk);
+  f = c.card->take_filter();
+  EXPECT_TRUE(f.unicast_overflow && f.unicasts.empty());
+  c.start(kPlain);  // a driver without a control queue
+  EXPECT_EQ(c.card->take_filter().vlan, Pass::All);
+}
+
+TEST(VirtioNet, AChangeOfTheFilterIsToldOnceUntilSomebodyLooks) {
+  Card c;
+  c.start(kPlain | kControl);
+  for (int i = 0; i < 1000; i++) c.command({kClassRx, kPromisc, static_cast<u8>(i % 2)});
+  EXPECT_EQ(c.filter_changes, 1);
+  (void)c.card->take_filter();
+  EXPECT_EQ(c.command({kClassVlan, kVlanAdd, 0xff, 0xff}), kAckError);
+  EXPECT_EQ(c.filter_changes, 1);
+  for (const std::vector<u8>& change : std::vector<std::vector<u8>>{{kClassMac, kTableSet, 0, 0, 0, 0, 0, 0, 0, 0},
+                                                                    {kClassMac, kAddrSet, 2, 7, 7, 7, 7, 7},
+                                                                    {kClassVlan, kVlanAdd, 5, 0},
+                                                                    {kClassVlan, kVlanDel, 5, 0}}) {
+    const int before = c.filter_changes;
+    EXPECT_EQ(c.command(change), kAckOk);
+    EXPECT_EQ(c.filter_changes, before + 1);
+    (void)c.card->take_filter();
+  }
 }
 
 TEST(VirtioNet, TheLinkIsInTheConfiguration) {

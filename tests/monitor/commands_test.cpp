@@ -1,6 +1,7 @@
 // Commands and their one visitor: what it parses, prints and describes is the same; requests and answers; events.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "machine/machine.h"
@@ -256,6 +257,43 @@ TEST(Events, AFloodIsThinnedOut) {
   }
   const std::lock_guard guard(lock);
   EXPECT_EQ(seen, (std::vector<s64>{0, 999}));  // the first at once, the last one a second later
+}
+
+TEST(Events, EachThingHasASecondOfItsOwn) {
+  EventHub hub;
+  std::mutex lock;
+  std::vector<std::string> seen;
+  hub.subscribe([&](const Output& e) {
+    const std::lock_guard guard(lock);
+    seen.push_back(e["data"]["id"].get<std::string>() + e["data"]["n"].dump());
+  });
+  for (int i = 0; i < 100; i++) {
+    for (const char* id : {"a", "b", "c"}) hub.emit("PORT", {{"id", id}, {"n", i}}, true, id);
+  }
+  for (int i = 0; i < 400; i++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const std::lock_guard guard(lock);
+    if (seen.size() >= 6) break;
+  }
+  const std::lock_guard guard(lock);
+  ASSERT_EQ(seen.size(), 6u);
+  std::sort(seen.begin() + 3, seen.end());
+  EXPECT_EQ(seen, (std::vector<std::string>{"a0", "b0", "c0", "a99", "b99", "c99"}));
+}
+
+TEST(Events, PortsAndFiltersAreToldOfTheMachine) {
+  std::vector<Output> seen;
+  Rig rig;
+  rig.services->events.subscribe([&](const Output& e) { seen.push_back(e); });
+  using Kind = machine::MachineEvent::Kind;
+  for (const bool open : {true, false}) rig.machine->on_event({.kind = Kind::PortChanged, .name = "p", .open = open});
+  rig.machine->on_event({.kind = Kind::PortChanged, .open = true});  // nobody knows a port without a name
+  rig.machine->on_event({.kind = Kind::FilterChanged, .name = "n", .path = "/machine/peripheral/n/virtio-backend"});
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0]["event"], "VSERPORT_CHANGE");
+  EXPECT_EQ(seen[0]["data"].dump(), R"({"id":"p","open":true})");
+  EXPECT_EQ(seen[1]["event"], "NIC_RX_FILTER_CHANGED");
+  EXPECT_EQ(seen[1]["data"].dump(), R"({"name":"n","path":"/machine/peripheral/n/virtio-backend"})");
 }
 
 }  // namespace

@@ -308,6 +308,125 @@ def test_ports(t):
         end(g)
 
 
+def test_port_opens_and_closes(t):
+    """The host hears when the guest opens a port and closes it; the guest, when a client comes and goes."""
+    path = t.dir / "agent"
+    with Guest(t, "-device", "virtio-serial-pci,id=vs", "-chardev", f"socket,id=c,path={path},server=on,wait=off",
+               "-device", "virtserialport,bus=vs.0,chardev=c,id=agent,name=org.test.agent") as g:
+        g.up()
+        q = g.qmp
+
+        def opened(now):
+            data = q.event("VSERPORT_CHANGE")["data"]
+            check(data == {"id": "agent", "open": now}, data)
+            said = [c["frontend-open"] for c in q.command("query-chardev") if c["label"] == "c"]
+            check(said == [now], f"query-chardev: {said}")
+
+        def client():
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(str(path))
+            s.settimeout(30)
+            return s
+        check(not any(c["frontend-open"] for c in q.command("query-chardev") if c["label"] == "c"), "open before the guest opened it")
+        port = "/dev/" + g.run("basename $(dirname $(grep -l org.test.agent /sys/class/virtio-ports/*/name))").strip()
+        g.run(f"exec 3<>{port}")
+        opened(True)
+        check(g.run("cat <&3; echo nobody") == "nobody\n", "somebody is there")
+        g.run("(echo from-the-guest >&3; echo > /tmp/written) & true")    # Linux waits for somebody to be there
+        check("waits" in g.run("sleep 1; [ -e /tmp/written ] || echo waits"), "it was written to nobody")
+        for n in range(3):
+            s = client()
+            if n == 0:
+                check(s.recv(100) == b"from-the-guest\n", "what waited for a client")
+                g.until("[ -e /tmp/written ]")
+            s.sendall(b"from-the-host\n")
+            g.run("rm -f /tmp/read; (cat <&3 > /tmp/read; echo end >> /tmp/read) & true")
+            g.until("grep -q from-the-host /tmp/read")
+            check("end" not in g.run("sleep 1; cat /tmp/read"), f"client {n} is still there")
+            s.close()
+            g.until("grep -q end /tmp/read")
+        q.command("stop")    # a client that comes and one that has gone while the machine stands
+        s = client()
+        q.command("cont")
+        g.run("echo again >&3")
+        check(s.recv(100) == b"again\n", "a client that came meanwhile")
+        q.command("stop")
+        s.close()
+        q.command("cont")
+        check(g.run("cat <&3; echo nobody") == "nobody\n", "it went meanwhile")
+        g.run("exec 3>&-")
+        opened(False)
+        g.run(f"i=0; while [ $i -lt 2000 ]; do : 3<>{port}; i=$((i+1)); done")
+        time.sleep(1.5)
+        q.command("query-status")
+        changes = [e["data"]["open"] for e in q.events if e["event"] == "VSERPORT_CHANGE"]
+        check(0 < len(changes) < 60 and not changes[-1], f"{len(changes)} events of 4000 changes: {changes[-3:]}")
+        q.events.clear()
+        g.run(f"exec 3<>{port}")
+        opened(True)
+        q.command("system_reset")
+        opened(False)
+
+
+def test_port_moves(t):
+    """A port that is open stays open in another process; the guest hears that its client did not come along."""
+    path, state = t.dir / "moving", t.dir / "moving.state"
+    what = ("-device", "virtio-serial-pci,id=vs", "-chardev", f"socket,id=c,path={path},server=on,wait=off", "-device", "virtserialport,bus=vs.0,chardev=c,id=agent,name=org.test.agent")
+    with Guest(t, *what) as g:
+        g.up()
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(path))
+        g.run("exec 3<>/dev/vport0p1; (cat <&3 > /tmp/read; echo end >> /tmp/read) & true")
+        check("end" not in g.run("sleep 1; cat /tmp/read"), "the client is there")
+        g.qmp.command("migrate", uri=f"file:{state}")
+        wait_until("the state", lambda: g.qmp.command("query-migrate")["status"] == "completed", 60)
+        s.close()
+    with Guest(t, *what, "-incoming", "defer") as g:
+        g.qmp.command("migrate-incoming", uri=f"file:{state}")
+        check(g.qmp.event("VSERPORT_CHANGE")["data"] == {"id": "agent", "open": True}, "it is open")
+        wait_until("the machine to run", lambda: g.qmp.command("query-status")["running"], 60)
+        check([c["frontend-open"] for c in g.qmp.command("query-chardev") if c["label"] == "c"] == [True], "query-chardev")
+        g.until("grep -q end /tmp/read")
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(path))
+        s.settimeout(30)
+        g.run("echo moved >&3")
+        check(s.recv(100) == b"moved\n", "nothing went")
+        end(g)
+
+
+def test_rx_filter(t):
+    """What the guest makes of its card's filter is there to ask for; a change is told once until then."""
+    mac = "52:54:00:aa:bb:01"
+    with Guest(t, "-netdev", "user,id=n", "-device", f"virtio-net-pci,netdev=n,id=card,mac={mac}", "-netdev", "user,id=m", "-device", "e1000,netdev=m,id=old") as g:
+        g.up()
+        q = g.qmp
+
+        def changed(command):
+            g.run(command)
+            data = q.event("NIC_RX_FILTER_CHANGED")["data"]
+            check(data == {"name": "card", "path": "/machine/peripheral/card/virtio-backend"}, data)
+            f, = q.command("query-rx-filter")
+            check(q.command("query-rx-filter", name="card") == [f], "of all, and by name")
+            return f
+        card = g.run(f"basename $(dirname $(grep -l {mac} /sys/class/net/*/address))").strip()
+        f = changed(f"ip link set {card} up")
+        check(f["name"] == "card" and f["main-mac"] == mac and f["broadcast-allowed"] and not f["promiscuous"] and f["unicast"] == "normal" and f["multicast"] == "normal"
+              and f["vlan"] == "none" and f["vlan-table"] == [] and f["unicast-table"] == [] and not f["multicast-overflow"] and not f["unicast-overflow"], f)
+        check(changed(f"ip link set {card} promisc on")["promiscuous"], "promiscuous")
+        check(changed(f"ifconfig {card} allmulti")["multicast"] == "all", "all groups")
+        check(not changed(f"ip link set {card} promisc off")["promiscuous"], "promiscuous")
+        check(changed(f"ip link set {card} address 52:54:00:aa:bb:77")["main-mac"] == "52:54:00:aa:bb:77", "another address")
+        q.events.clear()
+        g.run(f"for i in 1 2 3 4 5 6 7 8 9; do ip link set {card} promisc on; ip link set {card} promisc off; done")
+        q.command("query-status")
+        told = [e for e in q.events if e["event"] == "NIC_RX_FILTER_CHANGED"]
+        check(len(told) == 1, f"told {len(told)} times")
+        check(q.error("query-rx-filter", name="old")["desc"].startswith("net client(old) doesn't support rx-filter querying"), "another model")
+        check(q.error("query-rx-filter", name="nobody")["desc"] == "invalid net client name: nobody", "no such card")
+        end(g)
+
+
 def test_cold_cards_go(t):
     """Cards of the command line can go too, several at once, and come back."""
     image, data = t.image("disk.img")

@@ -27,6 +27,15 @@ constexpr size_t kMaxControl = 256;    // messages that wait; a driver that asks
 constexpr size_t kChunk = 4096;
 constexpr u64 kMaxOut = 1 << 20;  // of one buffer: what is more is lost
 
+std::vector<u8> control_message(u32 port, u16 event, u16 value, const std::string& text = {}) {
+  std::vector<u8> message(kControlMessage);
+  store_le<u32>(&message[0], port);
+  store_le<u16>(&message[4], event);
+  store_le<u16>(&message[6], value);
+  message.insert(message.end(), text.begin(), text.end());
+  return message;
+}
+
 std::vector<u16> queues_of(u32 max_ports) { return std::vector<u16>(2 * (size_t{max_ports} + 1), kQueueSize); }
 }  // namespace
 
@@ -57,12 +66,15 @@ VirtioSerial::VirtioSerial(Params p)
   link_->serial = this;
   for (VirtioPort& port : p_.ports) {
     ports_.push_back(std::make_unique<Port>(Port{.p = port, .key = next_key_++}));
-    if (port.chardev) attach(port.chardev, ports_.back()->key);
+    attach(*ports_.back());
   }
 }
 
 // A port may be gone, and its number another one's, when its character device calls.
-void VirtioSerial::attach(const std::shared_ptr<chardev::Chardev>& dev, u64 key) {
+void VirtioSerial::attach(const Port& of) {
+  const auto& dev = of.p.chardev;
+  if (!dev) return;
+  const u64 key = of.key;
   chardev::Chardev::FrontEnd front;
   front.can_receive = [link = link_, key] {
     return link->with([&](VirtioSerial& s) {
@@ -75,13 +87,15 @@ void VirtioSerial::attach(const std::shared_ptr<chardev::Chardev>& dev, u64 key)
       if (Port* port = s.find_key(key)) s.receive(*port, data);
     });
   };
+  front.opened = front.closed = [link = link_] { link->with([](VirtioSerial& s) { s.flush_control(); }); };
+  dev->set_front_open(of.p.console);
   dev->attach(std::move(front));
 }
 
 void VirtioSerial::plug(VirtioPort port) {
   const u32 number = port.number;
   ports_.push_back(std::make_unique<Port>(Port{.p = std::move(port), .key = next_key_++}));
-  if (const auto& dev = ports_.back()->p.chardev) attach(dev, ports_.back()->key);
+  attach(*ports_.back());
   if (driver_ready_) tell(number, kDeviceAdd, 1);
   flush_control();
 }
@@ -95,7 +109,10 @@ std::vector<VirtioPort> VirtioSerial::ports() const {
 bool VirtioSerial::unplug(u32 number) {
   const auto it = std::find_if(ports_.begin(), ports_.end(), [&](const auto& p) { return p->p.number == number; });
   if (it == ports_.end()) return false;
-  if (const auto& dev = (*it)->p.chardev) dev->attach({});
+  if (const auto& dev = (*it)->p.chardev) {
+    dev->attach({});
+    dev->set_front_open(false);
+  }
   ports_.erase(it);
   if (driver_ready_) tell(number, kDeviceRemove, 1);
   flush_control();
@@ -107,6 +124,9 @@ VirtioSerial::~VirtioSerial() { VirtioSerial::leave(); }
 void VirtioSerial::leave() {
   const std::lock_guard guard(link_->lock);
   link_->serial = nullptr;
+  for (const auto& port : ports_) {
+    if (port->p.chardev) port->p.chardev->set_front_open(false);
+  }
 }
 
 VirtioSerial::Port* VirtioSerial::find(u32 number) {
@@ -127,6 +147,17 @@ bool VirtioSerial::multiport() const { return has(kMultiport); }
 
 // A driver without ports has no way to open its console.
 bool VirtioSerial::open(const Port& port) const { return multiport() ? port.guest_open : port.p.number == 0; }
+
+bool VirtioSerial::host_open(const Port& port) {
+  return port.p.console || (port.p.chardev && port.p.chardev->connected());
+}
+
+void VirtioSerial::set_guest_open(Port& port, bool open) {
+  if (port.guest_open == open) return;
+  port.guest_open = open;
+  if (port.p.chardev && !port.p.console) port.p.chardev->set_front_open(open);
+  if (p_.port_changed) p_.port_changed(port.p, open);
+}
 
 // --- from the host
 
@@ -162,6 +193,7 @@ void VirtioSerial::unblock(Port& port) {
 
 void VirtioSerial::wake() {
   awake_ = true;
+  flush_control();
   for (auto& port : ports_) unblock(*port);
 }
 
@@ -220,31 +252,42 @@ void VirtioSerial::take_control(const VirtqChain& chain) {
   }
   if (event == kPortReady && value == 1) {
     port->told = true;
+    port->host_told = false;  // the driver takes it for closed until it hears otherwise
     if (port->p.console) tell(number, kConsolePort, 1);
     if (!port->p.name.empty()) tell(number, kPortName, 1, port->p.name);
-    if (port->p.chardev || port->p.console) tell(number, kPortOpen, 1);  // else nobody is there
   } else if (event == kPortOpen) {
-    port->guest_open = value != 0;
+    set_guest_open(*port, value != 0);
     unblock(*port);
   }
 }
 
 void VirtioSerial::tell(u32 port, u16 event, u16 value, const std::string& text) {
-  if (control_.size() >= kMaxControl) return;
-  std::vector<u8> message(kControlMessage);
-  store_le<u32>(&message[0], port);
-  store_le<u16>(&message[4], event);
-  store_le<u16>(&message[6], value);
-  message.insert(message.end(), text.begin(), text.end());
-  control_.push_back(std::move(message));
+  if (control_.size() < kMaxControl) control_.push_back(control_message(port, event, value, text));
+}
+
+// What waits, then who is there: clients that come and go while the driver does not listen take no memory.
+std::optional<std::vector<u8>> VirtioSerial::next_control() {
+  if (!control_.empty()) {
+    std::vector<u8> message = std::move(control_.front());
+    control_.pop_front();
+    return message;
+  }
+  for (auto& port : ports_) {
+    if (!port->told) continue;
+    const bool now = host_open(*port);
+    if (now == port->host_told) continue;
+    port->host_told = now;
+    return control_message(port->p.number, kPortOpen, now);
+  }
+  return std::nullopt;
 }
 
 void VirtioSerial::flush_control() {
-  if (!usable(kControlIn)) return;
+  if (!awake_ || !usable(kControlIn)) return;
   serve(kControlIn, [&](const VirtqChain& chain) {
-    if (control_.empty()) return Serve::Later;
-    const size_t n = chain.write(0, control_.front());
-    control_.pop_front();
+    const auto message = next_control();
+    if (!message) return Serve::Later;
+    const size_t n = chain.write(0, *message);
     queue(kControlIn).push(chain, static_cast<u32>(n));
     return Serve::Done;
   });
@@ -255,14 +298,22 @@ void VirtioSerial::flush_control() {
 void VirtioSerial::stopped() {
   control_.clear();
   driver_ready_ = false;
-  for (auto& port : ports_) port->guest_open = port->told = false;
+  for (auto& port : ports_) {
+    set_guest_open(*port, false);
+    port->told = port->host_told = false;
+  }
 }
 
 void VirtioSerial::archive_device(StateArchive& ar) {
   for (auto& port : ports_) {
     ar.section("port" + std::to_string(port->p.number), [&] {
-      ar.field("guest_open", port->guest_open);
+      bool open = port->guest_open;
+      ar.field("guest_open", open);
+      set_guest_open(*port, open);
       ar.field("told", port->told);
+      // Earlier states do not have it: the driver had heard that somebody is there.
+      if (ar.loading()) port->host_told = port->told && (port->p.chardev || port->p.console);
+      ar.field("host_told", port->host_told);
     });
   }
   ar.field("driver_ready", driver_ready_);

@@ -2,14 +2,18 @@
 // streams (`virtserialport`: /dev/vport0p1, /dev/virtio-ports/NAME), each to a character device. Ports are told to the
 // driver over the control queues; a driver that does not know them gets the console of port 0.
 //
-// What the host sends waits in the character device until the guest has opened the port and given buffers. Queues: 0
-// and 1 are port 0's, 2 and 3 the control queues, 4 and on the other ports'.
+// What the host sends waits in the character device until the guest has opened the port and given buffers. The driver
+// hears whether somebody is at a stream's other end whenever that has changed since it last heard (a console always
+// has somebody); what it writes while nobody is there is lost. Queues: 0 and 1 are port 0's, 2 and 3 the control
+// queues, 4 and on the other ports'.
 //
 // Register calls with the device lock held; the character devices' callbacks take it themselves.
 #pragma once
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "chardev/chardev.h"
@@ -34,11 +38,13 @@ class VirtioSerial final : public VirtioDevice {
     std::vector<VirtioPort> ports;  // numbers below max_ports, each once
     u32 max_ports = kMaxPorts;
     bool event_idx = true, indirect = true;
+    // The guest has opened or closed a port. Called with the device lock held, as often as a guest likes.
+    std::function<void(const VirtioPort& port, bool open)> port_changed = {};
   };
   explicit VirtioSerial(Params p);
   ~VirtioSerial() override;
   void leave() override;
-  void sleep() override { awake_ = false; }
+  void sleep() override { awake_ = false; }  // and tells the driver nothing
   void wake() override;
   std::string info() const override;
   // Ports come and go; the driver is told. The number of one that comes is free and below max_ports; the character
@@ -53,6 +59,7 @@ class VirtioSerial final : public VirtioDevice {
   struct Port {
     VirtioPort p;
     bool guest_open = false, told = false;  // told: the driver knows of it
+    bool host_told = false;                 // what the driver heard last: whether somebody is at the other end
     bool blocked = false;                   // the character device was told "no room"
     u64 key = 0;                            // of all ports there ever were
   };
@@ -62,16 +69,19 @@ class VirtioSerial final : public VirtioDevice {
 
   Port* find(u32 number);
   Port* find_key(u64 key);
-  void attach(const std::shared_ptr<chardev::Chardev>& dev, u64 key);
+  void attach(const Port& of);
   static u16 receive_queue(u32 number) { return static_cast<u16>(number == 0 ? 0 : 2 + 2 * number); }
   bool multiport() const;
   bool open(const Port& port) const;
+  static bool host_open(const Port& port);
+  void set_guest_open(Port& port, bool open);
   size_t room(Port& port);
   void receive(Port& port, std::span<const u8> data);
   void unblock(Port& port);
   void transmit(u16 queue, Port* port);
   void take_control(const VirtqChain& chain);
   void tell(u32 port, u16 event, u16 value, const std::string& text = {});
+  std::optional<std::vector<u8>> next_control();
   void flush_control();
 
   Params p_;

@@ -6,9 +6,11 @@
 #pragma once
 #include <array>
 #include <bitset>
+#include <functional>
 #include <memory>
 
 #include "hw/bus/virtio/virtio_device.h"
+#include "hw/net/rx_filter.h"
 #include "net/nic_port.h"
 
 namespace doppel::hw {
@@ -26,6 +28,9 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
     u32 speed = ~u32{0};  // Mbit/s; all ones: unknown
     u8 duplex = 0xff;
     bool event_idx = true, indirect = true;
+    // The driver has changed what the card takes. Called with the device lock held; once, then not before
+    // take_filter().
+    std::function<void()> filter_changed = {};
   };
   static u64 all_features();
   // "csum", "guest_tso4"...: the feature that a property of that name turns off; 0: none.
@@ -38,6 +43,7 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
   void wake() override;
   void leave() override;
   std::string info() const override;
+  RxFilter take_filter();                     // what the card takes; the next change is told
   net::NicClient& client() { return *this; }  // for tests
 
  private:
@@ -62,6 +68,7 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
 
   // virtio_net_control.cpp
   u8 control(const VirtqChain& chain);
+  u8 filter_set();
   u8 control_rx(u8 command, const VirtqChain& chain);
   u8 control_mac(u8 command, const VirtqChain& chain);
   u8 control_vlan(u8 command, const VirtqChain& chain);
@@ -73,6 +80,7 @@ class VirtioNet final : public VirtioDevice, private net::NicClient {
        no_broadcast_ = false;
   std::vector<net::MacAddress> unicast_, multicast_;
   bool unicast_overflow_ = false, multicast_overflow_ = false;
+  bool filter_watched_ = true;  // whether a change is told
   std::bitset<4096> vlans_;
   u64 offloads_ = 0;                // of the guest, as the control queue changes them
   u16 pairs_ = 1;                   // in use

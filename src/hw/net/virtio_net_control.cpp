@@ -1,4 +1,5 @@
-// The control queue (virtio 1.2, 5.1.6.5): a command is a class, a number and its data; the answer is one byte.
+// The control queue (virtio 1.2, 5.1.6.5): a command is a class, a number and its data; the answer is one byte. And the
+// filter that it sets, for others to see.
 #include <algorithm>
 
 #include "base/log.h"
@@ -52,7 +53,7 @@ u8 VirtioNet::control_rx(u8 command, const VirtqChain& chain) {
   bool* const kModes[] = {&promiscuous_, &all_multi_, &all_unicast_, &no_multi_, &no_unicast_, &no_broadcast_};
   if (command >= std::size(kModes) || !has(feature(command < kAllUni ? kCtrlRx : kCtrlRxExtra))) return kAckError;
   *kModes[command] = on != 0;
-  return kAckOk;
+  return filter_set();
 }
 
 // A table: a 32-bit count, then addresses. False: there is less data than it says.
@@ -80,7 +81,7 @@ u8 VirtioNet::control_mac(u8 command, const VirtqChain& chain) {
     if (chain.read(at, mac) != mac.size()) return kAckError;
     mac_ = mac;
     for (size_t i = 0; i < mac.size(); i++) poke(kMacAt + i, mac[i], 1);
-    return kAckOk;
+    return filter_set();
   }
   if (command != kTableSet || !has(feature(kCtrlRx))) return kAckError;
   std::vector<net::MacAddress> unicast, multicast;
@@ -91,7 +92,7 @@ u8 VirtioNet::control_mac(u8 command, const VirtqChain& chain) {
   multicast_ = std::move(multicast);
   unicast_overflow_ = many_unicast;
   multicast_overflow_ = many_multicast;
-  return kAckOk;
+  return filter_set();
 }
 
 u8 VirtioNet::control_vlan(u8 command, const VirtqChain& chain) {
@@ -100,7 +101,38 @@ u8 VirtioNet::control_vlan(u8 command, const VirtqChain& chain) {
   const u16 id = load_le<u16>(raw);
   if (id >= vlans_.size()) return kAckError;
   vlans_.set(id, command == kVlanAdd);
+  return filter_set();
+}
+
+// A guest may do it a million times a second: whoever listens has to ask before he is told again.
+u8 VirtioNet::filter_set() {
+  if (filter_watched_ && p_.filter_changed) {
+    filter_watched_ = false;
+    p_.filter_changed();
+  }
   return kAckOk;
+}
+
+RxFilter VirtioNet::take_filter() {
+  using Pass = RxFilter::Pass;
+  const auto pass = [](bool none, bool all) { return none ? Pass::None : all ? Pass::All : Pass::Normal; };
+  filter_watched_ = true;
+  RxFilter f{.promiscuous = promiscuous_,
+             .broadcast = !no_broadcast_,
+             .unicast = pass(no_unicast_, all_unicast_),
+             .multicast = pass(no_multi_, all_multi_),
+             .vlan = pass(vlans_.none(), false),
+             .unicast_overflow = unicast_overflow_,
+             .multicast_overflow = multicast_overflow_,
+             .mac = mac_,
+             .unicasts = unicast_,
+             .multicasts = multicast_,
+             .vlans = {}};
+  if (!has(feature(kCtrlVlan))) f.vlan = Pass::All;  // tags are not looked at
+  for (size_t id = 0; id < vlans_.size(); id++) {
+    if (vlans_.test(id)) f.vlans.push_back(static_cast<u16>(id));
+  }
+  return f;
 }
 
 }  // namespace doppel::hw

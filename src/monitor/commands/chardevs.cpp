@@ -23,14 +23,15 @@ struct ChardevInfo {
   void visit(V& v) {
     v("label", label, "its id");
     v("filename", filename, "what it is connected to");
-    v("frontend-open", open, "whether something in the machine, or a monitor, uses it");
+    v("frontend-open", open, "false: it is a port of virtio-serial that the guest has not open");
   }
 };
 Answer<std::vector<ChardevInfo>> query_chardev(Context& c, Empty&) {
   std::vector<ChardevInfo> out;
   if (!c.services.chardevs) return out;
   const std::lock_guard guard(c.services.change_lock);
-  for (const auto& [id, device] : c.services.chardevs->all()) out.push_back({id, device->description(), true});
+  for (const auto& [id, device] : c.services.chardevs->all())
+    out.push_back({id, device->description(), device->front_open()});
   return out;
 }
 

@@ -39,16 +39,24 @@ void EventHub::deliver(const Output& event) {
   for (auto& [id, listener] : listeners_) listener(event);
 }
 
-void EventHub::emit(const std::string& name, Output data, bool at_most_once_a_second) {
+// What has had its second is forgotten when something new comes: no more are kept than things that there were.
+EventHub::Throttle& EventHub::throttle(const std::string& key, Time now) {
+  if (!throttles_.contains(key))
+    std::erase_if(throttles_, [&](const auto& t) { return !t.second.kept && t.second.next <= now; });
+  return throttles_[key];
+}
+
+void EventHub::emit(const std::string& name, Output data, bool at_most_once_a_second, const std::string& of_what) {
   Output event = stamped(name, std::move(data));
   const std::lock_guard guard(lock_);
   if (!at_most_once_a_second) return deliver(event);
-  Throttle& t = throttles_[name];
   const Time now = std::chrono::steady_clock::now();
+  Throttle& t = throttle(name + " " + of_what, now);
   if (now < t.next) {
+    const bool known = t.kept.has_value();  // the thread waits for it already
     t.kept = std::move(event);
     if (!thread_.joinable() && !stopping_) thread_ = std::thread([this] { run(); });
-    wake_.notify_all();
+    if (!known) wake_.notify_all();
     return;
   }
   t.next = now + kPeriod;

@@ -134,6 +134,33 @@ struct UnplugErrorEvent : DeviceEvent {
   static constexpr const char *kEvent = "DEVICE_UNPLUG_GUEST_ERROR", *kHelp = "the guest does not let go of a device";
 };
 
+struct VserportChangeEvent {
+  static constexpr const char *kType = "VSERPORT_CHANGE-data", *kEvent = "VSERPORT_CHANGE",
+                              *kHelp = "the guest has opened or closed a port of virtio-serial";
+  static constexpr bool kAtMostOnceASecond = true;
+  std::string id;
+  bool open = false;
+  std::string of_what() const { return id; }
+  template <class V>
+  void visit(V& v) {
+    v("id", id, "the port's (-device virtserialport,id=)");
+    v("open", open, "whether it is open now");
+  }
+};
+struct NicRxFilterChangedEvent {
+  static constexpr const char *kType = "NIC_RX_FILTER_CHANGED-data", *kEvent = "NIC_RX_FILTER_CHANGED";
+  static constexpr const char* kHelp =
+      "the guest has changed which frames a network card takes; told once, and again after query-rx-filter";
+  static constexpr bool kAtMostOnceASecond = false;
+  std::optional<std::string> name;
+  std::string path;
+  template <class V>
+  void visit(V& v) {
+    v("name", name, "the card's, as query-rx-filter takes it");
+    v("path", path, "its path among the objects");
+  }
+};
+
 struct JobStatusChangeEvent {
   static constexpr const char *kType = "JOB_STATUS_CHANGE-data", *kEvent = "JOB_STATUS_CHANGE",
                               *kHelp = "a job has come to another state";
@@ -151,10 +178,20 @@ template <typename E>
 constexpr EventDefinition event() {
   return {E::kEvent, E::kHelp, [](TypeTable& table) { return Describer::of<E>(table); }};
 }
-constexpr EventDefinition kEvents[] = {
-    event<BlockIoErrorEvent>(), event<DeviceDeletedEvent>(),   event<TrayMovedEvent>(), event<MigrationEvent>(),
-    event<UnplugErrorEvent>(),  event<JobStatusChangeEvent>(), event<PowerdownEvent>(), event<ResetEvent>(),
-    event<ResumeEvent>(),       event<RtcChangeEvent>(),       event<ShutdownEvent>(),  event<StopEvent>()};
+constexpr EventDefinition kEvents[] = {event<BlockIoErrorEvent>(),
+                                       event<DeviceDeletedEvent>(),
+                                       event<TrayMovedEvent>(),
+                                       event<MigrationEvent>(),
+                                       event<UnplugErrorEvent>(),
+                                       event<JobStatusChangeEvent>(),
+                                       event<NicRxFilterChangedEvent>(),
+                                       event<PowerdownEvent>(),
+                                       event<ResetEvent>(),
+                                       event<ResumeEvent>(),
+                                       event<RtcChangeEvent>(),
+                                       event<ShutdownEvent>(),
+                                       event<StopEvent>(),
+                                       event<VserportChangeEvent>()};
 
 ShutdownReason reason_of(machine::ShutdownCause cause) {
   switch (cause) {
@@ -191,6 +228,8 @@ void report_machine_events(machine::Machine& machine, EventHub& hub) {
       case Kind::DeviceDeleted: return hub.emit(DeviceDeletedEvent{{e.name, e.path}});
       case Kind::UnplugRefused: return hub.emit(UnplugErrorEvent{{e.name, e.path}});
       case Kind::RtcChange: return hub.emit(RtcChangeEvent{e.offset, e.path});
+      case Kind::PortChanged: return e.name.empty() ? void() : hub.emit(VserportChangeEvent{e.name, e.open});
+      case Kind::FilterChanged: return hub.emit(NicRxFilterChangedEvent{e.name, e.path});
       case Kind::BlockError:
         return hub.emit(BlockIoErrorEvent{e.name, e.path, std::strerror(e.error),
                                           e.is_read ? IoOperation::read : IoOperation::write, e.action,

@@ -29,10 +29,13 @@ class EventHub {
   void unsubscribe(int id);
   template <typename E>
   void emit(E event) {
-    emit(E::kEvent, Writer::write(event), E::kAtMostOnceASecond);
+    std::string of_what;
+    if constexpr (requires { event.of_what(); }) of_what = event.of_what();
+    emit(E::kEvent, Writer::write(event), E::kAtMostOnceASecond, of_what);
   }
-  // Events of a kind that a guest can cause at will come at most once a second; the last one of a second is kept.
-  void emit(const std::string& name, Output data, bool at_most_once_a_second);
+  // Events of a kind that a guest can cause at will come at most once a second; the last one of a second is kept. If
+  // they are about several things, `of_what` tells these apart: each has a second of its own.
+  void emit(const std::string& name, Output data, bool at_most_once_a_second, const std::string& of_what = {});
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -46,6 +49,7 @@ class EventHub {
   std::mutex lock_;
   std::condition_variable wake_;
   std::map<int, Listener> listeners_;
+  Throttle& throttle(const std::string& key, Time now);
   std::map<std::string, Throttle> throttles_;
   std::thread thread_;  // delivers what was kept; made when first needed
   bool stopping_ = false;
