@@ -365,7 +365,7 @@ void BoardMachine::set_bell() {
     at = kForever;
   else if (deadline < watched)
     at = std::min(before, deadline);
-  else if (before < watched || before - watched > 2 * kBellBehind)
+  else if (before < watched + kBellBehind || before - watched > 2 * kBellBehind)
     at = watched + kBellBehind;
   if (at == before) return;
   bell_at_ = at;
@@ -390,8 +390,9 @@ s64 BoardMachine::idle(accel::Vcpu::Idle now) {
   watched_ = deadline < 0 ? kForever : deadline;
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const s64 first = clock_.next_deadline(), bell = bell_at_.load();
-  const bool late = first >= 0 && first < std::min(bell, watched_.load());    // nobody would see to it
-  const bool early = deadline >= 0 && (bell < deadline || bell == kForever);  // or the bell would ring for nothing
+  const bool late = first >= 0 && first < std::min(bell, watched_.load());  // nobody would see to it
+  // Or the bell would ring for nothing.
+  const bool early = deadline >= 0 && (bell < deadline + kBellBehind || bell == kForever);
   if (late || early) set_bell();
   return deadline < 0 ? -1 : std::max<s64>(deadline - clock_.now(), 0);
 }
