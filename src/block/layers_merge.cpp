@@ -3,6 +3,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/page_vector.h"
 #include "block/image_info.h"
 #include "block/layers.h"
 #include "block/qcow2/qcow2.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr u64 kStep = 2 << 20;
 
-int copy_data(Node& from, Node& to, u64 offset, u64 length, std::vector<u8>& buffer) {
+int copy_data(Node& from, Node& to, u64 offset, u64 length, PageVector& buffer) {
   while (length != 0) {
     const u64 n = std::min(length, kStep);
     buffer.resize(n);
@@ -26,7 +27,7 @@ int copy_data(Node& from, Node& to, u64 offset, u64 length, std::vector<u8>& buf
 }
 
 // What `layer` says of a range that `child` says nothing of.
-int copy_up(Node& child, Node& layer, u64 offset, u64 length, std::vector<u8>& buffer) {
+int copy_up(Node& child, Node& layer, u64 offset, u64 length, PageVector& buffer) {
   while (length != 0) {
     const Extent e = layer.extent(offset, length);
     if (e.length == 0) return write_zeroes_sync(child, offset, length);  // behind the layer's end
@@ -42,7 +43,7 @@ int copy_up(Node& child, Node& layer, u64 offset, u64 length, std::vector<u8>& b
 }
 
 int copy_all(Node& child, Node& layer) {
-  std::vector<u8> buffer;
+  PageVector buffer;
   for (u64 at = 0; at < child.size();) {
     const Extent e = child.extent(at, child.size() - at);
     if (e.length == 0) break;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/page_vector.h"
 #include "block/overlay.h"
 #include "block/sync.h"
 
@@ -149,7 +150,7 @@ int Overlay::write_to(Node& target) {
     for (const auto& [cluster, slot] : slots_) clusters.push_back(cluster);
   }
   std::sort(clusters.begin(), clusters.end());
-  std::vector<u8> data(kCluster);
+  PageVector data(kCluster);
   for (const u64 cluster : clusters) {
     const u64 offset = cluster * kCluster;
     const std::span<u8> part(data.data(), std::min(kCluster, size() - offset));

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "base/page_vector.h"
 #include "block/qcow2/qcow2.h"
 #include "block/qcow2/snapshots.h"
 #include "block/switch.h"
@@ -101,7 +102,7 @@ class BehindDisk final : public Medium {
   Disk disk_;
   Snapshot snapshot_;
   std::vector<u64> l1_;
-  std::vector<u8> buffer_;
+  PageVector buffer_;
   u64 written_ = 0;
 };
 

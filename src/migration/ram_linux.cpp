@@ -10,6 +10,7 @@
 
 #include "base/hash64.h"
 #include "base/os/exec_memory.h"
+#include "base/page_vector.h"
 #include "mem/address_space.h"
 #include "migration/ram.h"
 
@@ -188,7 +189,7 @@ Result<bool> verify_ram_file(const std::string& path, std::span<const u64> hashe
   std::atomic<bool> good{true};
   in_parallel(hashes.size(), [&](size_t i) {
     if (!good) return;
-    std::vector<u8> chunk(std::min(kRamChunk, size - i * kRamChunk));
+    PageVector chunk(std::min(kRamChunk, size - i * kRamChunk));
     size_t done = 0;
     while (done < chunk.size()) {
       const ssize_t n = ::pread(file.fd, &chunk[done], chunk.size() - done, static_cast<off_t>(i * kRamChunk + done));

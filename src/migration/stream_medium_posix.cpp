@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/os/fd_sets.h"
+#include "base/page_vector.h"
 #include "migration/stream_medium.h"
 
 namespace doppel::migration {
@@ -144,7 +145,7 @@ class IncomingWay final : public Incoming {
     const std::string folder = std::filesystem::temp_directory_path(ec).string();
     spool_ = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (spool_ < 0) return failed("can't make a temporary file in " + folder, "TMPDIR names another folder");
-    std::vector<u8> piece(kPiece);
+    PageVector piece(kPiece);
     for (;;) {
       const ssize_t n = ::read(way_.fd, piece.data(), piece.size());
       if (n < 0 && (errno == EINTR || errno == EAGAIN)) {

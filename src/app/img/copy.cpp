@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "app/img/arguments.h"
+#include "base/page_vector.h"
 #include "block/bytes.h"
 #include "block/qcow2/compress.h"
 #include "block/sync.h"
@@ -41,7 +42,7 @@ class Copier {
 
  private:
   void work() {
-    std::vector<u8> data;
+    PageVector data;
     for (Chunk c; next(c);) {
       std::vector<u8> packed;
       if (c.what == Chunk::What::Data) {

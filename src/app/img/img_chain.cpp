@@ -6,6 +6,7 @@
 #include "app/img/arguments.h"
 #include "app/img/copy.h"
 #include "app/img/img.h"
+#include "base/page_vector.h"
 #include "block/qcow2/qcow2.h"
 #include "block/sync.h"
 
@@ -41,7 +42,7 @@ Result<Layers> find_base(Qcow2& top, const std::string& wanted) {
 
 // Copies what the layers above `depth` have into the base.
 int copy_down(block::Node& top, block::Node& base, unsigned depth, Progress& progress) {
-  std::vector<u8> data(kStep);
+  PageVector data(kStep);
   for (u64 at = 0; at < top.size();) {
     const ChainExtent e = chain_extent(top, at, top.size() - at);
     u64 n = e.extent.length;
@@ -87,7 +88,7 @@ int commit_to(Qcow2& top, const Layers& layers, const Arguments& a) {
 
 // Clusters of the top image that it leaves to the old backing image and that read differently through the new one.
 int copy_differences(Qcow2& top, block::Node* before, block::Node* after, Progress& progress) {
-  std::vector<u8> x(kStep), y(kStep);
+  PageVector x(kStep), y(kStep);
   const auto read = [](block::Node* node, u64 at, std::span<u8> out) {
     std::fill(out.begin(), out.end(), u8{0});
     return node == nullptr || at >= node->size() ? 0 : block::read_sync(*node, at, out);

@@ -5,6 +5,7 @@
 #include "app/img/arguments.h"
 #include "app/img/img.h"
 #include "app/img/progress.h"
+#include "base/page_vector.h"
 #include "block/qcow2/compact.h"
 #include "block/qcow2/qcow2.h"
 #include "block/sync.h"
@@ -16,7 +17,7 @@ constexpr u64 kChunk = 2 << 20, kGrain = 64 << 10;  // holes of less are not wor
 
 // Runs of zeroes become holes of the file.
 int compact_raw(block::Node& node, Progress& progress) {
-  std::vector<u8> data(kChunk);
+  PageVector data(kChunk);
   for (u64 at = 0; at < node.size();) {
     const block::Extent e = node.extent(at, node.size() - at);
     if (e.zero || e.length == 0) {

@@ -8,6 +8,7 @@
 #include "app/img/img.h"
 #include "app/img/output_image.h"
 #include "app/img/report.h"
+#include "base/page_vector.h"
 #include "block/qcow2/qcow2.h"
 #include "block/sync.h"
 
@@ -25,7 +26,7 @@ class Comparison {
 
   int run(Progress& progress) {
     const u64 both = std::min(a_.size(), b_.size());
-    std::vector<u8> x(kStep), y(kStep);
+    PageVector x(kStep), y(kStep);
     for (u64 at = 0; at < both;) {
       const ChainExtent ea = chain_extent(a_, at, both - at), eb = chain_extent(b_, at, both - at);
       u64 n = std::min(ea.extent.length, eb.extent.length);
@@ -59,7 +60,7 @@ class Comparison {
   }
   // The longer one must go on with zeroes.
   int rest(block::Node& node, u64 from) {
-    std::vector<u8> data(kStep);
+    PageVector data(kStep);
     for (u64 at = from; at < node.size();) {
       const ChainExtent e = chain_extent(node, at, node.size() - at);
       u64 n = e.extent.length;

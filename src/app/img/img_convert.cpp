@@ -6,6 +6,7 @@
 #include "app/img/copy.h"
 #include "app/img/img.h"
 #include "app/img/output_image.h"
+#include "base/page_vector.h"
 #include "block/qcow2/snapshots.h"
 #include "block/sync.h"
 
@@ -198,7 +199,7 @@ int dd(const std::vector<std::string>& args) {
   if (Status s = create_image(output, false); !s) return complain(r.out + ": " + s.error().text());
   auto target = open_image(r.out, {.format = output.format});
   if (!target) return complain(target.error());
-  std::vector<u8> data(1 << 20);
+  PageVector data(1 << 20);
   for (u64 at = 0; at < output.size; at += data.size()) {
     const auto part = std::span(data).first(std::min<u64>(data.size(), output.size - at));
     if (const int error = block::read_sync(**source, start + at, part))

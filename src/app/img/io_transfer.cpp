@@ -8,6 +8,7 @@
 
 #include "app/img/arguments.h"
 #include "app/img/io.h"
+#include "base/page_vector.h"
 #include "block/qcow2/compress.h"
 #include "block/qcow2/qcow2.h"
 #include "block/sync.h"
@@ -130,7 +131,7 @@ bool io_read(IoSession& s, const IoWords& words) {
     return false;
   }
   const IoReport report;
-  std::vector<u8> data(length);
+  PageVector data(length);
   if (offset > s.node->size() || length > s.node->size() - offset) return failed("read", EIO);
   if (const int error = block::read_sync(*s.node, offset, data)) return failed("read", error);
   const bool same = !o.has('P') || compare(o, offset, data);
@@ -158,7 +159,7 @@ bool io_write(IoSession& s, const IoWords& words) {
   if (s.node->read_only()) return complain("Block node is read-only"), false;
   u8 pattern = kFill;
   if (o.has('P') && !parse_pattern(o.value('P'), pattern)) return false;
-  std::vector<u8> data(o.has('z') ? 0 : length, pattern);
+  PageVector data(o.has('z') ? 0 : length, pattern);
   if (o.has('s') && !fill_from(o.value('s'), data)) return false;
   const IoReport report;
   int error = o.has('z')   ? block::write_zeroes_sync(*s.node, offset, length)

@@ -5,6 +5,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "base/page_vector.h"
 #include "block/qcow2/snapshots.h"
 
 namespace doppel::block::qcow2 {
@@ -49,7 +50,7 @@ class Compactor {
 
   int give_back_zeroes() {
     const u64 size = image_.cluster_size(), end = image_.header.size;
-    std::vector<u8> data(size);
+    PageVector data(size);
     for (u64 at = 0; at < end;) {
       Piece piece;
       if (const int error = image_.lookup(at, end - at, piece)) return error;
