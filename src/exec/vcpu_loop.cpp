@@ -14,7 +14,6 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "exec/lockstep.h"
-#include "guest/fetch_fault.h"
 #include "ir/recipe.h"
 
 namespace doppel::exec {
@@ -531,10 +530,8 @@ void VcpuLoop::step() {
   const bool keyed = !one_shot_;
   u64 phys;
   bool memory;
-  if (!single && !config_.icount && !config_.lockstep && !place(linear, phys, memory)) {
-    auto* faults = dynamic_cast<guest::FetchFaults*>(&cpu_);
-    if (faults && faults->enter_fetch_fault()) return;
-  }
+  if (!single && !config_.icount && !config_.lockstep && !place(linear, phys, memory) && cpu_.enter_fetch_fault())
+    return;
   tlb_.select_jump_cache(cpu_.mode(), cpu_.code_base());
   Installed* block = lookup(single, keyed);
   if (one_shot_) translator_.counters().one_shots++;

@@ -82,6 +82,9 @@ class GuestCpu {
   }
   // Delivers what is due at this instruction boundary. May unwind (a fault while delivering); is then called again.
   virtual void deliver_pending() = 0;
+  // The first byte at the pc can't be fetched, as the MMU just said. True: that exception is entered, without a region
+  // for it, which is worth it where a kernel fills the TLB by itself. False: the region that is made there raises it.
+  virtual bool enter_fetch_fault() { return false; }
   // One instruction then a debug stop: single step by TF or by the debugger. True if regions must be one instruction
   // long.
   virtual bool single_stepping() const = 0;

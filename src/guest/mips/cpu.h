@@ -4,7 +4,6 @@
 #include <memory>
 #include <optional>
 
-#include "guest/fetch_fault.h"
 #include "guest/guest.h"
 #include "guest/mips/platform.h"
 #include "guest/mips/state.h"
@@ -12,7 +11,7 @@
 
 namespace doppel::mips {
 
-class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public guest::FetchFaults, public mem::MmuHooks {
+class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem::MmuHooks {
  public:
   MipsCpu(const CpuModel& model, Platform& platform, u32 index, std::unique_ptr<guest::Frontend> frontend);
   ~MipsCpu() override;
@@ -58,6 +57,7 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public gues
   size_t gdb_read(size_t number, u8* out) const override;
   size_t gdb_write(size_t number, const u8* in) override;
   bool debug_translate(u64 va, u64& pa) override;
+  bool enter_fetch_fault() override;
   guest::UserCpu* user() override { return this; }
 
   // --- guest::UserCpu (user.cpp)
@@ -71,9 +71,6 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public gues
   void save_float(std::span<u8> out) const override;
   void load_float(std::span<const u8> in) override;
   void copy_from(const guest::UserCpu& from) override;
-
-  // --- guest::FetchFaults
-  bool enter_fetch_fault() override;
 
   // --- mem::MmuHooks
   bool translate(mem::VcpuHeader& cpu, u64 va, mem::Access access, u32 mmu_mode, mem::Translation& out) override;
