@@ -471,6 +471,110 @@ def test_bitmaps(t):
     t.run("resize", "a.qcow2", "20M", ok=(1,))
 
 
+BITMAP_ACTIONS = [["--add", "IMAGE", "x"], ["--add", "-g", "4k", "IMAGE", "y"], ["--disable", "IMAGE", "x"],
+                  ["--merge", "off", "IMAGE", "y"], ["--merge", "on", "IMAGE", "x"], ["--merge", "off", "--clear", "--enable", "IMAGE", "x"],
+                  ["--add", "-g", "512", "--merge", "on", "-b", "a.qcow2", "-F", "qcow2", "IMAGE", "z"], ["--remove", "IMAGE", "off"],
+                  ["--remove", "IMAGE", "none"], ["--add", "--remove", "IMAGE", "x"], ["--add", "--disable", "--add", "IMAGE", "w"], ["IMAGE", "x"],
+                  ["--clear", "IMAGE"], ["-g", "4k", "--clear", "IMAGE", "x"], ["--merge", "x", "-F", "qcow2", "IMAGE", "y"], ["--clear", "-b", "IMAGE", "IMAGE", "x"],
+                  ["--add", "-g", "3", "IMAGE", "q"], ["--merge", "none", "IMAGE", "x"], ["--enable", "IMAGE", "none"]]
+
+
+def bitmap_rows(data):
+    """Place, name, fields of each row of a qcow2 image's directory of bitmaps."""
+    at = struct.unpack_from(">I", data, 100)[0]
+    while (kind := struct.unpack_from(">II", data, at))[0]:
+        if kind[0] == 0x23852875:
+            count, _, _, row = struct.unpack_from(">IIQQ", data, at + 8)
+            for _ in range(count):
+                table, entries, flags, _, granularity, name, extra = struct.unpack_from(">QIIBBHI", data, row)
+                start = row + 24 + extra
+                yield row, bytes(data[start:start + name]), table, entries, flags, granularity
+                row += -(-(24 + extra + name) // 8) * 8
+        at += 8 + -(-kind[1] // 8) * 8
+
+
+def stored_bitmaps(path):
+    """Granularity, flags and bits of each bitmap of a qcow2 image, by name."""
+    data, found = path.read_bytes(), {}
+    cluster, size = 1 << struct.unpack_from(">I", data, 20)[0], struct.unpack_from(">Q", data, 24)[0]
+    for _, name, table, entries, flags, granularity in bitmap_rows(data):
+        bits = b""
+        for entry in struct.unpack_from(f">{entries}Q", data, table):
+            offset = entry & 0xfffffffffffe00
+            bits += data[offset:offset + cluster].ljust(cluster, b"\0") if offset else bytes([255 * (entry & 1)]) * cluster
+        number = -(-size // (1 << granularity))
+        found[name] = granularity, flags, hex(int.from_bytes(bits, "little") & (1 << number) - 1)
+    return found
+
+
+def both_ways(t, args, images=("IMAGE", "IMAGE")):
+    """The same status and words by both programs; each has its own image."""
+    t.path("qemu-img").exists() or t.path("qemu-img").symlink_to(t.program)
+    results = []
+    for program, image in (("qemu-img", images[0]), (t.path("qemu-img"), images[1])):
+        command = [program] + [image if a == "IMAGE" else a for a in args]
+        p = subprocess.run(command, cwd=t.dir, capture_output=True, text=True, timeout=60)
+        results.append((p.returncode, p.stdout, p.stderr.replace(image, "IMAGE")))
+    check(results[0] == results[1], f"{args}: theirs {results[0]}, ours {results[1]}")
+
+
+def image_with_bitmaps(t):
+    t.theirs("create", "-f", "qcow2", "a.qcow2", "100M")
+    t.theirs("bitmap", "--add", "-g", "512", "a.qcow2", "off")
+    t.theirs("bitmap", "--add", "-g", "1M", "a.qcow2", "on")
+    t.theirs("bitmap", "--add", "a.qcow2", "empty")
+    t.io("a.qcow2", "write 0 3M", "write 50M 64k", "write 104857088 512")
+    t.theirs("bitmap", "--disable", "--clear", "a.qcow2", "empty")
+    t.theirs("bitmap", "--disable", "a.qcow2", "off")
+
+
+def test_bitmaps_convert(t):
+    image_with_bitmaps(t)
+    want = stored_bitmaps(t.path("a.qcow2"))
+    check(len(want) == 3 and want[b"off"][2] != "0x0", "the bitmaps of the source")
+    for options in ("", "cluster_size=512", "cluster_size=2M", "extended_l2=on,cluster_size=16k"):
+        t.run("convert", "--bitmaps", "-O", "qcow2", "-o", options or "compat=1.1", "a.qcow2", "ours.qcow2")
+        check(stored_bitmaps(t.path("ours.qcow2")) == want, f"{options}: {stored_bitmaps(t.path('ours.qcow2'))}")
+        t.theirs("check", "ours.qcow2")
+        t.run("check", "ours.qcow2")
+        t.theirs("convert", "--bitmaps", "-O", "qcow2", "ours.qcow2", "back.qcow2")
+        check(stored_bitmaps(t.path("back.qcow2")) == want, "what they read of ours")
+        for output in ("human", "json"):
+            both_ways(t, ["measure", "--output=" + output, "-O", "qcow2", "-o", options or "compat=1.1", "a.qcow2"])
+    for args in (["-O", "raw"], ["-O", "qcow2", "-o", "compat=0.10"]):
+        both_ways(t, ["convert", "--bitmaps", *args, "a.qcow2", "x"])
+    t.raw("r.raw", 1)
+    both_ways(t, ["convert", "--bitmaps", "-f", "raw", "-O", "qcow2", "r.raw", "x"])
+    both_ways(t, ["convert", "--bitmaps", "-O", "qcow2", "a.qcow2", "a.qcow2", "x"])
+    both_ways(t, ["convert", "--skip-broken-bitmaps", "-O", "qcow2", "a.qcow2", "x"])
+    data = bytearray(t.path("a.qcow2").read_bytes())
+    data[next(row for row, name, *_ in bitmap_rows(data) if name == b"off") + 15] |= 1  # in use
+    t.path("a.qcow2").write_bytes(data)
+    both_ways(t, ["convert", "--bitmaps", "-O", "qcow2", "a.qcow2", "x"])
+    both_ways(t, ["convert", "--bitmaps", "--skip-broken-bitmaps", "-O", "qcow2", "a.qcow2", "x"])
+    both_ways(t, ["measure", "-O", "qcow2", "a.qcow2"])
+    del want[b"off"]
+    check(stored_bitmaps(t.path("x")) == want, "without the broken one")
+
+
+def test_bitmaps_edit(t):
+    image_with_bitmaps(t)
+    shutil.copy(t.path("a.qcow2"), t.path("t.qcow2"))
+    shutil.copy(t.path("a.qcow2"), t.path("o.qcow2"))
+    for action in BITMAP_ACTIONS:
+        both_ways(t, ["bitmap", *action], ("t.qcow2", "o.qcow2"))
+        theirs, ours = stored_bitmaps(t.path("t.qcow2")), stored_bitmaps(t.path("o.qcow2"))
+        check(theirs == ours, f"{action}: {theirs} {ours}")
+        t.theirs("check", "o.qcow2")
+        t.run("check", "o.qcow2")
+    t.theirs("compare", "t.qcow2", "o.qcow2")
+    for name in list(stored_bitmaps(t.path("o.qcow2"))):
+        t.run("bitmap", "--remove", "o.qcow2", name.decode())
+    check(stored_bitmaps(t.path("o.qcow2")) == {}, "all are removed")
+    t.theirs("check", "o.qcow2")
+    t.run("resize", "o.qcow2", "120M")
+
+
 def test_compact(t):
     """What was given back or filled with zeroes leaves the file, whatever lies behind it; snapshots and the disk stay as they are."""
     size = 24 << 20

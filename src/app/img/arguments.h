@@ -28,6 +28,7 @@ class Arguments {
   std::string value(std::string_view name, std::string_view otherwise = {}) const;  // the last one
   std::vector<std::string> values(std::string_view name) const;
   const std::vector<std::string>& positional() const { return positional_; }
+  const auto& given() const { return given_; }  // names and values in their order
   bool quiet() const { return has("q"); }
   // --output: 'j' or 'h'; 0: neither (printed).
   char output() const;

@@ -19,12 +19,16 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
+    {"bitmap", bitmap,
+     "(--add [-g granularity] | --remove | --clear | --enable | --disable | --merge source [-b file [-F fmt]])... "
+     "[-f fmt] filename bitmap"},
     {"check", check, "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename"},
     {"commit", commit, "[-q] [-f fmt] [-t cache] [-b base] [-d] [-p] [--json] filename"},
     {"compact", compact, "[-q] [-f fmt] [-p] [--json] filename"},
     {"compare", compare, "[-f fmt] [-F fmt] [-T src_cache] [-p] [--json] [-q] [-s] [-U] filename1 filename2"},
     {"convert", convert,
-     "[--target-is-zero] [-U] [-C] [-c] [-p] [--json] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] "
+     "[--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [--json] [-q] [-n] [-f fmt] [-t "
+     "cache] [-T src_cache] [-O output_fmt] "
      "[-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-m num_coroutines] [-W] "
      "filename [filename2 [...]] output_filename"},
     {"create", create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]"},
@@ -38,7 +42,7 @@ constexpr Command kCommands[] = {
     {"resize", resize, "[-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size"},
     {"snapshot", snapshot, "[-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename"},
 };
-constexpr const char* kNotBuilt[] = {"amend", "bench", "bitmap"};
+constexpr const char* kNotBuilt[] = {"amend", "bench"};
 
 int help(const std::string& program) {
   std::printf("%susage: %s [standard options] command [command options]\n\nCommand syntax:\n", kVersion,

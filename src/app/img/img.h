@@ -12,6 +12,7 @@ int check(const std::vector<std::string>& args);
 int commit(const std::vector<std::string>& args);
 int compact(const std::vector<std::string>& args);
 int compare(const std::vector<std::string>& args);
+int bitmap(const std::vector<std::string>& args);
 int convert(const std::vector<std::string>& args);
 int create(const std::vector<std::string>& args);
 int dd(const std::vector<std::string>& args);

@@ -9,6 +9,7 @@
 #include "app/img/output_image.h"
 #include "app/img/report.h"
 #include "base/page_vector.h"
+#include "block/qcow2/bitmap_edit.h"
 #include "block/qcow2/qcow2.h"
 #include "block/sync.h"
 
@@ -199,7 +200,7 @@ int measure(const std::vector<std::string>& args) {
   }
   if (Status s = check_new_image(image); !s) return complain(s.error().text());
   u64 required = align_up(image.size, 512), full = required;
-  bool has_bitmaps = false;
+  std::optional<u64> bitmaps;
   if (image.format == "qcow2") {
     const u64 cluster = image.cluster_size,
               metadata = block::qcow2::metadata_size(image.qcow2, align_up(image.size, cluster));
@@ -217,14 +218,20 @@ int measure(const std::vector<std::string>& args) {
     }
     if (image.qcow2.preallocation != block::qcow2::Preallocation::Off) required = full;
     auto* qcow2 = dynamic_cast<block::qcow2::Qcow2*>(source.get());
-    has_bitmaps = qcow2 != nullptr && qcow2->locked([](block::qcow2::Image& i) { return i.header.version >= 3; });
+    if (qcow2 != nullptr && image.qcow2.version >= 3) {
+      bitmaps = qcow2->locked([&](block::qcow2::Image& i) -> std::optional<u64> {
+        const auto list = block::qcow2::valid_bitmaps(i);
+        if (i.header.version < 3 || !list) return std::nullopt;
+        return block::qcow2::bitmaps_size(*list, i.header.size, cluster);
+      });
+    }
   }
   if (output == 'j') {
-    std::fputs(json_measure(required, full, has_bitmaps).c_str(), stdout);
+    std::fputs(json_measure(required, full, bitmaps).c_str(), stdout);
     return 0;
   }
   std::printf("required size: %llu\nfully allocated size: %llu\n", number(required), number(full));
-  if (has_bitmaps) std::puts("bitmaps size: 0");
+  if (bitmaps) std::printf("bitmaps size: %llu\n", number(*bitmaps));
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "app/img/arguments.h"
+#include "app/img/bitmap_copy.h"
 #include "app/img/copy.h"
 #include "app/img/img.h"
 #include "app/img/output_image.h"
@@ -18,20 +19,42 @@ using block::qcow2::Qcow2;
 class Convert {
  public:
   explicit Convert(const std::vector<std::string>& args)
-      : a_(args, {{"f", true}, {"O", true}, {"o", true},
-                  {"B", true}, {"F", true}, {"c"},
-                  {"p"},       {"json"},    {"n"},
-                  {"t", true}, {"T", true}, {"S", true},
-                  {"m", true}, {"W"},       {"C"},
-                  {"l", true}, {"r", true}, {"target-is-zero"},
-                  {"salvage"}, {"bitmaps"}, {"snapshot", true, "l"}}) {}
+      : a_(args, {{"f", true},
+                  {"O", true},
+                  {"o", true},
+                  {"B", true},
+                  {"F", true},
+                  {"c"},
+                  {"p"},
+                  {"json"},
+                  {"n"},
+                  {"t", true},
+                  {"T", true},
+                  {"S", true},
+                  {"m", true},
+                  {"W"},
+                  {"C"},
+                  {"l", true},
+                  {"r", true},
+                  {"target-is-zero"},
+                  {"salvage"},
+                  {"bitmaps"},
+                  {"skip-broken-bitmaps"},
+                  {"snapshot", true, "l"}}) {}
 
   int run() {
     if (!a_.ok()) return 1;
     if (const int status = check_arguments(); status >= 0) return status;
     if (const int status = open_sources()) return status;
+    if (a_.has("bitmaps")) {
+      const bool able = output_.format == "qcow2" && output_.compat != "0.10" && output_.compat != "v2";
+      if (const int status = check_bitmaps(*nodes_[0], able ? "" : output_.format, a_.has("skip-broken-bitmaps")))
+        return status;
+    }
     if (const int status = make_target()) return status;
-    return copy();
+    if (const int status = copy()) return status;
+    target_.reset();
+    return a_.has("bitmaps") ? copy_bitmaps(*nodes_[0], output_.path) : 0;
   }
 
  private:
@@ -44,7 +67,8 @@ class Convert {
     if (!names.empty()) output_.path = names.back();
     if (!parse_options(output_, a_.values("o"), done)) return 1;
     if (done) return 0;
-    if (a_.has("bitmaps")) return complain("--bitmaps is not built yet");
+    if (a_.has("skip-broken-bitmaps") && !a_.has("bitmaps"))
+      return complain("Use of --skip-broken-bitmaps requires --bitmaps");
     if (!known_cache(a_.value("t"))) return complain(kUnknownCache + a_.value("t"));
     if (!known_cache(a_.value("T"))) return complain("Invalid source cache option: " + a_.value("T"));
     if (names.size() < 2) return complain("Must specify image file name");
@@ -59,6 +83,7 @@ class Convert {
       return complain("backing file needs a backing format: give -F");
     if (!output_.qcow2.backing_file.empty() && names.size() > 2)
       return complain("Having a backing file for the target makes no sense when concatenating multiple input images");
+    if (a_.has("bitmaps") && names.size() > 2) return complain("Copying bitmaps only possible with single source");
     if (a_.has("S")) {
       const auto sparse = parse_size(a_.value("S"));
       if (!sparse) return 1;

@@ -1,5 +1,6 @@
 // What info and check print, as text and as JSON (report_json.cpp is the only file that includes the JSON library).
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,6 @@ std::string json_report(const std::vector<ImageReport>& chain, bool as_list);
 std::string specific_text(const block::ImageInfo& info);  // "Format specific information:" and its lines
 
 std::string json_check(const std::string& filename, const std::string& format, const block::qcow2::CheckResult& result);
-std::string json_measure(u64 required, u64 fully_allocated, bool has_bitmaps);
+std::string json_measure(u64 required, u64 fully_allocated, std::optional<u64> bitmaps);
 
 }  // namespace doppel::app::img

@@ -98,9 +98,9 @@ std::string json_check(const std::string& filename, const std::string& format, c
   return text_of(one);
 }
 
-std::string json_measure(u64 required, u64 fully_allocated, bool has_bitmaps) {
+std::string json_measure(u64 required, u64 fully_allocated, std::optional<u64> bitmaps) {
   Json one = Json::object();
-  if (has_bitmaps) one["bitmaps"] = 0;
+  if (bitmaps) one["bitmaps"] = *bitmaps;
   one["required"] = required;
   one["fully-allocated"] = fully_allocated;
   return text_of(one);

@@ -19,8 +19,8 @@ Result<std::vector<Bitmap>> load_bitmaps(Image& image) {
   std::vector<Bitmap> list;
   if (!image.header.bitmaps) return list;
   const BitmapsExtension& ext = *image.header.bitmaps;
-  if (ext.directory_offset + ext.directory_size > align_up(image.file().size(), image.cluster_size()))
-    return bad(image);
+  const u64 end = align_up(image.file().size(), image.cluster_size());
+  if (ext.directory_offset > end || ext.directory_size > end - ext.directory_offset) return bad(image);
   std::vector<u8> raw(ext.directory_size);
   if (image.file().read(ext.directory_offset, raw) != 0) return bad(image);
   for (u64 at = 0; list.size() < ext.count;) {
@@ -32,8 +32,12 @@ Result<std::vector<Bitmap>> load_bitmaps(Image& image) {
              .granularity_bits = raw[at + 17],
              .extra_size = load_be<u32>(&raw[at + 20])};
     const u64 name = load_be<u16>(&raw[at + 18]), length = kRow + b.extra_size + name;
-    if (length > raw.size() - at || name == 0 || b.granularity_bits > 63) return bad(image);
-    if (b.table_offset % image.cluster_size() != 0 || b.table_offset + u64{b.table_size} * 8 > image.file().size())
+    if (length > raw.size() - at || name == 0 || name > kMaxBitmapName) return bad(image);
+    if (b.granularity_bits < kMinGranularityBits || b.granularity_bits > kMaxGranularityBits) return bad(image);
+    if (b.table_size > kMaxBitmapEntries || b.table_size > kMaxBitmapBytes >> image.header.cluster_bits)
+      return bad(image);
+    if (b.table_offset % image.cluster_size() != 0 || b.table_offset > image.file().size() ||
+        u64{b.table_size} * 8 > image.file().size() - b.table_offset)
       return bad(image);
     const auto text = raw.begin() + static_cast<std::ptrdiff_t>(at + kRow + b.extra_size);
     b.name.assign(text, text + static_cast<std::ptrdiff_t>(name));

@@ -10,6 +10,9 @@
 
 namespace doppel::block::qcow2 {
 
+constexpr u64 kMaxBitmapName = 1023, kMaxBitmapEntries = 0x8000000, kMaxBitmapBytes = 512 << 20;
+constexpr unsigned kMinGranularityBits = 9, kMaxGranularityBits = 31;
+
 struct Bitmap {
   enum Flags : u32 { kInUse = 1, kAuto = 2, kExtraCompatible = 4 };
   std::string name;

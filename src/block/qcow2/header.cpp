@@ -247,12 +247,20 @@ void store_fields(const Header& h, std::span<u8> out) {
   store_be<u32>(&out[100], static_cast<u32>(header_length(h)));
 }
 
-Result<std::vector<u8>> serialise_header(const Header& h) {
+Result<std::vector<u8>> serialise_header(const Header& h, bool names) {
   std::vector<u8> out(header_length(h));
   store_fields(h, out);
   if (out.size() > kV3Length) {
     out[kV3Length] = static_cast<u8>(h.compression);
     std::copy(h.unknown_fields.begin(), h.unknown_fields.end(), out.begin() + kFieldsEnd);
+  }
+  // First, so that it lies in the first sector with the flag that vouches for it.
+  if (h.bitmaps) {
+    std::array<u8, 24> b{};
+    store_be<u32>(&b[0], h.bitmaps->count);
+    store_be<u64>(&b[8], h.bitmaps->directory_size);
+    store_be<u64>(&b[16], h.bitmaps->directory_offset);
+    put(out, kBitmapsExtension, b);
   }
   put(out, kBackingFormat, h.backing_format);
   put(out, kDataFileName, h.data_file);
@@ -263,14 +271,7 @@ Result<std::vector<u8>> serialise_header(const Header& h) {
     put(out, kEncryption, e);
   }
   // The names help programs that don't know a feature; 512-byte clusters have no room for them.
-  if (h.version >= 3 && h.cluster_bits > kMinClusterBits) put(out, kFeatureNames, feature_names());
-  if (h.bitmaps) {
-    std::array<u8, 24> b{};
-    store_be<u32>(&b[0], h.bitmaps->count);
-    store_be<u64>(&b[8], h.bitmaps->directory_size);
-    store_be<u64>(&b[16], h.bitmaps->directory_offset);
-    put(out, kBitmapsExtension, b);
-  }
+  if (names && h.version >= 3 && h.cluster_bits > kMinClusterBits) put(out, kFeatureNames, feature_names());
   for (const Extension& e : h.unknown_extensions) put(out, e.type, e.data);
   out.resize(out.size() + 8);  // end of the extensions
   if (!h.backing_file.empty()) {

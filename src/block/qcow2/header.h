@@ -71,7 +71,8 @@ struct Header {
 // Errors name what is wrong with which field.
 Result<Header> parse_header(File& file);
 // The header with its extensions and the backing file's name, padded to a cluster. Error: it doesn't fit in one.
-Result<std::vector<u8>> serialise_header(const Header& header);
+// Features' names may be left out.
+Result<std::vector<u8>> serialise_header(const Header& header, bool names = true);
 // Puts the fields (not the extensions) into the first bytes of `out`; they lie in one sector of the disk, so that an
 // update is there or not there after a power cut.
 void store_fields(const Header& header, std::span<u8> out);

@@ -148,9 +148,21 @@ int Image::write_fields() {
 }
 
 Status Image::rewrite_header() {
-  auto bytes = serialise_header(header);
+  auto bytes = serialise_header(header), brief = serialise_header(header, false);
   if (!bytes) return bytes.error();
-  int error = file_->write(0, *bytes);
+  // Where all but the names of features fits in the first sector, the header changes with that sector alone: first to
+  // one without names, then, when these are stable, to the whole.
+  const auto sector = [](std::vector<u8>& b) { return std::span(b).first(kSector); };
+  int error = 0;
+  if (brief && std::all_of(brief->begin() + kSector, brief->end(), [](u8 b) { return b == 0; })) {
+    error = file_->write(0, sector(*brief));
+    if (error == 0) error = barrier();
+    if (error == 0) error = file_->write(kSector, std::span(*bytes).subspan(kSector));
+    if (error == 0) error = barrier();
+    if (error == 0) error = file_->write(0, sector(*bytes));
+  } else {
+    error = file_->write(0, *bytes);
+  }
   if (error == 0) error = barrier();
   if (error != 0) return Error{"can't write the header of '" + file_->path() + "': " + std::strerror(error), ""};
   return success();
