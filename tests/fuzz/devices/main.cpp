@@ -3,11 +3,12 @@
 //
 // Plays the corpus (DIR/FAMILY.txt, a case a line), then changes its cases for N seconds a family; what shows new
 // branches (the `fuzz` preset tells) is changed further, and with --keep written back. A case that crashes, hangs for
-// ten seconds or makes a family complain is written to FAMILY.failed; --case plays it again. Last line: N passed, N
-// failed.
+// ten seconds of CPU time or makes a family complain is written to FAMILY.failed; --case plays it again. Last line: N
+// passed, N failed.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,7 +31,8 @@ extern "C" void __sanitizer_set_death_callback(void (*callback)());
 namespace doppel::fuzz {
 namespace {
 
-constexpr unsigned kHangSeconds = 10;
+// Of CPU time, as the host may be busy; and of the clock, for who waits for ever.
+constexpr unsigned kHangSeconds = 10, kStuckSeconds = 600;
 constexpr long kMemoryKiB = 2 << 20;
 constexpr size_t kCorpus = 80;  // cases kept for a family
 
@@ -54,9 +56,16 @@ void save_current() {
 
 void on_signal(int number) {
   save_current();
-  const char* what = number == SIGALRM ? "\na case hangs\n" : "\na case died by a signal\n";
+  const char* what = number == SIGALRM || number == SIGPROF ? "\na case hangs\n" : "\na case died by a signal\n";
   if (::write(2, what, std::strlen(what)) < 0) std::perror("write");
   ::_exit(3);
+}
+
+void watch_for_hang(bool on) {
+  itimerval t{};
+  t.it_value.tv_sec = on ? kHangSeconds : 0;
+  ::setitimer(ITIMER_PROF, &t, nullptr);
+  ::alarm(on ? kStuckSeconds : 0);
 }
 
 void watch() {
@@ -65,7 +74,7 @@ void watch() {
 #else
   for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) ::signal(s, on_signal);
 #endif
-  for (const int s : {SIGALRM, SIGABRT}) ::signal(s, on_signal);
+  for (const int s : {SIGALRM, SIGPROF, SIGABRT}) ::signal(s, on_signal);
 }
 
 long peak_kib() {
@@ -103,7 +112,7 @@ class Fuzzer {
   }
   bool play(const Case& c) {
     current_text = to_text(c) + "\n";
-    ::alarm(kHangSeconds);
+    watch_for_hang(true);
     std::string complaint;
     coverage_begin();
     {
@@ -111,7 +120,7 @@ class Fuzzer {
       world->play(c);
       complaint = world->complaint();
     }
-    ::alarm(0);
+    watch_for_hang(false);
     cases_++;
     steps_ += c.size();
     if (complaint.empty() && peak_kib() > kMemoryKiB) complaint = "more than 2 GiB of memory are used";
