@@ -7,9 +7,6 @@
 namespace doppel::block::qcow2 {
 namespace {
 
-constexpr size_t kRow = 24;
-constexpr u64 kAllOnes = 1;
-
 struct Clusters {
   u64 first = 0, number = 0;
 };
@@ -18,7 +15,7 @@ Status failed(Image& image, int error) {
   return Error{"can't write the bitmaps of '" + image.file().path() + "': " + std::strerror(error), ""};
 }
 
-u64 row_length(const Bitmap& b) { return align_up(kRow + b.extra_size + b.name.size(), 8); }
+u64 row_length(const Bitmap& b) { return align_up(kBitmapRow + b.extra_size + b.name.size(), 8); }
 
 // A new directory; the extra data of rows comes from the old one.
 int write_directory(Image& image, const std::vector<Bitmap>& list, BitmapsExtension& ext) {
@@ -36,9 +33,10 @@ int write_directory(Image& image, const std::vector<Bitmap>& list, BitmapsExtens
     store_be<u16>(row + 18, static_cast<u16>(b.name.size()));
     store_be<u32>(row + 20, b.extra_size);
     if (b.extra_size != 0) {
-      if (const int error = image.file().read(b.entry_offset + kRow, {row + kRow, b.extra_size})) return error;
+      if (const int error = image.file().read(b.entry_offset + kBitmapRow, {row + kBitmapRow, b.extra_size}))
+        return error;
     }
-    std::copy(b.name.begin(), b.name.end(), row + kRow + b.extra_size);
+    std::copy(b.name.begin(), b.name.end(), row + kBitmapRow + b.extra_size);
     at += row_length(b);
   }
   u64 first = 0;
@@ -148,7 +146,7 @@ u64 bitmaps_size(const std::vector<Bitmap>& list, u64 disk, u64 cluster_size) {
   for (const Bitmap& b : list) {
     const u64 clusters = div_up(bitmap_bytes(disk, b.granularity_bits), cluster_size);
     size += clusters * cluster_size + align_up(clusters * 8, cluster_size);
-    directory += align_up(kRow + b.name.size(), 8);
+    directory += align_up(kBitmapRow + b.name.size(), 8);
   }
   return size + align_up(directory, cluster_size);
 }

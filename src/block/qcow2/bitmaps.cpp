@@ -6,9 +6,6 @@
 namespace doppel::block::qcow2 {
 namespace {
 
-constexpr size_t kRow = 24;
-constexpr u64 kAllOnes = 1;  // of a table entry without an offset
-
 Error bad(Image& image) {
   return {"the bitmap directory of '" + image.file().path() + "' is not valid", "remove the bitmaps"};
 }
@@ -24,14 +21,14 @@ Result<std::vector<Bitmap>> load_bitmaps(Image& image) {
   std::vector<u8> raw(ext.directory_size);
   if (image.file().read(ext.directory_offset, raw) != 0) return bad(image);
   for (u64 at = 0; list.size() < ext.count;) {
-    if (at + kRow > raw.size()) return bad(image);
+    if (at + kBitmapRow > raw.size()) return bad(image);
     Bitmap b{.entry_offset = ext.directory_offset + at,
              .table_offset = load_be<u64>(&raw[at]),
              .table_size = load_be<u32>(&raw[at + 8]),
              .flags = load_be<u32>(&raw[at + 12]),
              .granularity_bits = raw[at + 17],
              .extra_size = load_be<u32>(&raw[at + 20])};
-    const u64 name = load_be<u16>(&raw[at + 18]), length = kRow + b.extra_size + name;
+    const u64 name = load_be<u16>(&raw[at + 18]), length = kBitmapRow + b.extra_size + name;
     if (length > raw.size() - at || name == 0 || name > kMaxBitmapName) return bad(image);
     if (b.granularity_bits < kMinGranularityBits || b.granularity_bits > kMaxGranularityBits) return bad(image);
     if (b.table_size > kMaxBitmapEntries || b.table_size > kMaxBitmapBytes >> image.header.cluster_bits)
@@ -39,7 +36,7 @@ Result<std::vector<Bitmap>> load_bitmaps(Image& image) {
     if (b.table_offset % image.cluster_size() != 0 || b.table_offset > image.file().size() ||
         u64{b.table_size} * 8 > image.file().size() - b.table_offset)
       return bad(image);
-    const auto text = raw.begin() + static_cast<std::ptrdiff_t>(at + kRow + b.extra_size);
+    const auto text = raw.begin() + static_cast<std::ptrdiff_t>(at + kBitmapRow + b.extra_size);
     b.name.assign(text, text + static_cast<std::ptrdiff_t>(name));
     list.push_back(std::move(b));
     at += align_up(length, 8);

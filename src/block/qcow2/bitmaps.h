@@ -11,6 +11,8 @@
 namespace doppel::block::qcow2 {
 
 constexpr u64 kMaxBitmapName = 1023, kMaxBitmapEntries = 0x8000000, kMaxBitmapBytes = 512 << 20;
+constexpr size_t kBitmapRow = 24;  // bytes of a directory's row before its extra data and name
+constexpr u64 kAllOnes = 1;        // of a table entry without an offset
 constexpr unsigned kMinGranularityBits = 9, kMaxGranularityBits = 31;
 
 struct Bitmap {
