@@ -123,7 +123,7 @@ class Window {
 
   // Ctrl+Alt chords of the window itself.
   bool chord(const SDL_KeyboardEvent& k) {
-    const auto mod = sdl_.GetModState();
+    const auto mod = k.keysym.mod;  // then, not now: they may be up again
     if (!(mod & KMOD_CTRL) || !(mod & KMOD_ALT)) return false;
     switch (k.keysym.scancode) {
       case SDL_SCANCODE_G:
