@@ -11,6 +11,7 @@ namespace {
 constexpr s64 kForever = std::numeric_limits<s64>::max();
 constexpr s64 kLongSlice = 1'000'000;   // instructions between looks at the clock when no timer is armed
 constexpr s64 kBellBehind = 1'000'000;  // ns that the main loop's bell is behind the deadline that an idle CPU watches
+constexpr s64 kCalmAfter = 1'000'000'000;  // ns without a program after which ticks come in bundles
 constexpr size_t kLeastCodeCache = size_t{1} << 20;
 }  // namespace
 
@@ -20,7 +21,7 @@ BoardMachine::BoardMachine(MachineConfig config) : Machine(std::move(config)) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (clock_.counts_instructions()) {
       if (!in_slice_ && !vcpus_.empty()) vcpus_[0]->kick();
-    } else if (clock_.next_deadline() < std::min(bell_at_.load(), watched_.load())) {
+    } else if (deadline() < std::min(bell_at_.load(), watched_.load())) {
       set_bell();
     }
   };
@@ -352,19 +353,22 @@ void BoardMachine::run_timers() {
   clock_.run_due();
 }
 
+// By when somebody must look at the timers.
+s64 BoardMachine::deadline() const { return calm_.load() ? clock_.patient_deadline() : clock_.next_deadline(); }
+
 // The main loop wakes at the earliest deadline that no idle CPU watches, or before it. While one watches, the bell is a
 // little behind its deadline: it stays there when the CPU goes on, and most runs end before it rings, so it is set once
 // for a sleep and a run. To be called by whoever makes the first deadline an earlier one, and at changes of who
 // watches.
 void BoardMachine::set_bell() {
   const std::lock_guard guard(bell_lock_);
-  const s64 deadline = clock_.next_deadline(), watched = watched_.load(), before = bell_at_.load();
-  const bool timed = clock_.running() && !clock_.counts_instructions() && deadline >= 0;
+  const s64 first = deadline(), watched = watched_.load(), before = bell_at_.load();
+  const bool timed = clock_.running() && !clock_.counts_instructions() && first >= 0;
   s64 at = before;
   if (!timed)
     at = kForever;
-  else if (deadline < watched)
-    at = std::min(before, deadline);
+  else if (first < watched)
+    at = std::min(before, first);
   else if (before < watched + kBellBehind || before - watched > 2 * kBellBehind)
     at = watched + kBellBehind;
   if (at == before) return;
@@ -373,6 +377,7 @@ void BoardMachine::set_bell() {
 }
 
 void BoardMachine::wait_for_work() {
+  if (watched_ == kForever) calm_ = false;  // the CPU runs on
   set_bell();
   bell_.wait();
   bell_at_ = kForever;  // it has rung: what is still to come is set anew
@@ -380,21 +385,36 @@ void BoardMachine::wait_for_work() {
 
 // The only CPU is halted: timers fire on its own thread, which saves it and the host the way over another one. The main
 // loop sees to deadlines that others make while it sleeps. Returns the ns until it shall look again; -1: no timer runs.
-s64 BoardMachine::idle(accel::Vcpu::Idle now) {
+s64 BoardMachine::idle(accel::Vcpu::Idle step) {
   using Idle = accel::Vcpu::Idle;
-  if (now == Idle::Look) {
+  if (step == Idle::Look) {
     run_timers();
     return 0;
   }
-  const s64 deadline = now == Idle::Sleep && clock_.running() ? clock_.next_deadline() : -1;
+  watch_calm(step == Idle::Sleep);
+  const s64 deadline = step == Idle::Sleep && clock_.running() ? this->deadline() : -1;
   watched_ = deadline < 0 ? kForever : deadline;
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  const s64 first = clock_.next_deadline(), bell = bell_at_.load();
+  const s64 first = this->deadline(), bell = bell_at_.load();
   const bool late = first >= 0 && first < std::min(bell, watched_.load());  // nobody would see to it
   // Or the bell would ring for nothing.
   const bool early = deadline >= 0 && (bell < deadline + kBellBehind || bell == kForever);
   if (late || early) set_bell();
   return deadline < 0 ? -1 : std::max<s64>(deadline - clock_.now(), 0);
+}
+
+// The machine is calm when for a while no program ran (the CPU stayed in one mode) and nothing but timers woke the CPU:
+// then these may be as late as their patience allows (ADR 16).
+void BoardMachine::watch_calm(bool sleeps) {
+  const s64 now = clock_.now();
+  const u64 switches = mem::tlb_mode_switches(vcpus_[0]->cpu().header());
+  const bool woken = !sleeps && watched_ != kForever && now < watched_;
+  if (woken || switches != seen_switches_) calm_from_ = now + kCalmAfter;
+  seen_switches_ = switches;
+  if (sleeps)
+    calm_ = now >= calm_from_;
+  else if (woken)
+    calm_ = false;
 }
 
 // Returns false when the loop ends.

@@ -122,7 +122,9 @@ class BoardMachine : public Machine {
   void run_timers();
   void wait_for_work();
   void set_bell();
-  s64 idle(accel::Vcpu::Idle now);
+  s64 deadline() const;
+  s64 idle(accel::Vcpu::Idle step);
+  void watch_calm(bool sleeps);
   bool carry_out();
   void do_reset(bool guest);
   void reset_devices(bool for_state);
@@ -167,6 +169,9 @@ class BoardMachine : public Machine {
   std::mutex bell_lock_;  // a leaf
   // When the bell rings, and the deadline that an idle CPU watches; the largest number: not at all.
   std::atomic<s64> bell_at_{INT64_MAX}, watched_{INT64_MAX};
+  std::atomic<bool> calm_{false};  // no program runs: timers may be late (watch_calm)
+  s64 calm_from_ = 0;              // of the CPU's thread: it is, from then on, if nothing happens
+  u64 seen_switches_ = 0;
   std::atomic<bool> in_slice_{false};  // -icount: the vCPU's thread is running timers
 };
 

@@ -102,6 +102,7 @@ void tlb_flush_nonglobal(VcpuHeader& cpu);  // current address space
 void tlb_flush_page(VcpuHeader& cpu,
                     u64 va);  // current address space, all modes, global too (and the large page around it)
 void tlb_set_mode(VcpuHeader& cpu, u32 mmu_mode);  // a pointer swap
+u64 tlb_mode_switches(const VcpuHeader& cpu);      // how often that was; wraps
 // Switches to the address space `tag` (x86: PCID and CR3 base); keeps its old entries when `keep`. A pointer swap when
 // kept.
 void tlb_set_space(VcpuHeader& cpu, u64 tag, bool keep);

@@ -33,6 +33,7 @@ void SoftTlb::select(Space& space) {
 }
 
 void SoftTlb::set_mode(u32 mode) {
+  mode_switches_++;
   cpu_.mmu_mode = mode;
   cpu_.tlb = current_->entries[mode];
 }
@@ -434,6 +435,7 @@ void tlb_flush_all(VcpuHeader& cpu) { cpu.soft_tlb->flush_all(); }
 void tlb_flush_nonglobal(VcpuHeader& cpu) { cpu.soft_tlb->flush_nonglobal(); }
 void tlb_flush_page(VcpuHeader& cpu, u64 va) { cpu.soft_tlb->flush_page(va); }
 void tlb_set_mode(VcpuHeader& cpu, u32 mode) { cpu.soft_tlb->set_mode(mode); }
+u64 tlb_mode_switches(const VcpuHeader& cpu) { return cpu.soft_tlb->mode_switches(); }
 void tlb_set_space(VcpuHeader& cpu, u64 tag, bool keep) { cpu.soft_tlb->set_space(tag, keep); }
 void tlb_switch_tables(VcpuHeader& cpu, u64 root) { cpu.soft_tlb->switch_tables(root); }
 void tlb_flush_space(VcpuHeader& cpu, u64 tag, bool globals_too) { cpu.soft_tlb->flush_space(tag, globals_too); }

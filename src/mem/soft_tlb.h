@@ -47,6 +47,7 @@ class SoftTlb {
   static size_t index(u64 va) { return (va >> kPageBits) & (kTlbEntries - 1); }
 
   void set_mode(u32 mode);
+  u64 mode_switches() const { return mode_switches_; }
   void set_space(u64 tag, bool keep);
   void switch_tables(u64 root);
   // Host address of writable RAM, or null.
@@ -130,6 +131,7 @@ class SoftTlb {
     u64 va, size;
   };
   std::vector<Watch> watches_;
+  u64 mode_switches_ = 0;
   TlbCounters counters_;
 };
 

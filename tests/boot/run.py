@@ -124,6 +124,56 @@ def test_amd64_max(t):
     t.guest("amd64-pc", "-cpu", "max").exited().need(*GOOD).never(*BAD)
 
 
+class Shell:
+    """A guest's shell on its serial console."""
+
+    def __init__(self, t, *args):
+        self.p = subprocess.Popen([t.program, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.text = ""
+        self.wait(r"/ # ", 120)
+
+    def wait(self, pattern, timeout=60):
+        """What came since the last wait, up to the pattern, which is taken out."""
+        end = time.time() + timeout
+        while not (m := re.search(pattern, self.text)):
+            check(time.time() < end and self.p.poll() is None, f"no {pattern!r} within {timeout} s:\n{self.text[-1500:]}")
+            if select.select([self.p.stdout], [], [], 1)[0]:
+                self.text += os.read(self.p.stdout.fileno(), 65536).decode(errors="replace").replace("\r", "")
+        before, self.text = self.text[:m.start()], self.text[m.end():]
+        return m[1] if m.groups() else before
+
+    def send(self, line):
+        self.p.stdin.write(line.encode() + b"\n")
+        self.p.stdin.flush()
+
+    def waits(self):
+        """How often the emulator's threads have slept."""
+        tasks = pathlib.Path(f"/proc/{self.p.pid}/task").iterdir()
+        return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (task / "status").read_text(), re.M)[1]) for task in tasks)
+
+
+def test_i386_calm(t):
+    """A guest in which no program runs wakes the host less often than it ticks (250 a second), and each tick of its periodic timers comes."""
+    for append, row in (("highres=off", "LOC"), ("highres=off nolapic", "0"), ("highres=off nolapic hpet=disable", "0"), ("", "")):
+        shell = Shell(t, "qemu-system-i386", "-M", "pc", "-m", "256", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-nic", "none",
+                      "-kernel", GUESTS / "i386-pc/vmlinuz", "-initrd", GUESTS / "i386-pc/initrd.gz", "-append", f"console=ttyS0 quiet guest_quiet guest_end=shell {append}")
+        try:
+            shell.send("n() { grep -w $1: /proc/interrupts | tr -s ' ' | sed 's/^ //' | cut -d ' ' -f 2; }")
+            tried = []
+            while not tried or not (tried[-1][1] < 125 and (not row or 1950 < tried[-1][0] < 2100)):     # a busy host may lose some
+                check(len(tried) < 4, f"{append!r}: (ticks in 8 s, sleeps a second): {tried}")
+                shell.send(f"a=$(n {row or 'LOC'}); sleep 8; echo TICKS $(( $(n {row or 'LOC'}) - a ))")
+                time.sleep(2.5)
+                before, start = shell.waits(), time.monotonic()
+                time.sleep(4.5)
+                rate = (shell.waits() - before) / (time.monotonic() - start)
+                tried.append((int(shell.wait(r"\nTICKS (\d+)")), round(rate)))
+            print(f"      {append or 'tickless timer'}: ticks in 8 s, sleeps a second: {tried}")
+        finally:
+            shell.p.kill()
+            shell.p.wait()
+
+
 def test_i386_switches(t):
     """Without each of the executor's optimisations, and without any."""
     for opt in ("-chain", "-resume", "-spaces", "-victims", "none"):

@@ -252,6 +252,48 @@ TEST_F(ApicTest, TimerOneShotAndPeriodic) {
   EXPECT_TRUE(cpu[0].event);
 }
 
+// 4 ms: three ticks may wait for a fourth, and all of them come; of a longer sleep no more than that is made up for.
+TEST_F(ApicTest, TicksThatWaitedComeInABundle) {
+  write(0, 0x3e0, 0xb);
+  write(0, 0x320, 0x20056);
+  write(0, 0x380, 4'000'000);
+  const auto bundle = [&] {
+    int ticks = 0;
+    clock.run_due();
+    for (int i = 0; i < 100; i++) {
+      if (cpu[0].apic->acknowledge() == 0x56) ticks++, eoi(0);
+      clock.advance(10'000);
+    }
+    return ticks;
+  };
+  EXPECT_EQ(clock.patient_deadline(), 16'000'000);
+  clock.skip(16'000'000);
+  EXPECT_EQ(bundle(), 4);
+  EXPECT_EQ(clock.next_deadline(), 20'000'000);
+  EXPECT_EQ(clock.patient_deadline(), 32'000'000);
+  clock.skip(400'000'000);
+  EXPECT_EQ(bundle(), 4);
+  EXPECT_EQ(clock.next_deadline(), 420'000'000);  // in phase
+  clock.skip(16'000'000);
+  clock.run_due();
+  write(0, 0x380, 4'000'000);  // programmed anew: nothing is owed
+  EXPECT_EQ(bundle(), 1);
+  clock.skip(16'000'000);
+  clock.run_due();
+  write(0, 0x320, 0x30056);  // masked: nothing either
+  EXPECT_EQ(bundle(), 1);
+  write(0, 0x320, 0x20056);
+  write(0, 0x380, 13'000'000);  // too long a period to wait
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+  clock.skip(100'000'000);
+  EXPECT_EQ(bundle(), 1);
+  write(0, 0x380, 100'000);  // too short
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+  write(0, 0x320, 0x56);
+  write(0, 0x380, 4'000'000);  // one-shot
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+}
+
 TEST_F(ApicTest, TscDeadline) {
   LocalApic& a = *cpu[0].apic;
   a.set_tsc_deadline(100);

@@ -46,6 +46,30 @@ TEST(Clock, TellsOfEarlierDeadlines) {
   EXPECT_EQ(clock.run_due(), 0);
 }
 
+TEST(Clock, KnowsWhenPatienceEnds) {
+  SteppedClock clock;
+  int told = 0;
+  clock.on_earlier = [&] { told++; };
+  Timer patient(clock, [] {}), other(clock, [] {});
+  EXPECT_EQ(clock.patient_deadline(), -1);
+  patient.set_patience(1000);
+  patient.arm_at(100);
+  EXPECT_EQ(clock.next_deadline(), 100);
+  EXPECT_EQ(clock.patient_deadline(), 1100);
+  other.arm_at(500);  // later than the first deadline, and yet somebody may sleep past it
+  EXPECT_EQ(told, 2);
+  EXPECT_EQ(clock.next_deadline(), 100);
+  EXPECT_EQ(clock.patient_deadline(), 500);
+  clock.advance(200);
+  EXPECT_FALSE(patient.armed());
+  EXPECT_EQ(clock.patient_deadline(), 500);
+  other.disarm();
+  EXPECT_EQ(clock.patient_deadline(), -1);
+  patient.set_patience(INT64_MAX);
+  patient.arm_at(300);
+  EXPECT_EQ(clock.patient_deadline(), INT64_MAX);
+}
+
 struct Recorder final : MmioHandler {
   explicit Recorder(AccessSizes s) : sizes(s) {}
   u64 read(u64 offset, unsigned size) override {

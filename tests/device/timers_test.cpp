@@ -36,6 +36,35 @@ TEST_F(PitTest, RateGeneratorInterruptsAtItsRate) {
   EXPECT_NEAR(irq.rises - before, 18, 1);
 }
 
+TEST_F(PitTest, TicksThatWaitedComeInABundle) {
+  program(0, 2, 4773);  // 4.0002 ms
+  const auto bundle = [&] {
+    const int before = irq.rises;
+    clock.run_due();
+    clock.advance(1'000'000);
+    return irq.rises - before;
+  };
+  EXPECT_NEAR(clock.patient_deadline() - clock.next_deadline(), 12'000'000, 1000);
+  clock.skip(4'000'300 * 4);
+  EXPECT_EQ(bundle(), 4);
+  EXPECT_NEAR(clock.next_deadline(), 4'000'230 * 5, 1000);  // in phase
+  EXPECT_NEAR(clock.patient_deadline() - clock.next_deadline(), 12'000'000, 1000);
+  clock.skip(500'000'000);
+  EXPECT_EQ(bundle(), 4);
+  clock.skip(4'000'300 * 3);
+  clock.run_due();
+  program(0, 2, 4773);  // nothing is owed
+  EXPECT_EQ(bundle(), 0);
+  program(0, 3, 0);  // 55 ms: too long to wait
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+  clock.skip(500'000'000);
+  EXPECT_EQ(bundle(), 1);
+  program(0, 2, 119);  // 0.1 ms
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+  program(0, 0, 4773);
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+}
+
 TEST_F(PitTest, CountsDownAndLatches) {
   program(0, 2, 1000);
   ticks(300);
@@ -142,6 +171,49 @@ struct HpetTest : testing::Test {
   void w(u64 offset, u64 v, unsigned size = 4) { hpet->write(offset, v, size); }
   u64 r(u64 offset, unsigned size = 4) { return hpet->read(offset, size); }
 };
+
+TEST_F(HpetTest, TicksThatWaitedComeInABundle) {
+  w(0x10, 3);            // run, legacy replacement
+  w(0x100, 0x4c);        // enable, periodic, VAL_SET
+  w(0x108, 400'000, 8);  // 4 ms
+  EXPECT_EQ(clock.patient_deadline(), 16'000'000);
+  clock.skip(16'000'000);
+  clock.run_due();
+  clock.advance(100'000);
+  EXPECT_EQ(irq0.rises, 4);
+  EXPECT_EQ(clock.next_deadline(), 20'000'000);  // in phase
+  clock.advance(900'000'000);
+  EXPECT_EQ(irq0.rises, 4 + 225);
+}
+
+// A kernel that programs each tick anew: it shows after a while, and a tick of another length ends it.
+TEST_F(HpetTest, TicksProgrammedOneByOneMayWaitToo) {
+  w(0x10, 3);
+  w(0x100, 4);  // enable
+  const auto program = [&](s64 at) { w(0x108, static_cast<u64>(at) / 10, 8); };
+  for (s64 n = 1; n <= 70; n++) {
+    program(n * 4'000'000 + n % 5 * 10'000);  // late by what the kernel needs to get there
+    EXPECT_NEAR(clock.patient_deadline() - clock.next_deadline(), n < 65 ? 0 : 12'000'000, 100'000) << n;
+    clock.advance(clock.next_deadline() - clock.now());
+  }
+  program(80 * 4'000'000 + 20'000'000);
+  EXPECT_EQ(clock.patient_deadline(), clock.next_deadline());
+}
+
+TEST(TickCadence, WhatIsNoTick) {
+  const auto patience = [](s64 period, s64 jitter) {
+    TickCadence c;
+    for (s64 n = 0; n < 200; n++) c.programmed(1 + n * period + n % 2 * jitter);
+    return c.patience();
+  };
+  EXPECT_EQ(patience(4'000'000, 0), 12'000'000);
+  EXPECT_EQ(patience(4'000'000, 500'000), 0);
+  EXPECT_EQ(patience(1'000'000, 0), 12'000'000);
+  EXPECT_EQ(patience(100'000, 0), 0);
+  EXPECT_EQ(patience(12'600'000, 0), 0);
+  EXPECT_EQ(patience(0, 0), 0);
+  EXPECT_EQ(patience(-4'000'000, 0), 0);
+}
 
 TEST_F(HpetTest, CounterRunsAtItsPeriod) {
   EXPECT_EQ(r(4), Hpet::kPeriodFs);

@@ -28,6 +28,17 @@ bool Clock::take(Timer& t) {
   return true;
 }
 
+void Clock::look() {
+  s64 patient = -1;
+  for (const Timer* t : queue_) {
+    s64 at = 0;
+    if (__builtin_add_overflow(t->deadline(), t->patience_.load(std::memory_order_relaxed), &at)) at = INT64_MAX;
+    if (patient < 0 || at < patient) patient = at;
+  }
+  earliest_.store(queue_.empty() ? -1 : queue_.back()->deadline(), std::memory_order_release);
+  patient_.store(patient, std::memory_order_release);
+}
+
 void Clock::insert(Timer& t, s64 deadline) {
   bool earlier = false;
   {
@@ -38,17 +49,16 @@ void Clock::insert(Timer& t, s64 deadline) {
         std::partition_point(queue_.begin(), queue_.end(), [&](const Timer* q) { return q->deadline() > deadline; });
     queue_.insert(at, &t);
     t.deadline_.store(deadline, std::memory_order_relaxed);
-    const s64 before = earliest_.load(std::memory_order_relaxed);
-    const s64 after = queue_.back()->deadline();
-    earliest_.store(after, std::memory_order_release);
-    earlier = before < 0 || after < before;
+    const s64 before = next_deadline(), before_patient = patient_deadline();
+    look();
+    earlier = before < 0 || next_deadline() < before || patient_deadline() < before_patient;
   }
   if (earlier && on_earlier) on_earlier();
 }
 
 void Clock::remove(Timer& t) {
   std::lock_guard guard(lock_);
-  if (take(t)) earliest_.store(queue_.empty() ? -1 : queue_.back()->deadline(), std::memory_order_release);
+  if (take(t)) look();
 }
 
 Timer* Clock::pop_due(s64 now, s64& deadline) {
@@ -58,7 +68,7 @@ Timer* Clock::pop_due(s64 now, s64& deadline) {
   queue_.pop_back();
   deadline = t->deadline();
   t->deadline_.store(-1, std::memory_order_relaxed);
-  earliest_.store(queue_.empty() ? -1 : queue_.back()->deadline(), std::memory_order_release);
+  look();
   return t;
 }
 

@@ -27,6 +27,8 @@ class Timer {
   void arm_at(s64 ns);
   void arm_in(s64 ns);
   void disarm();
+  // How much later it may fire while the only CPU sleeps and no program runs (ADR 16). Counts from the next arming on.
+  void set_patience(s64 ns) { patience_.store(ns, std::memory_order_relaxed); }
   bool armed() const { return deadline() >= 0; }
   s64 deadline() const { return deadline_.load(std::memory_order_relaxed); }  // -1: not armed
 
@@ -35,7 +37,7 @@ class Timer {
   friend class SteppedClock;
   Clock& clock_;
   std::function<void()> fire_;
-  std::atomic<s64> deadline_{-1};
+  std::atomic<s64> deadline_{-1}, patience_{0};
 };
 
 class Clock {
@@ -44,9 +46,11 @@ class Clock {
   virtual s64 now() const = 0;  // any thread
   // The earliest deadline, or -1. Any thread.
   s64 next_deadline() const { return earliest_.load(std::memory_order_acquire); }
+  // The time at which the patience of a timer ends first, or -1. Any thread.
+  s64 patient_deadline() const { return patient_.load(std::memory_order_acquire); }
   // Fires all that are due; with the device lock held. Returns how many fired.
   int run_due();
-  // Called (lock-free) whenever the earliest deadline becomes earlier: wakes the main loop, bounds -icount slices.
+  // Called (lock-free) whenever one of the two becomes earlier: wakes the main loop, bounds -icount slices.
   std::function<void()> on_earlier;
 
  private:
@@ -55,9 +59,10 @@ class Clock {
   void remove(Timer& t);
   bool take(Timer& t);  // lock_ held: out of the queue; false: was not in it
   Timer* pop_due(s64 now, s64& deadline);
+  void look();  // lock_ held: the queue has changed
   std::mutex lock_;
   std::vector<Timer*> queue_;  // latest first, so that the earliest is taken off the end; few timers exist
-  std::atomic<s64> earliest_{-1};
+  std::atomic<s64> earliest_{-1}, patient_{-1};
   friend class SteppedClock;
 };
 
@@ -65,7 +70,8 @@ class Clock {
 class SteppedClock final : public Clock {
  public:
   s64 now() const override { return now_; }
-  void advance(s64 ns);  // fires timers in order on the way
+  void advance(s64 ns);              // fires timers in order on the way
+  void skip(s64 ns) { now_ += ns; }  // nobody looks meanwhile
 
  private:
   s64 now_ = 0;

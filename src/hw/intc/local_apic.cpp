@@ -35,6 +35,8 @@ void LocalApic::init_reset() {
   std::lock_guard guard(timer_lock_);
   initial_count_ = divide_ = 0;
   timer_running_ = false;
+  debt_.forget();
+  cadence_.forget();
   tsc_deadline_.store(0);
   timer_.disarm();
 }
@@ -286,7 +288,11 @@ void LocalApic::archive(StateArchive& ar) {
     ar.field("divide", divide_);
     ar.field("timer_start", timer_start_);
     ar.field("timer_running", timer_running_);
-    if (ar.loading()) rearm();
+    if (ar.loading()) {
+      debt_.forget();
+      cadence_.forget();
+      rearm();
+    }
   }
   if (ar.loading()) {
     update_ppr();

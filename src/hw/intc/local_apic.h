@@ -17,6 +17,7 @@
 #include "hw/core/clock.h"
 #include "hw/core/device.h"
 #include "hw/core/irq.h"
+#include "hw/core/ticks.h"
 #include "hw/intc/apic_bus.h"
 
 namespace doppel::hw {
@@ -127,6 +128,8 @@ class LocalApic final : public Device {
   u32 initial_count_ = 0, divide_ = 0;
   s64 timer_start_ = 0;  // when the current count began
   bool timer_running_ = false;
+  TickDebt debt_;        // of the periodic timer
+  TickCadence cadence_;  // of the others
 };
 
 }  // namespace doppel::hw

@@ -1,6 +1,6 @@
 // The local APIC's timer: one-shot, periodic, TSC deadline. The count is computed from the clock; the Timer only waits
-// for the next interrupt, and is not armed while the LVT entry is masked. Periods that passed while nobody looked count
-// once.
+// for the next interrupt, and is not armed while the LVT entry is masked. Of periods that passed while nobody looked a
+// few are made up for (ticks.h).
 #include <algorithm>
 
 #include "hw/intc/local_apic.h"
@@ -27,6 +27,8 @@ void LocalApic::start_timer(u32 initial) {
   initial_count_ = initial;
   timer_start_ = p_.clock.now();
   timer_running_ = initial != 0;
+  debt_.forget();
+  if (timer_running_ && timer_mode() == kOneShot) cadence_.programmed(timer_start_ + (s64{initial} << divide_shift()));
   rearm();
 }
 
@@ -35,24 +37,29 @@ void LocalApic::write_divide(u32 value) {
   std::lock_guard guard(timer_lock_);
   divide_ = value;
   if (timer_running_) timer_start_ = p_.clock.now() - (s64{initial_count_ - remaining} << divide_shift());
+  debt_.forget();
   rearm();
 }
 
 void LocalApic::change_timer_mode(u32 from, u32 to) {
   if (from == to || (from != kDeadline && to != kDeadline)) return;
   timer_running_ = false;
+  debt_.forget();
   initial_count_ = 0;
   tsc_deadline_.store(0);
 }
 
 // A time that has passed is owed, too: the host may have kept this thread waiting since the timer was started.
 void LocalApic::rearm() {
+  timer_.set_patience(0);
   if (lvt(kTimer) & 0x10000) {
+    debt_.forget();
     timer_.disarm();
     return;
   }
   if (timer_mode() == kDeadline) {
     const u64 tsc = tsc_deadline_.load();
+    timer_.set_patience(cadence_.patience());
     if (tsc != 0 && p_.tsc_to_ns)
       timer_.arm_at(p_.tsc_to_ns(tsc));
     else
@@ -69,6 +76,10 @@ void LocalApic::rearm() {
   if (timer_mode() == kPeriodic) {
     if (at <= now) at += (now - at) / length * length + length;
     if (length < kShortestPeriod) at = std::max(at, now + kShortestPeriod);
+    if (debt_.any()) at = std::min(at, now + TickDebt::kSoon);
+    timer_.set_patience(debt_.any() ? TickDebt::kPatience : tick_patience(length));
+  } else {
+    timer_.set_patience(cadence_.patience());
   }
   timer_.arm_at(at);
 }
@@ -86,13 +97,25 @@ bool LocalApic::expired(s64 now) {
     return true;
   }
   if (!timer_running_) return false;
+  if (timer_mode() == kPeriodic && debt_.any()) {
+    const u32 vector = lvt(kTimer) & 0xff;
+    if (word(irr_, vector / 32) >> (vector % 32) & 1) {  // the one before was not taken yet: they would become one
+      timer_.arm_at(now + kShortestPeriod);
+      return false;
+    }
+    debt_.pay();
+    rearm();
+    return true;
+  }
   const s64 length = s64{initial_count_} << divide_shift();
   if (timer_start_ + length > now) {
     rearm();
     return false;
   }  // reprogrammed meanwhile
   if (timer_mode() == kPeriodic) {
-    timer_start_ += (now - timer_start_) / length * length;  // start of the current period
+    const s64 late = now - timer_start_ - length;
+    debt_.tick(late, length);
+    timer_start_ += (late / length + 1) * length;  // start of the current period
     rearm();
   } else {
     timer_running_ = false;
@@ -120,6 +143,7 @@ void LocalApic::set_tsc_deadline(u64 tsc) {
       tsc_deadline_.store(0);
       timer_.disarm();
     } else {
+      if (tsc != 0 && p_.tsc_to_ns) cadence_.programmed(p_.tsc_to_ns(tsc));
       rearm();
     }
   }

@@ -35,6 +35,8 @@ void Hpet::reset() {
     c.config = kPeriodicCap | kWideCap | (p_.msi ? kFsbCap : 0) | u64{p_.routes} << 32;
     c.comparator = ~u64{0};
     c.period = c.fsb = 0;
+    c.debt.forget();
+    c.cadence.forget();
   }
   const bool was_legacy = legacy_mode();
   config_ = status_ = counter_base_ = 0;
@@ -42,6 +44,7 @@ void Hpet::reset() {
   if (was_legacy && p_.legacy) p_.legacy(false);
 }
 
+s64 Hpet::period_ns(const Comparator& c) { return static_cast<s64>(std::min<u64>(c.period, u64{1} << 40)) * kTickNs; }
 u64 Hpet::width(const Comparator& c) { return c.config & kNarrow ? 0xffffffffu : ~u64{0}; }
 
 u64 Hpet::counter() const {
@@ -76,7 +79,15 @@ void Hpet::arm(unsigned n, bool after_match) {
   const s64 now_ns = p_.clock.now();
   s64 at = started_ + static_cast<s64>(now - counter_base_) * kTickNs + static_cast<s64>(wait) * kTickNs;
   if ((c.config & kPeriodic) && after_match) at = std::max(at, now_ns + kShortestPeriod);
+  if (!after_match) c.debt.forget();
+  if (c.debt.any()) at = std::min(at, now_ns + TickDebt::kSoon);
+  c.timer->set_patience(patience(c));
   c.timer->arm_at(at);
+}
+
+s64 Hpet::patience(const Comparator& c) const {
+  if (c.debt.any()) return TickDebt::kPatience;
+  return c.config & kPeriodic ? tick_patience(period_ns(c)) : c.cadence.patience();
 }
 
 // A periodic comparator that the counter has passed (missed while masked, or time jumped) moves on by whole periods.
@@ -97,7 +108,9 @@ void Hpet::fired(unsigned n) {
   if ((c.config & kPeriodic) && c.period != 0) {
     const u64 mask = width(c);
     const u64 behind = (counter() - c.comparator) & mask;
-    if (behind <= mask / 2) c.comparator = (c.comparator + (behind / c.period + 1) * c.period) & mask;
+    const bool passed = behind <= mask / 2;
+    if (!c.debt.pay()) c.debt.tick(passed ? static_cast<s64>(behind) * kTickNs : 0, period_ns(c));
+    if (passed) c.comparator = (c.comparator + (behind / c.period + 1) * c.period) & mask;
   }
   arm(n, true);
   if (c.config & kFsb) {
@@ -222,6 +235,8 @@ void Hpet::write_comparator(unsigned n, u64 value, u64 mask) {
   if (!(c.config & kPeriodic) || (c.config & kValueSet)) c.comparator = ((c.comparator & ~mask) | value) & bits;
   if (c.config & kPeriodic) c.period = ((c.period & ~mask) | value) & bits;
   c.config &= ~kValueSet;
+  if (const u64 wait = (c.comparator - counter()) & bits; !(c.config & kPeriodic) && wait < u64{1} << 40)
+    c.cadence.programmed(p_.clock.now() + static_cast<s64>(wait) * kTickNs);
   arm(n);
 }
 

@@ -10,6 +10,7 @@
 #include "hw/core/device.h"
 #include "hw/core/irq.h"
 #include "hw/core/mmio.h"
+#include "hw/core/ticks.h"
 
 namespace doppel::hw {
 
@@ -38,6 +39,8 @@ class Hpet final : public Device, public MmioHandler {
   struct Comparator {
     u64 config = 0, comparator = ~u64{0}, period = 0, fsb = 0;
     std::unique_ptr<Timer> timer;
+    TickDebt debt;        // periodic
+    TickCadence cadence;  // not periodic
   };
   u64 counter() const;
   u64 read64(u64 offset) const;
@@ -46,12 +49,14 @@ class Hpet final : public Device, public MmioHandler {
   void write_comparator_config(unsigned n, u64 value);
   void write_comparator(unsigned n, u64 value, u64 mask);
   void arm(unsigned n, bool after_match = false);
+  s64 patience(const Comparator& c) const;
   void advance_periodic(Comparator& c);
   void lower(unsigned n);
   void arm_all();
   void fired(unsigned n);
   const IrqLine* line(unsigned n) const;
   bool running() const { return (config_ & 1) != 0; }
+  static s64 period_ns(const Comparator& c);
   static u64 width(const Comparator& c);  // mask of the comparator's bits
 
   Params p_;

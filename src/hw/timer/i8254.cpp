@@ -233,6 +233,7 @@ void I8254::write(u64 offset, u64 v, unsigned) {
 // Interrupt 0 wants rising edges of OUT. The line is held high between them (the 8259 forgets an edge whose line falls
 // before it is acknowledged), so that one timer event does for a period.
 void I8254::program_irq() {
+  debt_.forget();
   if (!irq_enabled_) return;
   p_.irq.set(out_of(channel_[0]));
   arm();
@@ -258,15 +259,24 @@ void I8254::arm() {
     timer_.disarm();
     return;
   }
-  s64 at = c.start + to_ns(edge);
-  if (periodic(c.mode)) at = std::max(at, p_.clock.now() + kShortestPeriod);
-  timer_.arm_at(at);
+  due_ = c.start + to_ns(edge);
+  const bool again = periodic(c.mode);
+  timer_.set_patience(again ? tick_patience(to_ns(c.count)) : 0);
+  timer_.arm_at(again ? std::max(due_, p_.clock.now() + kShortestPeriod) : due_);
 }
 
 void I8254::fired() {
+  const Channel& c = channel_[0];
+  const s64 now = p_.clock.now();
+  if (!debt_.pay()) debt_.tick(periodic(c.mode) ? now - due_ : 0, to_ns(c.count));
   p_.irq.set(false);
   p_.irq.set(true);
-  arm();
+  if (!debt_.any()) {
+    arm();
+    return;
+  }
+  timer_.set_patience(TickDebt::kPatience);
+  timer_.arm_at(now + TickDebt::kSoon);
 }
 
 void I8254::set_irq_enabled(bool on) {
@@ -275,6 +285,7 @@ void I8254::set_irq_enabled(bool on) {
   if (on) {
     program_irq();
   } else {
+    debt_.forget();
     timer_.disarm();
     p_.irq.set(false);
   }

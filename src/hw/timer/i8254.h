@@ -1,8 +1,8 @@
 // Intel 8254 programmable interval timer (231164): three 16-bit counters at 1.193182 MHz, six modes, BCD, counter and
 // status latch. Counter 0's OUT is an interrupt line, counter 1 refreshed memory once, counter 2 has a gate (port 0x61)
 // and drives the speaker. Values are computed from the clock when read; only counter 0 has a timer, for the edges of
-// its OUT. When time jumps over several periods one edge stands for all missed ones. Window of 4 ports (at 0x40).
-// Device lock held.
+// its OUT. When time jumps over several periods a few of the missed ones are made up for (ticks.h). Window of 4 ports
+// (at 0x40). Device lock held.
 #pragma once
 #include <array>
 
@@ -10,6 +10,7 @@
 #include "hw/core/device.h"
 #include "hw/core/irq.h"
 #include "hw/core/mmio.h"
+#include "hw/core/ticks.h"
 
 namespace doppel::hw {
 
@@ -70,6 +71,8 @@ class I8254 final : public Device, public MmioHandler {
   Timer timer_;
   mutable std::array<Channel, 3> channel_{};  // settle() works on reads too
   bool irq_enabled_ = true;
+  TickDebt debt_;
+  s64 due_ = 0;  // when the edge that the timer waits for is due
 };
 
 }  // namespace doppel::hw
