@@ -68,7 +68,7 @@ Installed* Translator::compile(const RegionKey& key, u64 linear, const CompileOp
   region.mode = key.mode;
   region.layout = &cpu_.frontend().layout();
   region.helpers = &cpu_.frontend().helpers();
-  if (!options.chain || config_.icount) make_exits_exact(region);
+  if (!options.chain || config_.icount || !breakpoints.empty()) make_exits_exact(region);
   counters_.ir_ops += region.ops.size();
   const bool dump = dumping(linear);
   if (dump && log_on(LogItem::InAsm)) dump_guest(region, key.base);
@@ -138,7 +138,7 @@ void add_range(std::vector<CodeRange>& ranges, u64 first, u64 last) {
 }
 }  // namespace
 
-// Which linear addresses the instructions came from; neighbours merge.
+// Which linear addresses the instructions came from, and what else was looked at; neighbours merge.
 void Translator::collect_extents(const ir::Region& region, const PageReader& reader, u64 base) {
   extents_.clear();
   for (const ir::Op& op : region.ops) {
@@ -146,6 +146,11 @@ void Translator::collect_extents(const ir::Region& region, const PageReader& rea
     u64 linear = op.imm + base;
     if (reader.phys_of(linear) == ~u64{0}) linear &= 0xffffffffu;
     add_range(extents_, linear, linear + op.aux - 1);
+  }
+  for (const ir::LookedAt& l : region.looked_at) {
+    u64 linear = l.pc + base;
+    if (reader.phys_of(linear) == ~u64{0}) linear &= 0xffffffffu;
+    add_range(extents_, linear, linear + l.bytes - 1);
   }
 }
 

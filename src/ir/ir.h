@@ -204,6 +204,12 @@ struct FlagRecipe {
   u16 begin, count;           // in Region::recipe_ops
 };
 
+// Guest code at the target of an exit that the frontend has looked at: the region ends when these bytes change.
+struct LookedAt {
+  u64 pc;
+  u32 bytes;
+};
+
 struct Region {
   u64 pc = 0;           // architectural pc of the entry
   u64 mode = 0;         // guest mode flags of the key
@@ -212,12 +218,14 @@ struct Region {
   std::vector<Op> ops;
   std::vector<FlagRecipe> recipes;
   std::vector<RecipeOp> recipe_ops;
+  std::vector<LookedAt> looked_at;
   const StateLayout* layout = nullptr;
   const HelperTable* helpers = nullptr;
   void clear() {
     ops.clear();
     recipes.clear();
     recipe_ops.clear();
+    looked_at.clear();
     insn_count = guest_bytes = 0;
   }
   const Op& op(Value v) const { return ops[v]; }

@@ -140,6 +140,50 @@ TEST(DeadFlags, WhatIsBetween) {
 }
 
 // An instruction d = d op s, another that may fault, and one that writes the flags: what is left of the first one's.
+// A register that is given the value only behind the place of the fault is no help there.
+TEST(DeadFlags, RecipesHoldAtEachFault) {
+  Build t;
+  const Value d = t.b.get_reg(Type::I32, 1), s = t.b.get_reg(Type::I32, 2);
+  const Value v = t.b.bin(Opcode::sub, d, s);
+  t.b.set_reg(1, v);
+  t.b.set_reg(kFlags, t.b.bin(Opcode::flags_sub, d, s));
+  t.b.insn(0x1001);
+  t.b.load(Type::I8, t.b.get_reg(Type::I64, 4));
+  t.b.insn(0x1002);
+  t.b.set_reg(3, v);
+  t.b.insn(0x1003);
+  t.b.set_reg(1, t.b.konst(Type::I32, 5));
+  t.b.insn(0x1004);
+  t.r.insn_count = 5;
+  t.b.load(Type::I8, t.b.get_reg(Type::I64, 4));
+  t.b.set_reg(kFlags, t.flags_of(t.b.get_reg(Type::I64, 4)));
+  t.b.exit_loop();
+  run_pipeline(t.r, only(&OptFlags::dead_flags, &OptFlags::dce));
+  EXPECT_EQ(count(t.r, Opcode::set_reg, kFlags), 1u) << dump(t.r);
+  EXPECT_EQ(count(t.r, Opcode::set_reg, kFlagOperand), 1u) << dump(t.r);
+}
+
+// The value was written by an instruction before the comparison, and its low byte is tested after another one.
+TEST(DeadFlags, RecipesKnowEarlierWrites) {
+  Build t;
+  const Value v = t.b.bin(Opcode::add, t.b.get_reg(Type::I64, 1), t.b.get_reg(Type::I64, 2));
+  t.b.set_reg(1, t.b.trunc(Type::I32, v));
+  t.b.insn(0x1001);
+  t.b.set_reg(3, t.b.konst(Type::I32, 5));
+  t.b.insn(0x1002);
+  t.r.insn_count = 4;
+  t.b.set_reg(kFlags, t.flags_of(t.b.trunc(Type::I8, v)));
+  t.b.insn(0x1003);
+  t.b.load(Type::I8, t.b.get_reg(Type::I64, 4));
+  t.b.set_reg(kFlags, t.flags_of(t.b.get_reg(Type::I64, 4)));
+  t.b.exit_loop();
+  run_pipeline(t.r, only(&OptFlags::dead_flags, &OptFlags::dce));
+  EXPECT_EQ(count(t.r, Opcode::set_reg, kFlags), 1u) << dump(t.r);
+  ASSERT_EQ(t.r.recipes.size(), 1u);
+  EXPECT_EQ(t.r.recipe_ops[0].code, Opcode::get_reg);
+  EXPECT_EQ(t.r.recipe_ops[0].aux, 1u);
+}
+
 struct Recipe {
   bool memory;  // s is a load
   Opcode value;

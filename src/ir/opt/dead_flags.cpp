@@ -16,8 +16,8 @@ constexpr unsigned kMaxExits = 8;
 // Who sees the row from outside between two writes of it.
 struct Onlookers {
   bool faults = false;
-  u32 last_fault = 0;  // number of the last instruction that may fault
-  size_t end = 0;      // the last op
+  u32 last_fault = 0;         // number of the last instruction that may fault
+  size_t first = 0, end = 0;  // ops
   size_t exit[kMaxExits];
   unsigned exits = 0;
   bool any() const { return faults || exits != 0; }
@@ -74,7 +74,7 @@ class DeadFlags {
   void fault(size_t i) {
     if (live_) return;
     if (!seen_.faults) seen_.last_fault = insn_ - 1;
-    seen_.end = std::max(seen_.end, i);
+    see(i);
     seen_.faults = fault_here_ = true;
   }
   void leave(size_t i, Op& op) {
@@ -85,6 +85,10 @@ class DeadFlags {
       return;
     }
     seen_.exit[seen_.exits++] = i;
+    see(i);
+  }
+  void see(size_t i) {
+    seen_.first = i;
     seen_.end = std::max(seen_.end, i);
   }
   // No write before these exits goes: they are like all others.
@@ -110,7 +114,7 @@ class DeadFlags {
 
   // At the beginning of the instruction of a write that may go.
   void decide(size_t begin) {
-    RecipeMaker maker(r_, begin, candidate_, to_serve_.end);
+    RecipeMaker maker(r_, begin, candidate_, to_serve_.first, to_serve_.end);
     if (maker.make())
       replace_write(maker);
     else

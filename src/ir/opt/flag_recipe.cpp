@@ -7,19 +7,22 @@
 
 namespace doppel::ir {
 
-RecipeMaker::RecipeMaker(const Region& region, size_t begin, size_t set, size_t end)
-    : r_(region), begin_(begin), set_(set), end_(end) {
+RecipeMaker::RecipeMaker(const Region& region, size_t begin, size_t set, size_t first, size_t end)
+    : r_(region), begin_(begin), set_(set), first_(first), end_(end) {
   collect();
+  if (usable_) collect_before();
+}
+
+bool RecipeMaker::writes_state(const Op& call) const {
+  const bool known = r_.helpers && call.aux < r_.helpers->count;
+  return ((known ? r_.helpers->rows[call.aux].effects : u32{kHelperAll}) & kHelperWritesState) != 0;
 }
 
 // The last write of each register; `at` tells which reads came before it.
 void RecipeMaker::collect() {
   for (size_t i = begin_; i < end_; i++) {
     const Op& o = r_.ops[i];
-    if (o.code == Opcode::call) {
-      const u32 effects = r_.helpers && o.aux < r_.helpers->count ? r_.helpers->rows[o.aux].effects : u32{kHelperAll};
-      if (effects & kHelperWritesState) usable_ = false;
-    }
+    if (o.code == Opcode::call && writes_state(o)) usable_ = false;
     if (o.code != Opcode::set_reg || i == set_) continue;
     unsigned k = 0;
     while (k < set_count_ && sets_[k].reg != o.aux) k++;
@@ -30,6 +33,26 @@ void RecipeMaker::collect() {
     sets_[k] = {static_cast<RegId>(o.aux), o.arg[0], i};
     set_count_ = std::max(set_count_, k + 1);
   }
+}
+
+// What registers hold at the begin of the stretch and all through it.
+void RecipeMaker::collect_before() {
+  for (before_from_ = begin_; before_from_ > 0 && begin_ - before_from_ < kLookBack; before_from_--) {
+    const Op& o = r_.ops[before_from_ - 1];
+    if (o.code == Opcode::call && writes_state(o)) break;
+    if (o.code != Opcode::set_reg) continue;
+    const RegId reg = static_cast<RegId>(o.aux);
+    if (written(reg, sets_, set_count_) || written(reg, before_, before_count_)) continue;
+    if (before_count_ == kMaxSets) break;
+    before_[before_count_++] = {reg, o.arg[0], before_from_ - 1};
+  }
+}
+
+bool RecipeMaker::written(RegId reg, const Set* sets, unsigned n) const {
+  for (unsigned i = 0; i < n; i++) {
+    if (sets[i].reg == reg) return true;
+  }
+  return false;
 }
 
 bool RecipeMaker::make() {
@@ -72,23 +95,32 @@ int RecipeMaker::build(Value v) {
 
 int RecipeMaker::leaf(Value v) {
   const Op& o = op(v);
-  if (o.code != Opcode::get_reg || v < begin_ || o.type == Type::V128) return -1;
+  if (o.code != Opcode::get_reg || v < before_from_ || o.type == Type::V128) return -1;
   for (unsigned i = 0; i < set_count_; i++) {
     if (sets_[i].reg == o.aux && sets_[i].at > v) return -1;
+  }
+  for (unsigned i = 0; i < before_count_; i++) {
+    if (before_[i].reg == o.aux && before_[i].at > v) return -1;
   }
   return read(static_cast<RegId>(o.aux), o.type, 0, v);
 }
 
 int RecipeMaker::held(Value v) {
-  const Type type = result_type(op(v));
-  if (!is_int(type)) return -1;
-  for (unsigned i = 0; i < set_count_; i++) {
-    if (!is_int(r_.layout->rows[sets_[i].reg].type)) continue;
-    const int lsb = position(sets_[i].value, v);
-    if (lsb >= 0 && lsb + type_bits(type) <= type_bits(r_.layout->rows[sets_[i].reg].type))
-      return read(sets_[i].reg, type, static_cast<unsigned>(lsb), v);
+  if (!is_int(result_type(op(v)))) return -1;
+  int at = -1;
+  for (unsigned i = 0; i < set_count_ && at < 0; i++) {
+    if (sets_[i].at < first_) at = held_in(v, sets_[i]);
   }
-  return -1;
+  for (unsigned i = 0; i < before_count_ && at < 0; i++) at = held_in(v, before_[i]);
+  return at;
+}
+
+int RecipeMaker::held_in(Value v, const Set& set) {
+  const Type type = result_type(op(v)), row = r_.layout->rows[set.reg].type;
+  if (!is_int(row)) return -1;
+  const int lsb = position(set.value, v);
+  if (lsb < 0 || lsb + type_bits(type) > type_bits(row)) return -1;
+  return read(set.reg, type, static_cast<unsigned>(lsb), v);
 }
 
 int RecipeMaker::expression(Value v) {
@@ -108,7 +140,7 @@ int RecipeMaker::inverse(Value v) {
   const Type type = result_type(op(v));
   if (!is_int(type)) return -1;
   for (unsigned i = 0; i < set_count_; i++) {
-    if (!is_int(r_.layout->rows[sets_[i].reg].type)) continue;
+    if (sets_[i].at >= first_ || !is_int(r_.layout->rows[sets_[i].reg].type)) continue;
     const Value y = bottom(sets_[i].value, type);
     const Op& o = op(y);
     if (y == 0 || (o.arg[0] != v) == (o.nargs < 2 || o.arg[1] != v)) continue;  // it has to be one of the two
@@ -140,7 +172,7 @@ int RecipeMaker::inverse(Value v) {
 
 int RecipeMaker::stored(Value v) {
   const Op& o = op(v);
-  if (!with_operand_ || operand != 0 || !is_int(result_type(o)) || is_scalar_op(o.code)) return -1;
+  if (!with_operand_ || operand != 0 || v >= set_ || !is_int(result_type(o)) || is_scalar_op(o.code)) return -1;
   operand = v;
   return read(r_.layout->flag_operand, result_type(o), 0, v);
 }
@@ -165,10 +197,12 @@ int RecipeMaker::read(RegId reg, Type type, unsigned lsb, Value from) {
 
 int RecipeMaker::position(Value x, Value v) const {
   const unsigned bits = type_bits(result_type(op(v)));
+  const Value whole = op(v).code == Opcode::trunc ? op(v).arg[0] : v;
   int lsb = 0;
-  for (unsigned steps = 0; x != v; steps++) {
+  for (unsigned steps = 0; x != v && x != whole; steps++) {
     const Op& o = op(x);
     if (steps == 4) return -1;
+    if (o.code == Opcode::trunc && o.arg[0] == whole && type_bits(result_type(o)) >= bits) return lsb;
     if (o.code == Opcode::zext && type_bits(result_type(op(o.arg[0]))) >= bits) {
       x = o.arg[0];
     } else if (o.code == Opcode::deposit && (o.aux >> 8) >= bits && lsb == 0) {

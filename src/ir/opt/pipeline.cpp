@@ -13,9 +13,9 @@ struct Row {
   const char* name;
   void (*run)(Region&, PassContext&, const OptFlags&);
 };
-// dead_flags first: once forward has given a read of the flags its value, the read is not to be seen any more, but a
-// fault between the write and that read still needs the write.
-constexpr Row kPasses[] = {{"dead_flags", pass_dead_flags}, {"forward", pass_forward}, {"backward", pass_backward}};
+// dead_flags when forward has given reads of the flags their values: then a write stays only for who looks from
+// outside.
+constexpr Row kPasses[] = {{"forward", pass_forward}, {"dead_flags", pass_dead_flags}, {"backward", pass_backward}};
 
 // The switches of --opt.
 struct Switch {

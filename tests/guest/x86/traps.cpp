@@ -79,6 +79,41 @@ TEST(Traps, CodePatchedByAnotherCpu) {
   });
 }
 
+// Code behind a branch overwrites the flags at once, so the comparison's are not kept: until that code is another one.
+TEST(Traps, FlagsBehindABranch) {
+  both([](K& m) {
+    constexpr u32 kRounds = 100, kLimit = 1000;
+    prepare(m);
+    m.poke(kCode, {0x39, 0xf7,          // 0: cmp edi, esi
+                   0x72, 0x3c,          // jb 1
+                   0x01, 0xd2, 0xf4});  // add edx, edx; hlt
+    m.poke(kCode + 64, {0x01, 0xd2,     // 1: add edx, edx
+                        0xff, 0xc9,     // dec ecx
+                        0x75, 0xba,     // jnz 0
+                        0xf4});         // hlt
+    X86State& s = m.state();
+    s.gpr[RCX] = kRounds, s.gpr[RDI] = 0, s.gpr[RSI] = kLimit;
+    ASSERT_EQ(run(m), kCode + 70);
+    m.poke(kCode + 64, {0x9f,              // 1: lahf
+                        0x0f, 0xb6, 0xdc,  // movzx ebx, ah
+                        0x41, 0x01, 0xd8,  // add r8d, ebx
+                        0xff, 0xc7,        // inc edi
+                        0xff, 0xc9,        // dec ecx
+                        0x75, 0xb3,        // jnz 0
+                        0xf4});            // hlt
+    m.loop().post_invalidate(kCode + 64, 14);
+    s.gpr[RCX] = kRounds, s.gpr[R8] = 0, s.rip = kCode;
+    m.run();
+    EXPECT_EQ(s.rip, kCode + 64 + 14);
+    u32 sum = 0;
+    for (u32 x = 0; x < kRounds; x++) {
+      const u32 d = x - kLimit;
+      sum += SF | CF | 2 | ((x ^ kLimit ^ d) & AF) | (std::popcount(d & 0xff) % 2 ? 0 : PF);
+    }
+    EXPECT_EQ(s.gpr[R8], sum);
+  });
+}
+
 // Dekker: each CPU stores, has a barrier, and loads what the other stores. Not both may read the old value.
 void store_load(std::initializer_list<u8> store_and_barrier) {
   for (const bool interpreter : {false, true}) {

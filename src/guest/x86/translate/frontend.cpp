@@ -30,7 +30,12 @@ FlagUse flag_use(const Insn& in) {
   if (in.mnemonic == Mnemonic::LEA) return FlagUse::None;
   for (const Operand& o : in.op)
     if (o.is_mem() || o.kind == OpKind::Seg) return FlagUse::Stop;
+  const bool by_constant = in.op[1].kind == OpKind::Imm && (in.imm & 31) != 0;
   switch (in.mnemonic) {
+    case Mnemonic::SHL:
+    case Mnemonic::SHR:
+    case Mnemonic::SAR: return by_constant ? FlagUse::Kill : FlagUse::Stop;
+    case Mnemonic::JMP: return in.op[0].kind == OpKind::Rel ? FlagUse::None : FlagUse::Stop;
     case Mnemonic::ADD:
     case Mnemonic::SUB:
     case Mnemonic::CMP:
@@ -176,17 +181,14 @@ class RegionMaker {
     if (count_ == 0 || (last ^ rq_.pc) >> 16) t_.call(Helper::fetch_limit, {t_.k64(pc_), t_.k32(in_.length)});
   }
 
-  // Exits to instructions of this very region (loops): are the flags overwritten there before anything can see them?
-  // Only the region's own bytes are looked at, since only their change would end the region.
+  // Are the flags overwritten at an exit's target before anything can see them?
   void mark_dead_flags() {
     if (!(rq_.mode & kModeFlatCode)) return;  // each region begins with a check of CS's limit
     for (ir::Op& op : r_.ops) {
       if (op.code != Opcode::exit_cc && op.code != Opcode::exit_if && op.code != Opcode::exit_direct) continue;
-      for (u32 i = 0; i < count_; i++) {
-        if (seen_[i].pc != op.imm) continue;
-        if (flags_dead_from(i)) op.aux |= 2;
-        break;
-      }
+      u32 i = 0;
+      while (i < count_ && seen_[i].pc != op.imm) i++;
+      if (i < count_ ? flags_dead_from(i) : flags_dead_at(op.imm)) op.aux |= 2;
     }
   }
   bool flags_dead_from(u32 i) const {
@@ -194,6 +196,27 @@ class RegionMaker {
       if (seen_[i].use == FlagUse::Kill) return true;
       if (seen_[i].use == FlagUse::Stop) return false;
     }
+    return false;
+  }
+  // The target is not in this region. What is looked at there becomes one of the things that the region depends on.
+  bool flags_dead_at(u64 pc) {
+    if (max_ <= kLookAhead) return false;  // the region there may end before it overwrites them
+    const size_t first = r_.looked_at.size();
+    for (u32 k = 0; k < kLookAhead && t_.same_page(pc); k++) {
+      u8 bytes[16];
+      const u64 at = linear(pc);
+      const size_t room = std::min<size_t>(mem::kPageSize - (at & (mem::kPageSize - 1)), 15);
+      if (decoder_.decode(bytes, rq_.code->fetch(at, bytes, room), pc, rq_.mode, in_) != DecodeStatus::Ok) break;
+      const FlagUse use = flag_use(in_);
+      if (use == FlagUse::Stop) break;
+      if (r_.looked_at.size() > first && r_.looked_at.back().pc + r_.looked_at.back().bytes == pc)
+        r_.looked_at.back().bytes += in_.length;
+      else
+        r_.looked_at.push_back({pc, in_.length});
+      if (use == FlagUse::Kill) return true;
+      pc = in_.mnemonic == Mnemonic::JMP ? in_.target : pc + in_.length;
+    }
+    r_.looked_at.resize(first);
     return false;
   }
 
