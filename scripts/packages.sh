@@ -3,6 +3,7 @@ packages_build=(g++ cmake ninja-build pkg-config ccache git libxbyak-dev libcaps
 packages_run=(seabios qemu-system-data kmod cpio gzip dpkg-dev xz-utils ca-certificates)
 packages_test=(libgtest-dev python3 gdb xvfb xdotool x11-apps binutils xorriso isolinux syslinux-common pxelinux ipxe-qemu grub-pc-bin grub-common u-boot-qemu binutils-mips-linux-gnu mtools dosfstools fdisk e2fsprogs qemu-utils clang-format clang-tidy)
 packages_user=(qemu-user gdb-multiarch gcc-i686-linux-gnu libc6-dev-i386-cross gcc-mips-linux-gnu libc6-dev-mips-cross gcc-mipsel-linux-gnu libc6-dev-mipsel-cross gcc-mips64el-linux-gnuabi64 libc6-dev-mips64el-cross)
+packages_cross=(make flex bison bc dpkg-dev gcc-mips-linux-gnu libc6-dev-mips-cross)  # guests/mips-malta
 packages_bench=(qemu-system-x86 qemu-system-mips gcc libc6-dev gcc-i686-linux-gnu libc6-dev-i386-cross python3 e2fsprogs openssl util-linux)
 
 # ensure_packages NAME...: installs what is missing; says so in one line.

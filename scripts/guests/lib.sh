@@ -13,16 +13,18 @@ archive_uri() {     # the Debian archive this machine uses
     echo "$u"
 }
 
-# apt_for ARCH apt-args...: runs an apt tool against a private apt root, so that the machine's own architectures stay as they are.
+# apt_for ARCH apt-args...: runs an apt tool against a private apt root, so that the machine's own architectures stay as they are. ARCH-src: one for
+# source packages.
 apt_for() {
-    local arch=$1 a=$WORK/apt/$1; shift
+    local root=$1 arch=${1%-src} kind=deb a=$WORK/apt/$1; shift
+    [ "$root" = "$arch" ] || kind=deb-src
     local tool=$1; shift
     if [ ! -f "$a/ready" ]; then
         mkdir -p "$a/state/lists/partial" "$a/cache/archives/partial"
         : > "$a/status"
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive_uri) bookworm main" > "$a/sources.list"
+        echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive_uri) bookworm main" > "$a/sources.list"
         : > "$a/ready"
-        apt_for "$arch" apt-get -qq update >/dev/null || { rm -f "$a/ready"; return 1; }
+        apt_for "$root" apt-get -qq update >/dev/null || { rm -f "$a/ready"; return 1; }
     fi
     "$tool" -o APT::Architecture="$arch" -o APT::Architectures="$arch" \
         -o Dir::State="$a/state" -o Dir::State::status="$a/status" -o Dir::Cache="$a/cache" \

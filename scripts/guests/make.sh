@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-fat] [amd64-root] [amd64-plug] [amd64-tcc] [mipsel-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
+# Makes guests for ./run and the boot tests from Debian packages: make.sh [i386-pc] [amd64-pc] [amd64-net] [amd64-virtio] [amd64-share] [amd64-disk] [amd64-fat] [amd64-root] [amd64-plug] [amd64-tcc] [mipsel-malta] [mips-malta] [pc-iso] [pc-grub-iso] [pc-disk] [installers] [installers-mips]
 #   guests/i386-pc/{vmlinuz,initrd.gz}    Debian's linux-image-686 and busybox-static
 #   guests/amd64-pc/{vmlinuz,initrd.gz}   linux-image-amd64
 #   guests/amd64-net/{vmlinuz,initrd.gz}  the same with the drivers of all network cards
@@ -11,6 +11,7 @@
 #   guests/amd64-tcc/{vmlinuz,initrd.gz}      the same with a C compiler (tcc) and compile-steps.sh
 #   guests/amd64-share/{vmlinuz,initrd.gz}    the same with 9P and virtio-input
 #   guests/mipsel-malta/{vmlinux,initrd.gz}   linux-image-4kc-malta and busybox-static of mipsel
+#   guests/mips-malta/{vmlinux,initrd.gz}     big-endian, for which Debian has no port: Linux and busybox from Debian's sources, cross-compiled (some minutes)
 #   guests/pc-iso/boot.iso                the i386 guest on a CD: El Torito, ISOLINUX, serial console
 #   guests/pc-grub-iso/grub.iso           the same by grub-mkrescue
 #   guests/pc-disk/disk.img               a raw disk with MBR, GRUB and the i386 guest
@@ -18,6 +19,7 @@
 #   guests/installer-{mipsel,mips64el}-text/{vmlinuz,initrd.gz}       the same for Malta, with 32- and 64-bit kernels
 # What is there already is left alone. Needs no root but for two device nodes in the initramfs.
 . "$(dirname "$0")/lib.sh"
+. "$here/cross.sh"
 
 pc() {      # NAME ARCH META [MODULE...]
     local name=$1 arch=$2 kpkg tree bb modules
@@ -128,6 +130,15 @@ mipsel_malta() {
     [ -n "$modules" ] || { echo "doppel: no kernel modules found in $tree (is the package kmod installed?)" >&2; return 1; }
     initramfs "$OUT/mipsel-malta/initrd.gz" "$bb" $modules
     cp "$tree"/boot/vmlinu* "$OUT/mipsel-malta/vmlinux"
+}
+
+mips_malta() {
+    [ -f "$OUT/mips-malta/initrd.gz" ] && [ -f "$OUT/mips-malta/vmlinux" ] && return 0
+    echo "doppel: making the guest mips-malta from Debian sources (some minutes)" >&2
+    mkdir -p "$OUT/mips-malta"
+    local bb; bb=$(cross_busybox mips-linux-gnu-)
+    cross_kernel mips mips-linux-gnu- "$here/mips-malta.config" "$OUT/mips-malta/vmlinux"
+    initramfs "$OUT/mips-malta/initrd.gz" "$bb"
 }
 
 pc_iso() {
@@ -241,11 +252,12 @@ for guest; do
         amd64-plug) amd64_plug ;;
         amd64-tcc) amd64_tcc ;;
         mipsel-malta) mipsel_malta ;;
+        mips-malta) mips_malta ;;
         pc-iso) pc_iso ;;
         pc-grub-iso) pc_grub_iso ;;
         pc-disk) pc_disk ;;
         installers) installer i386 && installer amd64 ;;
         installers-mips) installer_malta mipsel && installer_malta mips64el ;;
-        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-fat amd64-root amd64-plug amd64-tcc mipsel-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
+        *) echo "doppel: no such guest: $guest (i386-pc amd64-pc amd64-net amd64-virtio amd64-share amd64-disk amd64-fat amd64-root amd64-plug amd64-tcc mipsel-malta mips-malta pc-iso pc-grub-iso pc-disk installers installers-mips)" >&2; exit 2 ;;
     esac
 done

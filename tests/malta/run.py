@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from harness import GUESTS, Emulator, Failure, check, run_tests  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
-GUEST = GUESTS / "mipsel-malta"
+ORDERS = [arch for arch in ("mipsel", "mips") if (GUESTS / f"{arch}-malta/vmlinux").exists()]    # ./test --full makes the second guest
 FLASH = 4 << 20
 PROMPT = "maltael # "
 
@@ -169,26 +169,29 @@ def test_flash_refusals(t):
         check(p.returncode == 1 and re.search(text, p.stderr), f"{text!r}: exit status {p.returncode}: {p.stderr}")
 
 
-def linux(t, *args, append="", arch="mipsel"):
-    return Emulator(t.program, "-M", "malta", "-m", 256, "-no-reboot", "-kernel", GUEST / "vmlinux", "-initrd", GUEST / "initrd.gz", "-append", append, *args, arch=arch)
+def linux(t, arch, append):
+    folder = GUESTS / f"{arch}-malta"
+    return Emulator(t.program, "-M", "malta", "-m", 256, "-no-reboot", "-kernel", folder / "vmlinux", "-initrd", folder / "initrd.gz", "-append", append, arch=arch)
 
 
 def test_timer(t):
     """The kernel finds the CPU's own timer usable: Count that has passed Compare shows in Cause at once."""
-    with linux(t, append="console=ttyS0 guest_quiet guest_run=cat+/proc/interrupts+/sys/devices/system/clockevents/clockevent0/current_device") as m:
-        m.wait_for_serial("GUEST-|Power down")
-        m.exited()
-        check(re.search(rb"\n\s*23:\s+[1-9]\d*\s+MIPS\s+7\s+timer\r", m.serial()) and b"\nMIPS\r" in m.serial(), m.serial()[-1500:])
+    for arch in ORDERS:
+        with linux(t, arch, "console=ttyS0 guest_quiet guest_run=cat+/proc/interrupts+/sys/devices/system/clockevents/clockevent0/current_device") as m:
+            m.wait_for_serial("GUEST-|Power down")
+            m.exited()
+            check(re.search(rb"\n\s*23:\s+[1-9]\d*\s+MIPS\s+7\s+timer\r", m.serial()) and b"\nMIPS\r" in m.serial(), m.serial()[-1500:])
 
 
 def test_screen(t):
     """The console on the board's own display, a Cirrus, by the kernel's own driver."""
-    with linux(t, append="console=tty0 console=ttyS0 guest_quiet guest_run=echo+The+screen+reads+this+line.>/dev/tty0;echo+SHOWN;sleep+1000") as m:
-        m.wait_for_serial(r"\nSHOWN")
-        screen = m.screen()
-        check((screen.width, screen.height) == (640, 480), f"{screen.width} x {screen.height}")
-        check(screen.find_text_line("The screen reads this line.") is not None, "the line is not on the screen")
-        m.keep_screen("malta-cirrus")
+    for arch in ORDERS:
+        with linux(t, arch, "console=tty0 console=ttyS0 guest_quiet guest_run=echo+The+screen+reads+this+line.>/dev/tty0;echo+SHOWN;sleep+1000") as m:
+            m.wait_for_serial(r"\nSHOWN")
+            screen = m.screen()
+            check((screen.width, screen.height) == (640, 480), f"{arch}: {screen.width} x {screen.height}")
+            check(screen.find_text_line("The screen reads this line.") is not None, f"{arch}: the line is not on the screen")
+            m.keep_screen(f"{arch}-malta-cirrus")
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ class MipsCpu final : public guest::GuestCpu, public guest::UserCpu, public mem:
 
  private:
   void build_gdb_registers();
+  bool gdb_is_half(size_t number) const;
   void deliver_to_program();
   bool set_fr(bool on);
 

@@ -21,12 +21,15 @@ void append(std::string& text, const char* format, auto... values) {
 
 }  // namespace
 
+// gdb takes a double of an o32 program apart into two registers of 32 bits, whatever Status.FR is: such programs show
+// their registers that way, the high half of an even one in the odd one behind it.
 void MipsCpu::build_gdb_registers() {
+  gdb_registers_.clear();
   const u16 bits = model_.is_64bit ? 64 : 32;
   for (unsigned i = 0; i < 32; i++) gdb_registers_.push_back({"r" + std::to_string(i), bits, "int", "general"});
   for (const char* name : {"status", "lo", "hi", "badvaddr", "cause", "pc"})
     gdb_registers_.push_back({name, bits, name[0] == 'p' ? "code_ptr" : "int", "general"});
-  const u16 fpr = model_.fpu64 ? 64 : 32;
+  const u16 fpr = model_.fpu64 && (!s_->program || model_.is_64bit) ? 64 : 32;
   for (unsigned i = 0; i < 32; i++)
     gdb_registers_.push_back({"f" + std::to_string(i), fpr, fpr == 64 ? "ieee_double" : "ieee_single", "float"});
   gdb_registers_.push_back({"fcsr", bits, "int", "float"});
@@ -53,6 +56,11 @@ std::string MipsCpu::gdb_feature() const {
   return xml + "</target>";
 }
 
+// Whether it is the high half of the register before it.
+bool MipsCpu::gdb_is_half(size_t number) const {
+  return ((number - kFpr) & 1) != 0 && (gdb_registers_[number].bits == 32 || !(s_->status & ST_FR));
+}
+
 size_t MipsCpu::gdb_read(size_t number, u8* out) const {
   if (number >= kCount) return 0;
   MipsState& s = *s_;
@@ -60,7 +68,7 @@ size_t MipsCpu::gdb_read(size_t number, u8* out) const {
   if (number < 32)
     value = s.gpr[number];
   else if (number >= kFpr && number < kFcsr)
-    value = s.fpr[number - kFpr];
+    value = gdb_is_half(number) ? s.fpr[number - kFpr - 1] >> 32 : s.fpr[number - kFpr];
   else
     switch (number) {
       case kStatus: value = s.status; break;
@@ -89,7 +97,11 @@ size_t MipsCpu::gdb_write(size_t number, const u8* in) {
   if (number < 32) {
     if (number != 0) s.gpr[number] = value;
   } else if (number >= kFpr && number < kFcsr) {
-    s.fpr[number - kFpr] = value;
+    u64& r = s.fpr[number - kFpr - gdb_is_half(number)];
+    if (gdb_is_half(number))
+      r = static_cast<u32>(r) | value << 32;
+    else
+      r = size == 4 ? (r & ~u64{0xffffffff}) | value : value;
   } else {
     switch (number) {
       case kStatus: set_status(s, static_cast<u32>(value)); break;

@@ -39,6 +39,7 @@ void MipsCpu::start_program(bool wide, std::function<void(const guest::UserEvent
   s.in_slot = 0;
   set_fcsr(s, 0);
   update_mode(s);
+  build_gdb_registers();
 }
 
 void MipsCpu::deliver_to_program() {

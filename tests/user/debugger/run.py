@@ -85,9 +85,10 @@ def need(said, *patterns):
 
 
 def session(t, abi, link):
-    """Breakpoints, registers, memory, steps, a call, and on to the end."""
-    script = ["info registers pc", "break square", "continue", "backtrace", "print n", "finish", "print $", "print counter", "delete", "break touch", "continue",
-              "print points[1]", "print/x wide", "up", "print sum", "print h", "down", "print half(9.0)" if not abi.name.startswith("mips") else "print 4.5", "print square(11)", "set var text = \"after\"",
+    """Breakpoints, registers, memory, steps, calls with whole numbers and doubles, and on to the end."""
+    # gdb takes what Debian's o32 compilers make (-mfpxx) for soft float.
+    script = [*(["set mipsfpu double"] if abi.name in ("mips", "mipsel") else []), "info registers pc", "break square", "continue", "backtrace", "print n", "finish", "print $", "print counter", "delete", "break touch", "continue",
+              "print points[1]", "print/x wide", "up", "print sum", "print h", "down", "print half(9.0)", "print square(11)", "set var text = \"after\"",
               "next", "next", "print points[1].y", "delete", "stepi", "stepi", "info threads", "handle SIGUSR1 SIGSEGV nostop noprint", "continue"]
     said, out = t.gdb(abi, link, script)
     need(said, r"^pc:? +0x[0-9a-f]+", r"^Breakpoint 1, square \(n=1\)", r"^#0 +square", r"^#1 .* main \(argc=1", r"= 1$", r"Value returned is \$\d+ = 1$", r"= 1$", r"= 6$",
