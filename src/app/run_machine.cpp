@@ -14,6 +14,7 @@
 #include "app/run_time.h"
 #include "app/wait_for.h"
 #include "base/log.h"
+#include "base/os/allocator.h"
 #include "chardev/factory.h"
 #include "display/sdl/window.h"
 #include "gdbstub/machine/gdbstub.h"
@@ -210,6 +211,7 @@ Status start_from_state(machine::Machine& machine, monitor::Services& services, 
 }  // namespace
 
 int run_machine(Options o) {
+  os::return_large_blocks();
   Daemon daemon;
   if (o.daemonize) {
     if (Status st = check_daemon(o); !st) return fail(st.error());
