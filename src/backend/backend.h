@@ -27,7 +27,7 @@ struct LinkSlot {
   u32 stub = 0;            // what it holds while unlinked (the backend's own)
   u32 leave = 0;           // where the stub leaves for the vCPU loop (the backend's own)
   u16 recipe = 0;          // the flags row is stale when this exit is taken: recipe - 1 makes it exact (ir.h)
-  u8 skip = 0;             // bytes at the start of the other region that link() jumps over: they are not needed
+  u8 skip = 0;             // bytes at the start of the other region that link() jumps over: the exit has done the same
   bool chainable = false;  // same page: may be linked; else it goes through the jump cache and never needs a slot
   struct CodeBlock* from = nullptr;
   struct CodeBlock* to = nullptr;

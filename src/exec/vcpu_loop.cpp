@@ -492,7 +492,7 @@ void VcpuLoop::link(LinkSlot& slot) {
     translator_.backend().link(slot, *to);
     attach(slot, *to);
     translator_.counters().links++;
-  } else if (slot.recipe == 0) {
+  } else if (slot.skip == 0) {
     translator_.backend().link_by_jump_cache(slot);
   }
 }

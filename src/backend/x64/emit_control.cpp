@@ -157,23 +157,11 @@ void Emitter::entry(const EmitConfig& config) {
 
 void Emitter::exit_to(u32 jump, const Op& op, bool last) {
   exits_.push_back({jump, insns_begun_, op.imm, direct_ || (op.aux & 1) != 0, last, false, x_});
-  exits_.back().forward = goes_forward(op);
-}
-
-// Requests are looked for where code goes back, or to another page, or to who knows where: on the way forward through a
-// page there is an end.
-bool Emitter::goes_forward(const Op& op) const {
-  return config_.chain && !config_.icount && (op.aux & 1) != 0 && op.imm > insn_pc_;
 }
 
 // An exit after which the flags row is stale until the next region writes it. Requests are looked for here, where it is
 // known how to make the row exact, and not at that region's entry.
 void Emitter::exit_stale(const Op& op, bool last) {
-  if (goes_forward(op)) {
-    exit_to(jmp32(), op, last);
-    exits_.back().recipe = static_cast<u16>(op.aux >> 16);
-    return;
-  }
   if (x_.pending()) x_write_back(x_, kRdx);
   const u32 request = check_request();
   exits_.push_back({jmp32(), insns_begun_, op.imm, true, last, false, {}, static_cast<u16>(op.aux >> 16), request});
@@ -196,11 +184,6 @@ void Emitter::side_exit(const Op& op, int cc) {
   if (!leaves_stale(op, config_)) {
     exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
     if (op.aux & ir::kExitRestarts) exits_.back().insns--;  // it will run later
-    return;
-  }
-  if (goes_forward(op)) {
-    exit_to(cc == -2 ? jmp32() : jcc(cc), op, false);
-    exits_.back().recipe = static_cast<u16>(op.aux >> 16);
     return;
   }
   const u32 around = cc == -2 ? 0 : jcc(cc ^ 1);
@@ -310,9 +293,11 @@ void Emitter::emit_exits() {
 
 void Emitter::link_stub(const Exit& e) {
   LinkSlot slot;
-  if (e.request_jump) patch_here(e.request_jump);
-  if (e.request_jump || e.forward) slot.skip = check_size_;
-  slot.recipe = e.recipe;
+  if (e.request_jump) {
+    patch_here(e.request_jump);
+    slot.recipe = e.recipe;
+    slot.skip = check_size_;
+  }
   slot.pc = e.pc;
   slot.patch = e.jump;
   slot.stub = static_cast<u32>(c.getSize());

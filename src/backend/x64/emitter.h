@@ -199,7 +199,6 @@ class Emitter {
     XCache x;
     u16 recipe = 0;
     u32 request_jump = 0;  // as `jump`, taken when a request is there: an exit that leaves the flags stale; else 0
-    bool forward = false;  // the other region need not look for requests
   };
   struct MemAddress {  // the virtual address and, after the check, the TLB entry's addend; or a host address
     s8 va = kNoReg;
@@ -355,7 +354,6 @@ class Emitter {
   void exit_to(u32 jump, const Op& op, bool last);
   void side_exit(const Op& op, int cc);
   void exit_stale(const Op& op, bool last);
-  bool goes_forward(const Op& op) const;
   u32 check_request();
   void emit_exit_paths();
   void emit_exits();
