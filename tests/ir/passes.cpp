@@ -139,7 +139,6 @@ TEST(DeadFlags, WhatIsBetween) {
   }
 }
 
-// An instruction d = d op s, another that may fault, and one that writes the flags: what is left of the first one's.
 // A register that is given the value only behind the place of the fault is no help there.
 TEST(DeadFlags, RecipesHoldAtEachFault) {
   Build t;
@@ -184,6 +183,7 @@ TEST(DeadFlags, RecipesKnowEarlierWrites) {
   EXPECT_EQ(t.r.recipe_ops[0].aux, 1u);
 }
 
+// An instruction d = d op s, another that may fault, and one that writes the flags: what is left of the first one's.
 struct Recipe {
   bool memory;  // s is a load
   Opcode value;
